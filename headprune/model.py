@@ -198,8 +198,8 @@ class DecoderLayer(nn.Module):
 
     Args:
       x_BWD: input of this position.
-      cache: {"self": (k, v) as [B, T, W, H, K], "cross": (k, v) as [B, S, H, K]}; None for a part
-        without heads.
+      cache: {"self": (k, v) as [B, H, T, W, K], "cross": (k, v) as [B, H, S, K]}; None for a part
+        without heads. Heads come first, as attention's products want them: nothing is transposed.
       t: int32 scalar, the position.
       self_mask_BWM: M = T * W, which cached (position, beam) entries are a beam's own past.
       cross_mask_BWS: the source's real tokens.
@@ -211,11 +211,15 @@ class DecoderLayer(nn.Module):
     if self.self_heads:
       q_BWHK, k_BWHK, v_BWHK = self.self_attention.project(h_BWD)
       past = tuple(
-        jax.lax.dynamic_update_index_in_dim(old, new.astype(old.dtype), t, 1)
-        for old, new in zip(cache["self"], (k_BWHK, v_BWHK))
+        jax.lax.dynamic_update_index_in_dim(
+          old_BHTWK, new_BWHK.swapaxes(1, 2).astype(old_BHTWK.dtype), t, 2
+        )
+        for old_BHTWK, new_BWHK in zip(cache["self"], (k_BWHK, v_BWHK))
       )
       cache = {**cache, "self": past}
-      k_BMHK, v_BMHK = (p.reshape(p.shape[0], -1, *p.shape[3:]) for p in past)
+      k_BMHK, v_BMHK = (
+        p.reshape(*p.shape[:2], -1, p.shape[4]).swapaxes(1, 2) for p in past
+      )
       out_BWD, _ = self.self_attention.attend(q_BWHK, k_BMHK, v_BMHK, self_mask_BWM, gates[0])
     else:
       out_BWD, _ = self.self_attention.no_heads(h_BWD, 0)
@@ -223,7 +227,8 @@ class DecoderLayer(nn.Module):
     h_BWD = self.cross_norm(x_BWD)
     if self.cross_heads:
       q_BWHK = self.cross_attention.query(h_BWD)
-      out_BWD, _ = self.cross_attention.attend(q_BWHK, *cache["cross"], cross_mask_BWS, gates[1])
+      k_BSHK, v_BSHK = (x_BHSK.swapaxes(1, 2) for x_BHSK in cache["cross"])
+      out_BWD, _ = self.cross_attention.attend(q_BWHK, k_BSHK, v_BSHK, cross_mask_BWS, gates[1])
     else:
       out_BWD, _ = self.cross_attention.no_heads(h_BWD, 0)
     x_BWD = x_BWD + out_BWD
@@ -342,11 +347,12 @@ class Transformer(nn.Module):
     dtype = ops.attention_dtype(self.config.precision)
     cache = []
     for layer in self.decoder:
-      shape = (batch, length, beams, layer.self_heads, depth)
+      shape = (batch, layer.self_heads, length, beams, depth)
       past = (jnp.zeros(shape, dtype), jnp.zeros(shape, dtype)) if layer.self_heads else None
       cross = None
       if layer.cross_heads:
-        cross = tuple(x.astype(dtype) for x in layer.cross_attention.project(memory_BSD))
+        fused = layer.cross_attention.project(memory_BSD)
+        cross = tuple(x_BSHK.swapaxes(1, 2).astype(dtype) for x_BSHK in fused)
       cache.append({"self": past, "cross": cross})
     return cache
 

@@ -1,0 +1,33 @@
+"""A translation model without gates, trained to convergence: where pruning starts.
+
+  python -m headprune.main --config configs/baseline.py[:multi30k|:enru|:base] --workdir runs/baseline
+"""
+
+from configs import common
+
+
+def get_config(preset: str = ""):
+  config = common.base()
+  common.apply_preset(config, preset)
+  set_schedule(config, preset)
+  return config.lock()
+
+
+def set_schedule(config, preset: str) -> None:
+  """How a baseline is trained: the `optim` and `train` sections."""
+  if preset == "":
+    config.optim.scale = 2.0
+    config.train.steps = 1500
+  elif preset == "multi30k":
+    config.optim.scale = 2.0
+    config.optim.warmup_steps = 2000
+    config.train.steps = 8000
+    config.train.eval_every = 250
+    config.train.translate_every = 1000
+    config.train.checkpoint_every = 250
+  elif preset == "enru":
+    config.optim.warmup_steps = 2000
+    config.train.steps = 10000
+    config.train.eval_every = 500
+    config.train.translate_every = 2000
+    config.train.checkpoint_every = 500

@@ -1,0 +1,149 @@
+"""From text to fixed-shape batches: encode, filter by length, shuffle, pack, prefetch."""
+
+import dataclasses
+
+import grain
+import grain.experimental
+import jax
+from jax.sharding import NamedSharding, PartitionSpec
+import numpy as np
+
+from headprune import tokenizer
+from headprune.errors import UserError
+
+# What grain's packing calls its arrays -> the model's names.
+_NAMES = {
+  "src": "src_BS",
+  "src_segment_ids": "src_segment_BS",
+  "src_positions": "src_position_BS",
+  "tgt": "tgt_BT",
+  "tgt_segment_ids": "tgt_segment_BT",
+  "tgt_positions": "tgt_position_BT",
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pairs:
+  """Encoded sentence pairs, EOS included, as two flat arrays; a random-access grain source."""
+
+  src_ids: np.ndarray  # int32, all sources one after the other
+  src_ends: np.ndarray  # int64, where each source ends
+  tgt_ids: np.ndarray
+  tgt_ends: np.ndarray
+
+  def __len__(self) -> int:
+    return len(self.src_ends)
+
+  def __getitem__(self, i: int) -> dict[str, np.ndarray]:
+    return {
+      "src": self.src_ids[self.src_ends[i - 1] if i else 0 : self.src_ends[i]],
+      "tgt": self.tgt_ids[self.tgt_ends[i - 1] if i else 0 : self.tgt_ends[i]],
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+  """What the length filter did to one split."""
+
+  kept: int
+  empty: int
+  too_long: int
+
+  def __str__(self) -> str:
+    return f"{self.kept:,} pairs ({self.empty:,} with an empty side and {self.too_long:,} too long dropped)"
+
+
+def encode(src_lines, tgt_lines, tokenizers, row_length: int) -> tuple[Pairs, Report]:
+  """Encodes parallel lines and drops pairs with an empty side or more than `row_length` tokens.
+
+  Args:
+    src_lines: text.
+    tgt_lines: text, as many.
+    tokenizers: (source, target).
+    row_length: tokens of a packed row, EOS included.
+  Returns:
+    (pairs, report).
+  Raises:
+    UserError: no pair is left.
+  """
+  rows = [t.encode(lines) for t, lines in zip(tokenizers, (src_lines, tgt_lines))]
+  lengths = np.array([[len(row) for row in side] for side in rows])  # [2, pairs], without EOS
+  empty = (lengths == 0).any(0)
+  too_long = (lengths + 1 > row_length).any(0) & ~empty
+  kept = np.flatnonzero(~empty & ~too_long)
+  report = Report(len(kept), int(empty.sum()), int(too_long.sum()))
+  if not len(kept):
+    raise UserError(f"no pair fits into config.data.row_length={row_length}: {report}")
+  flat = []
+  for side, count in zip(rows, lengths):
+    flat.append(
+      np.fromiter((t for i in kept for t in (*side[i], tokenizer.EOS)), np.int32, count[kept].sum() + len(kept))
+    )
+    flat.append(np.cumsum(count[kept] + 1))
+  return Pairs(*flat), report
+
+
+def _pack(dataset: grain.IterDataset, row_length: int, bins: int, seed: int, shuffle: bool):
+  packed = grain.experimental.FirstFitPackIterDataset(
+    dataset,
+    length_struct={"src": row_length, "tgt": row_length},
+    num_packing_bins=bins,
+    seed=seed,
+    shuffle_bins=shuffle,
+  )
+  return packed.map(lambda row: {new: row[old] for old, new in _NAMES.items()})
+
+
+def train_batches(pairs: Pairs, rows: int, row_length: int, bins: int, seed: int):
+  """An endless, checkpointable iterator of this process's share of packed batches.
+
+  Each epoch has its own order; batches are prepared in a thread while the device works.
+
+  Args:
+    pairs: training pairs.
+    rows: B of this process.
+    row_length: S and T.
+    bins: rows that are filled at a time.
+    seed: of the order.
+  Returns:
+    A grain DatasetIterator of dicts of int32 [rows, row_length].
+  """
+  shard = slice(jax.process_index(), None, jax.process_count())
+  dataset = grain.MapDataset.source(pairs).seed(seed).shuffle()[shard].repeat()
+  dataset = _pack(dataset.to_iter_dataset(), row_length, bins, seed, shuffle=True)
+  dataset = dataset.batch(rows, drop_remainder=True)
+  return iter(grain.experimental.ThreadPrefetchIterDataset(dataset, prefetch_buffer_size=4))
+
+
+def eval_batches(pairs: Pairs, rows: int, row_length: int, bins: int):
+  """Packed batches of all pairs once, in order; the last one is filled up with empty rows.
+
+  `rows` is B of the whole batch: every process yields its own rows of it.
+  """
+  dataset = grain.MapDataset.source(pairs).to_iter_dataset()
+  packed = list(_pack(dataset, row_length, bins, seed=0, shuffle=False))
+  share = rows // jax.process_count()
+  mine = slice(jax.process_index() * share, (jax.process_index() + 1) * share)
+  for start in range(0, len(packed), rows):
+    chunk = packed[start : start + rows]
+    chunk += [jax.tree.map(np.zeros_like, packed[0])] * (rows - len(chunk))
+    yield {name: np.stack([row[name] for row in chunk[mine]]) for name in _NAMES.values()}
+
+
+def put(batch: dict, mesh) -> dict:
+  """This process's rows -> global arrays, rows sharded over all devices."""
+  sharding = NamedSharding(mesh, PartitionSpec("data"))
+  return {name: jax.make_array_from_process_local_data(sharding, x) for name, x in batch.items()}
+
+
+def batch_rows(batch_tokens: int, row_length: int, accumulate: int) -> int:
+  """Rows of a whole batch: at most `batch_tokens` slots, in equal micro-batches on every device."""
+  unit = accumulate * jax.device_count()
+  rows = batch_tokens // row_length // unit * unit
+  if rows < 1:
+    raise UserError(
+      f"config.train.batch_tokens={batch_tokens} is less than one row of {row_length} tokens for "
+      f"each of {jax.device_count()} devices x {accumulate} micro-batches: raise it to at least "
+      f"{unit * row_length}"
+    )
+  return rows

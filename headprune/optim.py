@@ -1,0 +1,87 @@
+"""Learning rate, Adam, and which parameters train."""
+
+import re
+
+from flax import traverse_util
+import jax.numpy as jnp
+import optax
+
+from headprune.errors import UserError
+
+LABELS = ("train", "freeze")
+
+
+def noam(scale: float, model_size: int, warmup_steps: int):
+  """The schedule scale * D^-0.5 * min(s^-0.5, s * warmup^-1.5), s = step + 1 (Vaswani et al. 2017).
+
+  Returns:
+    A function from the number of steps taken to the learning rate of the next.
+  """
+
+  def schedule(step):
+    s = jnp.asarray(step, jnp.float32) + 1.0
+    return scale * model_size**-0.5 * jnp.minimum(s**-0.5, s * max(warmup_steps, 1) ** -1.5)
+
+  return schedule
+
+
+def label(params: dict, rules) -> dict:
+  """Labels every parameter by the first rule whose pattern matches its whole path.
+
+  Args:
+    params: nested dict; a path is like "model/encoder_0/self_attention/qkv_kernel".
+    rules: ordered (regular expression, "train" or "freeze").
+  Returns:
+    A dict shaped like `params` with "train", "gates" (a log_alpha that trains) or "freeze".
+  Raises:
+    UserError: a rule that matches nothing, a parameter that no rule covers, or a bad rule.
+  """
+  for rule in rules:
+    if len(rule) != 2 or rule[1] not in LABELS:
+      raise UserError(f"config.optim.rules: {rule!r} is not (pattern, 'train' or 'freeze')")
+  used, labels = set(), {}
+  for path in traverse_util.flatten_dict(params, sep="/"):
+    first = next((i for i, (pattern, _) in enumerate(rules) if re.fullmatch(pattern, path)), None)
+    if first is None:
+      raise UserError(f"config.optim.rules: no pattern matches parameter {path}; add one")
+    used.update(i for i, (pattern, _) in enumerate(rules) if re.fullmatch(pattern, path))
+    trained = "gates" if path.startswith("gates/") else "train"
+    labels[path] = trained if rules[first][1] == "train" else "freeze"
+  for i, (pattern, _) in enumerate(rules):
+    if i not in used:
+      raise UserError(f"config.optim.rules: pattern {pattern!r} matches no parameter")
+  return {key: {} for key in params} | traverse_util.unflatten_dict(labels, sep="/")
+
+
+def table(labels: dict, shapes: dict) -> str:
+  """How many parameters train, learn as gates, or are frozen, for the log."""
+  counts = {}
+  flat_shapes = traverse_util.flatten_dict(shapes, sep="/")
+  for path, name in traverse_util.flatten_dict(labels, sep="/").items():
+    arrays, size = counts.get(name, (0, 0))
+    counts[name] = arrays + 1, size + flat_shapes[path].size
+  words = {"train": "trained", "gates": "gate logits", "freeze": "frozen"}
+  return "parameters: " + "; ".join(
+    f"{size:,} {words[name]} ({arrays} arrays)" for name, (arrays, size) in sorted(counts.items())
+  )
+
+
+def make(config, model_size: int, labels: dict) -> optax.GradientTransformation:
+  """Adam with Noam's schedule; gates at their own rate, frozen parameters without any state.
+
+  Args:
+    config: the `optim` section.
+    model_size: D.
+    labels: from `label`.
+  """
+  schedule = noam(config.scale, model_size, config.warmup_steps)
+
+  def adam(factor):
+    return optax.chain(
+      optax.scale_by_adam(config.b1, config.b2, config.eps),
+      optax.scale_by_learning_rate(lambda step: factor * schedule(step)),
+    )
+
+  return optax.partition(
+    {"train": adam(1.0), "gates": adam(config.gates_factor), "freeze": optax.set_to_zero()}, labels
+  )

@@ -1,0 +1,111 @@
+"""Where sentence pairs come from: the built-in corpus, parallel text files, TFDS translation sets."""
+
+import gzip
+import pathlib
+
+from headprune import corpus
+from headprune.errors import UserError
+
+SPLITS = ("train", "dev", "test")
+
+
+def read_pairs(config) -> dict[str, tuple[list[str], list[str]]]:
+  """Reads all splits as raw text.
+
+  Args:
+    config: the `data` section.
+  Returns:
+    split -> (source lines, target lines); "test" is absent where there is none.
+  Raises:
+    UserError: what is wrong with which file, line or field.
+  """
+  readers = {"corpus": _from_corpus, "text": _from_files, "tfds": _from_tfds}
+  if config.kind not in readers:
+    raise UserError(f"config.data.kind={config.kind!r}: choose one of {', '.join(readers)}")
+  pairs = readers[config.kind](config)
+  for split, sides in pairs.items():
+    for side, lines in zip(("source", "target"), sides):
+      if not any(line.strip() for line in lines):
+        raise UserError(f"the {side} side of the {split} data has no line with text")
+  return pairs
+
+
+def read_lines(path: str | pathlib.Path) -> list[str]:
+  """Lines of a UTF-8 file, plain or .gz, without their line ends."""
+  path = pathlib.Path(path)
+  if not path.is_file():
+    raise UserError(f"{path}: no such file")
+  try:
+    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+  except (OSError, EOFError) as error:
+    raise UserError(f"{path}: cannot be read ({error})") from error
+  if not data:
+    raise UserError(f"{path}: the file is empty")
+  rows = data.removesuffix(b"\n").split(b"\n")
+  try:
+    return [row.decode("utf-8").removesuffix("\r") for row in rows]
+  except UnicodeDecodeError:
+    number = next(i for i, row in enumerate(rows, 1) if not _is_utf8(row))
+    raise UserError(f"{path}, line {number}: not UTF-8; convert the file first") from None
+
+
+def read_parallel(src: str | pathlib.Path, tgt: str | pathlib.Path) -> tuple[list[str], list[str]]:
+  """Lines of two files that must have the same number of them."""
+  src_lines, tgt_lines = read_lines(src), read_lines(tgt)
+  if len(src_lines) != len(tgt_lines):
+    raise UserError(
+      f"{src} has {len(src_lines)} lines but {tgt} has {len(tgt_lines)}: they must be parallel"
+    )
+  return src_lines, tgt_lines
+
+
+def _is_utf8(row: bytes) -> bool:
+  try:
+    row.decode("utf-8")
+  except UnicodeDecodeError:
+    return False
+  return True
+
+
+def _from_corpus(config) -> dict:
+  sizes = {split: config.corpus[split] for split in SPLITS if config.corpus[split]}
+  return corpus.generate(config.corpus.locale, sizes, seed=0)
+
+
+def _from_files(config) -> dict:
+  pairs = {}
+  for split in SPLITS:
+    names = {f"{split}_{side}": config.text[f"{split}_{side}"] for side in ("src", "tgt")}
+    if split == "test" and not any(names.values()):
+      continue
+    for field, name in names.items():
+      if not name:
+        raise UserError(f"config.data.text.{field} is not set: name a file")
+    pairs[split] = read_parallel(*(pathlib.Path(config.text.dir) / n for n in names.values()))
+  return pairs
+
+
+def _from_tfds(config) -> dict:
+  import importlib_resources  # noqa: F401  (TFDS needs it to prepare a set)
+  import tensorflow_datasets as tfds
+  import tensorflow_datasets.translate  # noqa: F401  (registers the WMT and TED builders)
+
+  c = config.tfds
+  data_dir = c.data_dir or None
+  try:
+    builder = tfds.builder(c.name, data_dir=data_dir)
+  except (tfds.core.DatasetNotFoundError, ValueError) as error:
+    raise UserError(f"config.data.tfds.name={c.name!r}: {str(error).splitlines()[0]}") from error
+  for field in (c.src, c.tgt):
+    if field not in builder.info.features:
+      raise UserError(f"config.data.tfds: {c.name} has no feature {field!r}")
+  builder.download_and_prepare(
+    file_format=tfds.core.FileFormat.ARRAY_RECORD
+  )
+  pairs = {}
+  for split in SPLITS:
+    if c[split]:
+      rows = builder.as_data_source(split=c[split])
+      texts = [(row[c.src].decode(), row[c.tgt].decode()) for row in rows]
+      pairs[split] = tuple(map(list, zip(*texts)))
+  return pairs
