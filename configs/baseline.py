@@ -1,6 +1,8 @@
 """A translation model without gates, trained to convergence: where pruning starts.
 
-  python -m headprune.main --config configs/baseline.py[:multi30k|:enru|:base] --workdir runs/baseline
+python -m headprune.main --config configs/baseline.py[:PRESET] --workdir runs/baseline
+
+PRESET: multi30k, enru or base; none is the built-in corpus.
 """
 
 from configs import common

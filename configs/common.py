@@ -1,4 +1,4 @@
-"""The base of every config: all fields, their defaults and units, and the presets' data and sizes."""
+"""The base of every config: all fields, their defaults and units, and the presets."""
 
 import difflib
 
@@ -116,7 +116,9 @@ def apply_preset(config: ConfigDict, preset: str) -> None:
   presets = {"": lambda config: None, "multi30k": _multi30k, "enru": _enru, "base": _base}
   if preset not in presets:
     near = difflib.get_close_matches(preset, presets, n=1, cutoff=0.0)[0]
-    raise UserError(f"unknown preset {preset!r}: did you mean {near!r}? There are: multi30k, enru, base")
+    raise UserError(
+      f"unknown preset {preset!r}: did you mean {near!r}? There are: multi30k, enru, base"
+    )
   presets[preset](config)
 
 

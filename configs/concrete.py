@@ -1,6 +1,8 @@
 """Hard Concrete gates and an L0 penalty on a trained baseline: most heads close.
 
-  python -m headprune.main --config configs/concrete.py[:multi30k|:enru|:base] --workdir runs/concrete
+  python -m headprune.main --config configs/concrete.py[:PRESET] --workdir runs/concrete
+
+PRESET: multi30k, enru or base; none is the built-in corpus.
 
 If no finished baseline is at `init_from`, it is trained there first, as `pretrain` says.
 """

@@ -21,7 +21,9 @@ def manager(workdir: pathlib.Path, keep: int = 1) -> ocp.CheckpointManager:
       preservation_policy=policies.AnyPreservationPolicy(
         [
           policies.LatestN(keep),
-          policies.BestN(get_metric_fn=lambda m: m["bleu"], n=1, keep_checkpoints_without_metrics=False),
+          policies.BestN(
+            get_metric_fn=lambda m: m["bleu"], n=1, keep_checkpoints_without_metrics=False
+          ),
         ]
       ),
       best_fn=lambda m: m["bleu"],
@@ -102,7 +104,9 @@ def load_params(workdir: pathlib.Path, which: str = "last", average: int = 1) ->
     elif which.isdigit() and int(which) in steps:
       chosen = [int(which)]
     else:
-      raise UserError(f"{folder}: no checkpoint {which!r}; there are last, best, {str(steps)[1:-1]}")
+      raise UserError(
+        f"{folder}: no checkpoint {which!r}; there are last, best, {str(steps)[1:-1]}"
+      )
   return mean([_load_step(folder / str(step) / "params") for step in chosen])
 
 
@@ -117,7 +121,5 @@ def _load_step(path: pathlib.Path) -> dict:
     shapes = reader.metadata(path.absolute()).item_metadata
     restore_args = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
   with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
-    params = reader.restore(
-      path.absolute(), args=ocp.args.PyTreeRestore(restore_args=restore_args)
-    )
+    params = reader.restore(path.absolute(), args=ocp.args.PyTreeRestore(restore_args=restore_args))
   return {"gates": {}} | params

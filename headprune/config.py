@@ -72,7 +72,9 @@ def model_config(config: ConfigDict, src_vocab: int, tgt_vocab: int) -> ModelCon
         f"config.model.layers={config.layers} layers"
       )
     heads[name] = given
-  rates = {f"{n}_dropout": config[f"{n}_dropout"] for n in ("embed", "residual", "attention", "relu")}
+  rates = {
+    f"{n}_dropout": config[f"{n}_dropout"] for n in ("embed", "residual", "attention", "relu")
+  }
   for field, rate in rates.items():
     if not 0.0 <= rate < 1.0:
       raise UserError(f"config.model.{field}={rate} is not a probability below 1")
@@ -117,7 +119,9 @@ def fixed_gates(config: ConfigDict, model: ModelConfig) -> dict[str, np.ndarray]
 def heads_as_lists(gate_values: dict, heads: dict) -> dict[str, list[list[float]]]:
   """Gate arrays as heads.json holds them: type -> layer -> a number for each head."""
   return {
-    name: [[float(g) for g in np.asarray(gate_values[name])[n, :count]] for n, count in enumerate(c)]
+    name: [
+      [float(g) for g in np.asarray(gate_values[name])[n, :count]] for n, count in enumerate(c)
+    ]
     for name, c in heads.items()
   }
 

@@ -9,11 +9,11 @@ A phrase has one translation. This is why some of CLDR's formats are absent: "Ma
 long and a medium date, and weeks of the year are counted differently from country to country.
 """
 
+from collections.abc import Callable, Mapping
 import datetime
 import difflib
 import functools
 import random
-from collections.abc import Callable, Mapping
 
 import babel
 from babel import dates, lists, localedata, numbers, units

@@ -50,7 +50,7 @@ class Report:
   too_long: int
 
   def __str__(self) -> str:
-    return f"{self.kept:,} pairs ({self.empty:,} with an empty side and {self.too_long:,} too long dropped)"
+    return f"{self.kept:,} pairs (dropped: {self.empty:,} with an empty side, {self.too_long:,} too long)"
 
 
 def encode(src_lines, tgt_lines, tokenizers, row_length: int) -> tuple[Pairs, Report]:
@@ -77,7 +77,11 @@ def encode(src_lines, tgt_lines, tokenizers, row_length: int) -> tuple[Pairs, Re
   flat = []
   for side, count in zip(rows, lengths):
     flat.append(
-      np.fromiter((t for i in kept for t in (*side[i], tokenizer.EOS)), np.int32, count[kept].sum() + len(kept))
+      np.fromiter(
+        (t for i in kept for t in (*side[i], tokenizer.EOS)),
+        np.int32,
+        count[kept].sum() + len(kept),
+      )
     )
     flat.append(np.cumsum(count[kept] + 1))
   return Pairs(*flat), report

@@ -1,4 +1,4 @@
-"""Dev loss, translation of text and sacreBLEU; `python -m headprune.evaluate` scores a run on files."""
+"""Dev loss, translation and sacreBLEU; `python -m headprune.evaluate` scores a run on files."""
 
 import argparse
 import json
@@ -16,7 +16,9 @@ def mean_loss(eval_step, params: dict, batches) -> float:
   return float(sum(loss for loss, _ in totals)) / float(sum(tokens for _, tokens in totals))
 
 
-def translate_lines(lines, tokenizers, model_config, params: dict, gate_values: dict, config) -> list[str]:
+def translate_lines(
+  lines, tokenizers, model_config, params: dict, gate_values: dict, config
+) -> list[str]:
   """Translates lines of text with beam search.
 
   Args:

@@ -68,8 +68,8 @@ def present(heads: tuple[int, ...], width: int) -> np.ndarray:
 def initializer(init: str):
   """How log_alpha_NH starts: 'glorot' (uniform in +-sqrt(3 / H)) or a number for all gates."""
   if init == "glorot":
-    return lambda key, shape: jax.random.uniform(key, shape, minval=-1.0, maxval=1.0) * np.sqrt(
-      3.0 / shape[1]
+    return lambda key, shape: (
+      jax.random.uniform(key, shape, minval=-1.0, maxval=1.0) * np.sqrt(3.0 / shape[1])
     )
   return nn.initializers.constant(float(init))
 

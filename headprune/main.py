@@ -1,4 +1,4 @@
-"""Trains a run: `python -m headprune.main --config configs/concrete.py[:preset] --workdir runs/x`."""
+"""Trains a run: `python -m headprune.main --config configs/concrete.py --workdir runs/x`."""
 
 import pathlib
 import sys

@@ -1,8 +1,8 @@
 """The encoder-decoder Transformer of the original program, pre-norm, with a gate on every head.
 
 Gates are an argument, not a part of the model: training, evaluation, fixed heads and compact models
-are the same `apply`. Heads are counted per layer and attention type; a layer may have none, and then
-only its output bias stays. All padding and packing is told by segment ids (0 is padding).
+are the same `apply`. Heads are counted per layer and attention type; of a layer that has none, only
+the output bias stays. All padding and packing is told by segment ids (0 is padding).
 """
 
 import dataclasses
@@ -78,7 +78,7 @@ class Attention(nn.Module):
     self.out_bias = self.param("out_bias", zeros, (size,))
 
   def project(self, x_BQD):
-    """The fused projection: q, k, v of self-attention, k and v of cross-attention; [B, Q, H, K] each."""
+    """q, k and v of self-attention, k and v of cross-attention; [B, Q, H, K] each."""
     fused = ops.product("BQD,DCHK->BQCHK", x_BQD, self.fused_kernel, self.config.precision)
     fused += self.fused_bias
     return tuple(fused[:, :, c] for c in range(fused.shape[2]))
@@ -103,6 +103,19 @@ class Attention(nn.Module):
     context_BQHK *= gate_H[None, None, : self.heads, None]
     out_BQD = ops.product("BQHK,HKD->BQD", context_BQHK, self.out_kernel, precision)
     return out_BQD + self.out_bias, attn_BHQM
+
+  def attend_cached(self, q_BWHK, k_BHKM, v_BHMK, mask_BWM, gate_H):
+    """`attend` for decoding: keys and values lie as the two products read them fastest."""
+    dtype = ops.attention_dtype(self.config.precision)
+    q_BHWK = q_BWHK.swapaxes(1, 2) * self.config.head_size**-0.5
+    score_BHWM = ops.product("BHWK,BHKM->BHWM", q_BHWK, k_BHKM, dtype)
+    attn_BHWM = jax.nn.softmax(jnp.where(mask_BWM[:, None], score_BHWM, -1e9), axis=-1)
+    context_BHWK = ops.product("BHWM,BHMK->BHWK", attn_BHWM, v_BHMK, dtype)
+    context_BHWK *= gate_H[None, : self.heads, None, None]
+    out_BWD = ops.product(
+      "BWHK,HKD->BWD", context_BHWK.swapaxes(1, 2), self.out_kernel, self.config.precision
+    )
+    return out_BWD + self.out_bias
 
   def no_heads(self, x_BQD, length: int):
     """What a layer that lost all its heads computes: its output bias."""
@@ -198,8 +211,8 @@ class DecoderLayer(nn.Module):
 
     Args:
       x_BWD: input of this position.
-      cache: {"self": (k, v) as [B, H, T, W, K], "cross": (k, v) as [B, H, S, K]}; None for a part
-        without heads. Heads come first, as attention's products want them: nothing is transposed.
+      cache: {"self": (k as [B, H, K, T, W], v as [B, H, T, W, K]), "cross": (k as [B, H, K, S],
+        v as [B, H, S, K])}; None for a part without heads.
       t: int32 scalar, the position.
       self_mask_BWM: M = T * W, which cached (position, beam) entries are a beam's own past.
       cross_mask_BWS: the source's real tokens.
@@ -210,29 +223,34 @@ class DecoderLayer(nn.Module):
     h_BWD = self.self_norm(x_BWD)
     if self.self_heads:
       q_BWHK, k_BWHK, v_BWHK = self.self_attention.project(h_BWD)
-      past = tuple(
-        jax.lax.dynamic_update_index_in_dim(
-          old_BHTWK, new_BWHK.swapaxes(1, 2).astype(old_BHTWK.dtype), t, 2
-        )
-        for old_BHTWK, new_BWHK in zip(cache["self"], (k_BWHK, v_BWHK))
-      )
+      past = _write(cache["self"], k_BWHK, v_BWHK, t)
       cache = {**cache, "self": past}
-      k_BMHK, v_BMHK = (
-        p.reshape(*p.shape[:2], -1, p.shape[4]).swapaxes(1, 2) for p in past
-      )
-      out_BWD, _ = self.self_attention.attend(q_BWHK, k_BMHK, v_BMHK, self_mask_BWM, gates[0])
+      k_BHKM = past[0].reshape(*past[0].shape[:3], -1)
+      v_BHMK = past[1].reshape(*past[1].shape[:2], -1, past[1].shape[4])
+      out_BWD = self.self_attention.attend_cached(q_BWHK, k_BHKM, v_BHMK, self_mask_BWM, gates[0])
     else:
       out_BWD, _ = self.self_attention.no_heads(h_BWD, 0)
     x_BWD = x_BWD + out_BWD
     h_BWD = self.cross_norm(x_BWD)
     if self.cross_heads:
       q_BWHK = self.cross_attention.query(h_BWD)
-      k_BSHK, v_BSHK = (x_BHSK.swapaxes(1, 2) for x_BHSK in cache["cross"])
-      out_BWD, _ = self.cross_attention.attend(q_BWHK, k_BSHK, v_BSHK, cross_mask_BWS, gates[1])
+      out_BWD = self.cross_attention.attend_cached(
+        q_BWHK, *cache["cross"], cross_mask_BWS, gates[1]
+      )
     else:
       out_BWD, _ = self.cross_attention.no_heads(h_BWD, 0)
     x_BWD = x_BWD + out_BWD
     return x_BWD + self.ffn(self.ffn_norm(x_BWD)), cache
+
+
+def _write(past, k_BWHK, v_BWHK, t):
+  """Puts the keys and values of position t into the cache."""
+  k_BHKTW, v_BHTWK = past
+  k_BHKW, v_BHWK = k_BWHK.transpose(0, 2, 3, 1), v_BWHK.swapaxes(1, 2)
+  return (
+    jax.lax.dynamic_update_index_in_dim(k_BHKTW, k_BHKW.astype(k_BHKTW.dtype), t, 3),
+    jax.lax.dynamic_update_index_in_dim(v_BHTWK, v_BHWK.astype(v_BHTWK.dtype), t, 2),
+  )
 
 
 class Transformer(nn.Module):
@@ -347,12 +365,16 @@ class Transformer(nn.Module):
     dtype = ops.attention_dtype(self.config.precision)
     cache = []
     for layer in self.decoder:
-      shape = (batch, layer.self_heads, length, beams, depth)
-      past = (jnp.zeros(shape, dtype), jnp.zeros(shape, dtype)) if layer.self_heads else None
-      cross = None
+      past = cross = None
+      if layer.self_heads:
+        rows = (batch, layer.self_heads)
+        past = (
+          jnp.zeros((*rows, depth, length, beams), dtype),
+          jnp.zeros((*rows, length, beams, depth), dtype),
+        )
       if layer.cross_heads:
-        fused = layer.cross_attention.project(memory_BSD)
-        cross = tuple(x_BSHK.swapaxes(1, 2).astype(dtype) for x_BSHK in fused)
+        k_BSHK, v_BSHK = layer.cross_attention.project(memory_BSD)
+        cross = k_BSHK.transpose(0, 2, 3, 1).astype(dtype), v_BSHK.swapaxes(1, 2).astype(dtype)
       cache.append({"self": past, "cross": cross})
     return cache
 
@@ -402,7 +424,10 @@ def unpacked_batch(sources: list[list[int]], targets: list[list[int]], src_len: 
     tgt_len: T.
   """
   batch = {}
-  for side, letter, rows, length in (("src", "S", sources, src_len), ("tgt", "T", targets, tgt_len)):
+  for side, letter, rows, length in (
+    ("src", "S", sources, src_len),
+    ("tgt", "T", targets, tgt_len),
+  ):
     ids = np.ones((len(rows), length), np.int32)
     segment = np.zeros_like(ids)
     for i, row in enumerate(rows):
@@ -410,5 +435,7 @@ def unpacked_batch(sources: list[list[int]], targets: list[list[int]], src_len: 
       segment[i, : len(row)] = 1
     batch[f"{side}_B{letter}"] = ids
     batch[f"{side}_segment_B{letter}"] = segment
-    batch[f"{side}_position_B{letter}"] = np.broadcast_to(np.arange(length, dtype=np.int32), ids.shape)
+    batch[f"{side}_position_B{letter}"] = np.broadcast_to(
+      np.arange(length, dtype=np.int32), ids.shape
+    )
   return batch

@@ -1,4 +1,4 @@
-"""Numerical pieces under the model: matrix products, counter-based dropout, positions, token loss."""
+"""Numerical pieces under the model: products, counter-based dropout, positions, token loss."""
 
 import functools
 import zlib
@@ -25,9 +25,7 @@ def product(equation: str, x, w, dtype):
   Returns:
     float32 array.
   """
-  return jnp.einsum(
-    equation, x.astype(dtype), w.astype(dtype), preferred_element_type=jnp.float32
-  )
+  return jnp.einsum(equation, x.astype(dtype), w.astype(dtype), preferred_element_type=jnp.float32)
 
 
 def _product_fwd(equation, x, w, dtype):
@@ -124,6 +122,8 @@ def smoothed_loss(logits_BTV, target_BT, smoothing: float):
   low, high = smoothing / (vocab - 1), 1.0 - smoothing
   label_BTV = jnp.arange(vocab)[None, None, :] == target_BT[..., None]
   weight_BTV = jnp.where(label_BTV, high, low)
-  cross_entropy_BT = jax.nn.logsumexp(logits_BTV, axis=-1) - jnp.sum(weight_BTV * logits_BTV, axis=-1)
+  cross_entropy_BT = jax.nn.logsumexp(logits_BTV, axis=-1) - jnp.sum(
+    weight_BTV * logits_BTV, axis=-1
+  )
   entropy = -high * np.log(high) - (smoothing * np.log(low) if smoothing else 0.0)
   return cross_entropy_BT - entropy

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from headprune import checkpoint, config as config_lib, decode, evaluate, model, steps, tokenizer
+from headprune import checkpoint, decode, evaluate, model, steps, tokenizer
+from headprune import config as config_lib
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Where sentence pairs come from: the built-in corpus, parallel text files, TFDS translation sets."""
+"""Where sentence pairs come from: the built-in corpus, parallel text files, TFDS sets."""
 
 import gzip
 import pathlib
@@ -99,9 +99,7 @@ def _from_tfds(config) -> dict:
   for field in (c.src, c.tgt):
     if field not in builder.info.features:
       raise UserError(f"config.data.tfds: {c.name} has no feature {field!r}")
-  builder.download_and_prepare(
-    file_format=tfds.core.FileFormat.ARRAY_RECORD
-  )
+  builder.download_and_prepare(file_format=tfds.core.FileFormat.ARRAY_RECORD)
   pairs = {}
   for split in SPLITS:
     if c[split]:

@@ -116,18 +116,14 @@ def gradients(setup: Setup, params: dict, batch: dict, uniforms: dict, noise_bit
     (xent_value, grads), _ = jax.lax.scan(add_micro, zero, _split(numbered, setup.accumulate))
   heads = setup.model_config.heads
   penalty, l0_grads = jax.value_and_grad(gates.penalty)(params["gates"], heads)
-  grads["gates"] = jax.tree.map(
-    lambda g, l0: g + setup.l0_coef * l0, grads["gates"], l0_grads
-  )
+  grads["gates"] = jax.tree.map(lambda g, l0: g + setup.l0_coef * l0, grads["gates"], l0_grads)
   loss = xent_value + setup.l0_coef * penalty
   return {"loss": loss, "xent": xent_value, "penalty": penalty}, grads
 
 
 def _split(batch: dict, micro_batches: int) -> dict:
   """[B, ...] -> [A, B / A, ...], neighbours apart: each device keeps its own rows."""
-  return jax.tree.map(
-    lambda x: x.reshape((-1, micro_batches) + x.shape[1:]).swapaxes(0, 1), batch
-  )
+  return jax.tree.map(lambda x: x.reshape((-1, micro_batches) + x.shape[1:]).swapaxes(0, 1), batch)
 
 
 def train_step(setup: Setup, state: TrainState, batch: dict):

@@ -7,13 +7,13 @@ line in id order, UTF-8).
 """
 
 import collections
+from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
 import functools
 import io
 import json
 import pathlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import sentencepiece

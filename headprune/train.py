@@ -14,8 +14,20 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 import numpy as np
 
-from headprune import checkpoint, config as config_lib, data, evaluate, gates, metrics, model
-from headprune import optim, sources, steps, summary, tokenizer
+from headprune import (
+  checkpoint,
+  data,
+  evaluate,
+  gates,
+  metrics,
+  model,
+  optim,
+  sources,
+  steps,
+  summary,
+  tokenizer,
+)
+from headprune import config as config_lib
 from headprune.errors import UserError
 from headprune.metrics import say
 
@@ -32,6 +44,7 @@ class Job:
   pairs: dict  # "train", "dev" -> data.Pairs
   tokenizers: tuple
   rows: int  # B, over all processes
+
 
 def train_and_evaluate(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Trains one run to its end, or goes on where it was, or says that it is done.

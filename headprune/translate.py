@@ -1,4 +1,4 @@
-"""Translates standard input line by line: `python -m headprune.translate --workdir runs/x < in > out`."""
+"""Translates lines: `python -m headprune.translate --workdir runs/x < input > output`."""
 
 import argparse
 import itertools

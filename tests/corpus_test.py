@@ -5,8 +5,8 @@ import functools
 import re
 
 import babel
-import pytest
 from babel import dates, numbers
+import pytest
 
 from headprune import corpus
 from headprune.errors import UserError

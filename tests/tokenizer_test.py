@@ -5,9 +5,9 @@ import pickle
 import unicodedata
 
 import hypothesis
+from hypothesis import strategies as st
 import numpy as np
 import pytest
-from hypothesis import strategies as st
 
 from headprune import tokenizer
 from headprune.errors import UserError

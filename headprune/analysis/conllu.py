@@ -1,0 +1,114 @@
+"""CoNLL-U files (any treebank or parser output), and words matched to sub-word pieces.
+
+Format: https://universaldependencies.org/format.html. Empty nodes (1.1) are left out; the words of
+a multiword token (1-2) split its characters where their forms spell it, and share it otherwise.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+import pathlib
+
+from headprune import sources
+from headprune.errors import UserError
+
+Span = tuple[int, int]  # start and end, in characters of the text
+
+
+@dataclasses.dataclass(frozen=True)
+class Sentence:
+  """A parsed sentence; lists run over its syntactic words."""
+
+  text: str
+  spans: list[Span]
+  heads: list[int]  # the governor's index from 0, -1 for the root
+  relations: list[str]
+
+
+def read(path: str | pathlib.Path, spaced: bool = False) -> list[Sentence]:
+  """Reads a CoNLL-U file, plain or .gz.
+
+  Args:
+    path: the file.
+    spaced: put a space between all tokens, for vocabularies of words that are split already.
+  Raises:
+    UserError: a line that is not CoNLL-U.
+  """
+  sentences, rows = [], []
+  for number, line in enumerate([*sources.read_lines(path), ""], 1):
+    if not line.strip():
+      if rows:
+        sentences.append(_sentence(rows, spaced))
+      rows = []
+    elif not line.startswith("#"):
+      columns = line.split("\t")
+      if len(columns) != 10:
+        raise UserError(f"{path}, line {number}: {len(columns)} columns; CoNLL-U has 10, by tabs")
+      rows.append((f"{path}, line {number}", columns))
+  if not sentences:
+    raise UserError(f"{path}: no sentence in CoNLL-U format")
+  return sentences
+
+
+def _sentence(rows: list[tuple[str, list[str]]], spaced: bool) -> Sentence:
+  text, spans, heads, relations = "", [], [], []
+  inside, shared = 0, []  # the last word of an open multiword token, spans for its words
+  rows = [row for row in rows if "." not in row[1][0]]
+  for i, (where, columns) in enumerate(rows):
+    number, form = columns[0], columns[1]
+    if "-" in number or len(spans) + 1 > inside:
+      start = len(text)
+      text += form
+      text += " " if spaced or "SpaceAfter=No" not in columns[9].split("|") else ""
+    if "-" in number:
+      first, inside = (_integer(part, where) for part in number.split("-"))
+      parts = [columns[1] for _, columns in rows[i + 1 : i + 2 + inside - first]]
+      shared = _split(form, start, parts)
+      continue
+    if _integer(number, where) != len(spans) + 1:
+      raise UserError(f"{where}: word {number} stands where word {len(spans) + 1} is due")
+    spans.append(shared.pop(0) if shared else (start, start + len(form)))
+    heads.append(_integer(columns[6], where) - 1)
+    relations.append(columns[7])
+  for head in heads:
+    if not -1 <= head < len(heads):
+      raise UserError(f"{rows[0][0]}: head {head + 1} in a sentence of {len(heads)} words")
+  return Sentence(text.rstrip(), spans, heads, relations)
+
+
+def _split(form: str, start: int, parts: list[str]) -> list[Span]:
+  """Spans of the words of a multiword token."""
+  if "".join(parts) != form:
+    return [(start, start + len(form))] * len(parts)
+  ends = [start + len("".join(parts[: i + 1])) for i in range(len(parts))]
+  return list(zip([start, *ends], ends))
+
+
+def _integer(text: str, where: str) -> int:
+  try:
+    return int(text)
+  except ValueError:
+    raise UserError(f"{where}: {text!r} is not a number") from None
+
+
+def units(words: Sequence[Span], pieces: Sequence[Span]) -> tuple[list[int], list[list[int]]]:
+  """Matches words to pieces; words that share a piece cannot be told apart and become one unit.
+
+  Args:
+    words: spans in a text.
+    pieces: spans in the same text; a lone word mark, whose span is empty, goes with the word that
+      starts there.
+  Returns:
+    (unit of each word, -1 where the word has no piece; pieces of each unit). A piece is in one
+    unit at most.
+  """
+  unit_of_word, members = [-1] * len(words), []
+  for w, (start, end) in sorted(enumerate(words), key=lambda item: item[1]):
+    mine = [p for p, (a, b) in enumerate(pieces) if a < end and start < max(b, a + 1)]
+    joined = [u for u, held in enumerate(members) if set(held) & set(mine)]
+    if joined:
+      members[joined[0]] = sorted({*members[joined[0]], *mine})
+      unit_of_word[w] = joined[0]
+    elif mine:
+      members.append(mine)
+      unit_of_word[w] = len(members) - 1
+  return unit_of_word, members

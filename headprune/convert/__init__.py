@@ -1,0 +1,1 @@
+"""Runs from models of other programs."""

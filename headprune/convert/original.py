@@ -1,0 +1,283 @@
+"""Checkpoints of the original TensorFlow program (Voita et al. 2019) as parameters of this one.
+
+Its variables are the same matrices in other shapes: heads and fused projections lie side by side in
+one axis, head h in columns [hK, (h+1)K). So a conversion is a table of names and reshapes.
+"""
+
+from collections.abc import Mapping
+import re
+import statistics
+from typing import NamedTuple
+
+import numpy as np
+
+from headprune.errors import UserError
+from headprune.model import ModelConfig
+
+# Attention type -> (its name in hp, its layers' name in variables).
+TYPES = {
+  "enc_self": ("enc-self", "enc_attn"),
+  "dec_self": ("dec-self", "dec_attn"),
+  "dec_enc": ("dec-enc", "dec_enc_attn"),
+}
+# What this model computes; a field that hp leaves out is taken to be as in the released scripts.
+_REQUIRED = {
+  "ffn_type": "conv_relu",
+  "res_steps": "nlda",
+  "rescale_emb": True,
+  "inp_emb_bias": True,
+  "normalize_out": True,
+  "share_emb": False,
+  "dwwt": False,
+  "loss_bias": False,
+  "loss_name": "loss_xent_lm",
+  "multihead_attn_format": "v1",
+  "dst_reverse": False,
+  "dst_rand_offset": False,
+  "force_bos": False,
+  "attn_value_dropout": 0,
+  "attn_beta": 0,
+}
+_LAYER_VARIABLE = re.compile(r"mod/(enc_attn|dec_attn|dec_enc_attn|enc_ffn|dec_ffn)-\d+/(?!gate/)")
+
+
+class _Variable(NamedTuple):
+  """One array of the file and its place in the parameter tree."""
+
+  name: str
+  shape: tuple[int, ...]
+  path: str
+  new_shape: tuple[int, ...]
+
+
+def from_npz(arrays: Mapping[str, np.ndarray], hp: Mapping | None) -> tuple[ModelConfig, dict]:
+  """Converts a checkpoint's variables.
+
+  Args:
+    arrays: variable name -> array, as in `model-*.npz`.
+    hp: the program's hyper-parameters, as far as known; None for what the released scripts set.
+      Needed for the number of heads where no attention type has trained gates.
+  Returns:
+    (sizes and dropout rates, {"model": ..., "gates": type -> log_alpha_NH}), float32.
+  Raises:
+    UserError: a variable is missing, superfluous or mis-shaped, hp contradicts the file, or hp asks
+      for something that this model does not compute.
+  """
+  hp = hp or {}
+  _check_hp(hp)
+  gated = _gated_types(arrays, hp)
+  config = _sizes(arrays, hp)
+  variables = _variables(config)
+  log_alphas = {
+    name: [f"mod/{TYPES[name][1]}-{n}/gate/log_a:0" for n in range(config.layers)] for name in gated
+  }
+  heads = config.max_heads
+  shapes = {v.name: v.shape for v in variables}
+  shapes |= {name: (1, heads, 1, 1) for names in log_alphas.values() for name in names}
+  _check_arrays(arrays, shapes)
+  model = {}
+  for v in variables:
+    *parents, leaf = v.path.split("/")
+    node = model
+    for parent in parents:
+      node = node.setdefault(parent, {})
+    node[leaf] = np.asarray(arrays[v.name], np.float32).reshape(v.new_shape)
+  gates = {
+    name: np.stack([np.asarray(arrays[n], np.float32).reshape(heads) for n in names])
+    for name, names in log_alphas.items()
+  }
+  return config, {"model": model, "gates": gates}
+
+
+def fixed_gates(hp: Mapping | None, config: ModelConfig) -> dict[str, tuple]:
+  """The constant gates of a fixed-gate model.
+
+  Args:
+    hp: see `from_npz`.
+    config: what `from_npz` returned.
+  Returns:
+    type -> gate of each layer and head, for the types that hp gives; {} if there are none.
+  Raises:
+    UserError: not a number for each layer and head.
+  """
+  alive = (hp or {}).get("alive_heads") or {}
+  if not isinstance(alive, Mapping):
+    raise UserError("hp.alive_heads must map attention types to a list of gates for each layer")
+  _check_types(alive, "alive_heads")
+  result = {}
+  for name, (key, _) in TYPES.items():
+    if key in alive:
+      try:
+        gate_NH = np.array(alive[key], np.float32)
+      except (TypeError, ValueError):
+        gate_NH = np.zeros(0)
+      expected = (config.layers, config.max_heads)
+      if gate_NH.shape != expected:
+        raise UserError(
+          f"hp.alive_heads[{key!r}] must be {expected[0]} lists (layers) of {expected[1]} numbers"
+        )
+      result[name] = tuple(tuple(row) for row in gate_NH.tolist())
+  return result
+
+
+def _check_hp(hp: Mapping) -> None:
+  for field, value in _REQUIRED.items():
+    if hp.get(field, value) != value:
+      raise UserError(f"hp.{field}={hp[field]!r}: only {value!r} can be converted")
+  for field in ("num_layers_enc", "num_layers_dec"):
+    if hp.get(field) and hp[field] != hp.get("num_layers", hp[field]):
+      raise UserError(f"hp.{field}={hp[field]!r} must be hp.num_layers={hp['num_layers']!r}")
+
+
+def _check_types(keys, field: str) -> None:
+  known = [key for key, _ in TYPES.values()]
+  for key in keys:
+    if key not in known:
+      raise UserError(f"hp.{field}: {key!r} is not one of {', '.join(known)}")
+
+
+def _gated_types(arrays: Mapping, hp: Mapping) -> list[str]:
+  """Types with trained gates: those of hp if there is one, else those that the file has."""
+  if hp:
+    listed = hp.get("concrete_heads") or ()
+    _check_types(listed, "concrete_heads")
+    return [name for name, (key, _) in TYPES.items() if key in listed]
+  has_gate = lambda layer: any(re.fullmatch(rf"mod/{layer}-\d+/gate/log_a:0", a) for a in arrays)
+  return [name for name, (_, layer) in TYPES.items() if has_gate(layer)]
+
+
+def _sizes(arrays: Mapping, hp: Mapping) -> ModelConfig:
+  """Sizes as most variables have them, so that the odd one out is named; checked against hp."""
+  if "mod/emb_inp/mat:0" not in arrays and not any(map(_LAYER_VARIABLE.match, arrays)):
+    raise UserError("no variable is called mod/...: this is not a model of the original program")
+  size = _most_common(arrays, "layer_norm/scale:0", 0)
+  per_layer = len(_layer_variables(0, 1, 1, 1))
+  found = {
+    "num_layers": round(sum(map(bool, map(_LAYER_VARIABLE.match, arrays))) / per_layer),
+    "hid_size": size,
+    "emb_size": size,
+    "key_size": size,
+    "value_size": size,
+    "ff_size": _most_common(arrays, "/conv1/b:0", 0),
+    "num_heads": _most_common(arrays, "/gate/log_a:0", 1),
+  }
+  for field, value in found.items():
+    given = hp.get(field)
+    if given and value and given != value:
+      raise UserError(f"hp.{field}={given!r}, but the variables have {value}")
+  heads, layers = found["num_heads"] or hp.get("num_heads"), found["num_layers"]
+  if not heads:
+    raise UserError("no gates tell the number of heads: give --hp with num_heads")
+  if not isinstance(heads, int) or heads < 1 or size % heads:
+    raise UserError(f"{heads!r} heads do not divide the {size} channels")
+  return ModelConfig(
+    src_vocab=_array(arrays, "mod/emb_inp/mat:0").shape[0],
+    tgt_vocab=_array(arrays, "mod/emb_out/mat:0").shape[0],
+    model_size=size,
+    head_size=size // heads,
+    ff_size=found["ff_size"],
+    embed_dropout=hp.get("res_dropout", 0.1),
+    residual_dropout=hp.get("res_dropout", 0.1),
+    attention_dropout=hp.get("attn_dropout", 0.1),
+    relu_dropout=hp.get("relu_dropout", 0.1),
+    **{name: (heads,) * layers for name in TYPES},
+  )
+
+
+def _most_common(arrays: Mapping, suffix: str, axis: int) -> int | None:
+  """The size that most variables with this end of a name have along an axis."""
+  found = [a.shape[axis] for name, a in arrays.items() if name.endswith(suffix) and a.ndim > axis]
+  return statistics.mode(found) if found else None
+
+
+def _variables(c: ModelConfig) -> list[_Variable]:
+  """All variables but the gates."""
+  size, source, target = c.model_size, c.src_vocab, c.tgt_vocab
+  rows = [
+    _Variable("mod/emb_inp/mat:0", (source, size), "src_embed", (source, size)),
+    _Variable("mod/emb_inp_bias:0", (1, 1, size), "src_bias", (size,)),
+    _Variable("mod/emb_out/mat:0", (target, size), "tgt_embed", (target, size)),
+    _Variable("loss_xent_lm/logits/W:0", (size, target), "logits_kernel", (size, target)),
+    *_norm("mod/enc_out_norm", "enc_norm", size),
+    *_norm("mod/dec_out_norm", "dec_norm", size),
+  ]
+  for n in range(c.layers):
+    rows += _layer_variables(n, size, c.max_heads, c.ff_size)
+  return rows
+
+
+def _layer_variables(n: int, size: int, heads: int, hidden: int) -> list[_Variable]:
+  """Encoder and decoder layer `n`."""
+  encoder, decoder = f"encoder_{n}", f"decoder_{n}"
+  return [
+    *_attention(f"mod/enc_attn-{n}", f"{encoder}/self_attention", size, heads, cross=False),
+    *_norm(f"mod/enc_attn-{n}/layer_norm", f"{encoder}/self_norm", size),
+    *_feed_forward(f"mod/enc_ffn-{n}", f"{encoder}/ffn", size, hidden),
+    *_attention(f"mod/dec_attn-{n}", f"{decoder}/self_attention", size, heads, cross=False),
+    *_norm(f"mod/dec_attn-{n}/layer_norm", f"{decoder}/self_norm", size),
+    *_attention(f"mod/dec_enc_attn-{n}", f"{decoder}/cross_attention", size, heads, cross=True),
+    *_norm(f"mod/dec_enc_attn-{n}/layer_norm", f"{decoder}/cross_norm", size),
+    *_feed_forward(f"mod/dec_ffn-{n}", f"{decoder}/ffn", size, hidden),
+  ]
+
+
+def _attention(name: str, path: str, size: int, heads: int, cross: bool) -> list[_Variable]:
+  split = (heads, size // heads)
+  fused, kernel = (2, "kv") if cross else (3, "qkv")
+  rows = [
+    _Variable(
+      f"{name}/mem_conv/W:0", (size, fused * size), f"{path}/{kernel}_kernel", (size, fused, *split)
+    ),
+    _Variable(f"{name}/mem_conv/b:0", (fused * size,), f"{path}/{kernel}_bias", (fused, *split)),
+    _Variable(f"{name}/out_conv/W:0", (size, size), f"{path}/out_kernel", (*split, size)),
+    _Variable(f"{name}/out_conv/b:0", (size,), f"{path}/out_bias", (size,)),
+  ]
+  if cross:
+    rows += [
+      _Variable(f"{name}/query_conv/W:0", (size, size), f"{path}/q_kernel", (size, *split)),
+      _Variable(f"{name}/query_conv/b:0", (size,), f"{path}/q_bias", split),
+    ]
+  return rows
+
+
+def _feed_forward(name: str, path: str, size: int, hidden: int) -> list[_Variable]:
+  return [
+    _Variable(f"{name}/conv1/W:0", (size, hidden), f"{path}/in_kernel", (size, hidden)),
+    _Variable(f"{name}/conv1/b:0", (hidden,), f"{path}/in_bias", (hidden,)),
+    _Variable(f"{name}/conv2/W:0", (hidden, size), f"{path}/out_kernel", (hidden, size)),
+    _Variable(f"{name}/conv2/b:0", (size,), f"{path}/out_bias", (size,)),
+    *_norm(f"{name}/layer_norm", path.replace("/ffn", "/ffn_norm"), size),
+  ]
+
+
+def _norm(name: str, path: str, size: int) -> list[_Variable]:
+  return [
+    _Variable(f"{name}/scale:0", (size,), f"{path}/scale", (size,)),
+    _Variable(f"{name}/bias:0", (size,), f"{path}/bias", (size,)),
+  ]
+
+
+def _array(arrays: Mapping, name: str) -> np.ndarray:
+  """A matrix that sizes are read from."""
+  if name not in arrays:
+    raise UserError(f"variable {name} is missing")
+  if arrays[name].ndim != 2:
+    raise UserError(f"variable {name} has shape {arrays[name].shape}, expected a matrix")
+  return arrays[name]
+
+
+def _check_arrays(arrays: Mapping, shapes: Mapping) -> None:
+  """Raises a UserError for the first variable that should not be as it is."""
+  for name, shape in shapes.items():
+    if name not in arrays:
+      raise UserError(f"variable {name} is missing")
+    array = arrays[name]
+    if array.shape != shape:
+      raise UserError(f"variable {name} has shape {array.shape}, expected {shape}")
+    if not np.issubdtype(array.dtype, np.floating):
+      raise UserError(f"variable {name} has type {array.dtype}, expected float32")
+  superfluous = sorted(arrays.keys() - shapes.keys())
+  if superfluous:
+    raise UserError(
+      f"variable {superfluous[0]} is superfluous ({len(superfluous)} in all): this model has no place for it"
+    )

@@ -1,0 +1,100 @@
+"""Tests of headprune.analysis.conllu."""
+
+import gzip
+
+import pytest
+
+from headprune import tokenizer
+from headprune.analysis import conllu
+from headprune.errors import UserError
+
+
+def row(number, form, head, relation, misc="_"):
+  return "\t".join([str(number), form, form, "_", "_", "_", str(head), relation, "_", misc])
+
+
+DIDNT = "\n".join([
+  "# sent_id = 1",
+  row(1, "They", 2, "nsubj"),
+  row("2-3", "didn't", "_", "_"),
+  row(2, "did", 0, "root"),
+  row(3, "n't", 2, "advmod"),
+  row("3.1", "elided", "_", "_"),
+  row(4, "go", 2, "xcomp", "SpaceAfter=No"),
+  row(5, ".", 2, "punct"),
+])  # fmt: skip
+AU_PARC = "\n".join([
+  row("1-2", "Au", "_", "_"),
+  row(1, "à", 3, "case"),
+  row(2, "le", 3, "det"),
+  row(3, "parc", 0, "root"),
+])  # fmt: skip
+
+
+@pytest.fixture
+def parsed(tmp_path):
+  path = tmp_path / "two.conllu"
+  path.write_text(f"{DIDNT}\n\n\n{AU_PARC}\n", encoding="utf-8")
+  return path
+
+
+def test_multiword_tokens_and_empty_nodes(parsed):
+  didnt, au_parc = conllu.read(parsed)
+  assert didnt.text == "They didn't go."
+  assert [didnt.text[a:b] for a, b in didnt.spans] == ["They", "did", "n't", "go", "."]
+  assert didnt.heads == [1, -1, 1, 1, 1]
+  assert didnt.relations == ["nsubj", "root", "advmod", "xcomp", "punct"]
+  assert au_parc.text == "Au parc"
+  assert [au_parc.text[a:b] for a, b in au_parc.spans] == ["Au", "Au", "parc"]
+
+
+def test_gzip_and_spaced_text(parsed, tmp_path):
+  path = tmp_path / "two.conllu.gz"
+  path.write_bytes(gzip.compress(parsed.read_bytes()))
+  assert conllu.read(path) == conllu.read(parsed)
+  didnt = conllu.read(path, spaced=True)[0]
+  assert didnt.text == "They didn't go ."
+  assert [didnt.text[a:b] for a, b in didnt.spans] == ["They", "did", "n't", "go", "."]
+
+
+@pytest.mark.parametrize(
+  "bad, message",
+  [
+    ("1\tword", "line 1: 2 columns"),
+    (row("x", "word", 0, "root"), "line 1: 'x' is not a number"),
+    (row(2, "word", 0, "root"), "line 1: word 2 stands where word 1 is due"),
+    (row(1, "word", "_", "root"), "line 1: '_' is not a number"),
+    (row(1, "word", 3, "obj"), "line 1: head 3 in a sentence of 1 words"),
+    ("# text = nothing", "no sentence"),
+  ],
+)
+def test_what_is_not_conllu(tmp_path, bad, message):
+  path = tmp_path / "bad.conllu"
+  path.write_text(bad + "\n")
+  with pytest.raises(UserError, match=message):
+    conllu.read(path)
+
+
+def test_units_are_words_with_their_pieces():
+  # "They didn't go" as They | di | dn't | (lone mark) | go: did and n't share a piece.
+  words = [(0, 4), (5, 8), (8, 11), (12, 14)]
+  pieces = [(0, 4), (5, 7), (7, 11), (12, 12), (12, 14)]
+  assert conllu.units(words, pieces) == ([0, 1, 1, 2], [[0], [1, 2], [3, 4]])
+
+
+def test_units_of_words_without_pieces_and_pieces_on_one_character():
+  words = [(0, 1), (2, 3), (4, 9)]
+  pieces = [(0, 1), (0, 1), (4, 9)]
+  assert conllu.units(words, pieces) == ([0, -1, 1], [[0, 1], [2]])
+
+
+def test_units_from_a_tokenizer(parsed, tmp_path):
+  lines = ["They didn't go.", "They did go.", "Au parc they go."] * 20
+  tokenizer.train("bpe", lines, lines, 40, True, True, tmp_path / "tokenizer")
+  side, _ = tokenizer.load(tmp_path / "tokenizer")
+  sentence = conllu.read(parsed)[0]
+  unit_of_word, members = conllu.units(sentence.spans, side.spans(sentence.text))
+  pieces = side.pieces(side.encode([sentence.text])[0])
+  together = ["".join(pieces[p] for p in held).lstrip("\u2581") for held in members]
+  assert "".join(together) == "theydidn'tgo."
+  assert together[unit_of_word[0]] == "they" and together[unit_of_word[3]] == "go"
