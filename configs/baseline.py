@@ -23,7 +23,8 @@ def set_schedule(config, preset: str) -> None:
   elif preset == "multi30k":
     config.optim.scale = 2.0
     config.optim.warmup_steps = 2000
-    config.train.steps = 8000
+    config.optim.cooldown_steps = 1500
+    config.train.steps = 5000
     config.train.eval_every = 250
     config.train.translate_every = 1000
     config.train.checkpoint_every = 250

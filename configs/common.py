@@ -82,6 +82,7 @@ def base() -> ConfigDict:
   config.optim = ConfigDict()
   config.optim.scale = 1.0  # Noam: scale * D^-0.5 * min(step^-0.5, step * warmup_steps^-1.5)
   config.optim.warmup_steps = 300  # steps
+  config.optim.cooldown_steps = 0  # last steps, over which the rate falls linearly to 0
   config.optim.b1 = 0.9  # Adam, first moment
   config.optim.b2 = 0.998  # Adam, second moment
   config.optim.eps = 1e-9  # Adam

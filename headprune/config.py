@@ -197,6 +197,19 @@ def flatten(config: ConfigDict) -> dict:
   return rows
 
 
+def inherit_heads(config: ConfigDict) -> ConfigDict:
+  """Takes the head counts that `config` leaves open from the run that it starts from, if it can."""
+  start = pathlib.Path(config.init_from)
+  if not config.init_from or not (start / "config.json").is_file():
+    return config
+  there = load(start).model
+  result = ConfigDict(config.to_dict())
+  for name, counts in result.model.heads.items():
+    if not counts and there.layers == config.model.layers:
+      result.model.heads[name] = there.heads[name]
+  return result.lock()
+
+
 def pretraining(config: ConfigDict) -> ConfigDict:
   """The config of the baseline that `config` starts from: no gates, its own schedule."""
   baseline = ConfigDict(config.to_dict())

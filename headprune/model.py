@@ -211,10 +211,10 @@ class DecoderLayer(nn.Module):
 
     Args:
       x_BWD: input of this position.
-      cache: {"self": (k as [B, H, K, T, W], v as [B, H, T, W, K]), "cross": (k as [B, H, K, S],
-        v as [B, H, S, K])}; None for a part without heads.
+      cache: {"self": (k_BHKM, v_BHMK) with M = T * W, "cross": (k_BHKS, v_BHSK)}; None for a part
+        without heads.
       t: int32 scalar, the position.
-      self_mask_BWM: M = T * W, which cached (position, beam) entries are a beam's own past.
+      self_mask_BWM: which cached (position, beam) entries are a beam's own past.
       cross_mask_BWS: the source's real tokens.
       gates: (self_gate_H, cross_gate_H).
     Returns:
@@ -225,9 +225,7 @@ class DecoderLayer(nn.Module):
       q_BWHK, k_BWHK, v_BWHK = self.self_attention.project(h_BWD)
       past = _write(cache["self"], k_BWHK, v_BWHK, t)
       cache = {**cache, "self": past}
-      k_BHKM = past[0].reshape(*past[0].shape[:3], -1)
-      v_BHMK = past[1].reshape(*past[1].shape[:2], -1, past[1].shape[4])
-      out_BWD = self.self_attention.attend_cached(q_BWHK, k_BHKM, v_BHMK, self_mask_BWM, gates[0])
+      out_BWD = self.self_attention.attend_cached(q_BWHK, *past, self_mask_BWM, gates[0])
     else:
       out_BWD, _ = self.self_attention.no_heads(h_BWD, 0)
     x_BWD = x_BWD + out_BWD
@@ -245,11 +243,12 @@ class DecoderLayer(nn.Module):
 
 def _write(past, k_BWHK, v_BWHK, t):
   """Puts the keys and values of position t into the cache."""
-  k_BHKTW, v_BHTWK = past
+  k_BHKM, v_BHMK = past
   k_BHKW, v_BHWK = k_BWHK.transpose(0, 2, 3, 1), v_BWHK.swapaxes(1, 2)
+  m = t * k_BWHK.shape[1]
   return (
-    jax.lax.dynamic_update_index_in_dim(k_BHKTW, k_BHKW.astype(k_BHKTW.dtype), t, 3),
-    jax.lax.dynamic_update_index_in_dim(v_BHTWK, v_BHWK.astype(v_BHTWK.dtype), t, 2),
+    jax.lax.dynamic_update_slice_in_dim(k_BHKM, k_BHKW.astype(k_BHKM.dtype), m, 3),
+    jax.lax.dynamic_update_slice_in_dim(v_BHMK, v_BHWK.astype(v_BHMK.dtype), m, 2),
   )
 
 
@@ -367,10 +366,9 @@ class Transformer(nn.Module):
     for layer in self.decoder:
       past = cross = None
       if layer.self_heads:
-        rows = (batch, layer.self_heads)
+        rows, entries = (batch, layer.self_heads), length * beams
         past = (
-          jnp.zeros((*rows, depth, length, beams), dtype),
-          jnp.zeros((*rows, length, beams, depth), dtype),
+          jnp.zeros((*rows, depth, entries), dtype), jnp.zeros((*rows, entries, depth), dtype)
         )
       if layer.cross_heads:
         k_BSHK, v_BSHK = layer.cross_attention.project(memory_BSD)

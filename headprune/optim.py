@@ -11,16 +11,22 @@ from headprune.errors import UserError
 LABELS = ("train", "freeze")
 
 
-def noam(scale: float, model_size: int, warmup_steps: int):
+def noam(config, model_size: int, total_steps: int):
   """The schedule scale * D^-0.5 * min(s^-0.5, s * warmup^-1.5), s = step + 1 (Vaswani et al. 2017).
 
+  Args:
+    config: the `optim` section; over its last `cooldown_steps` the rate also falls linearly to 0.
+    model_size: D.
+    total_steps: where the cool-down ends.
   Returns:
     A function from the number of steps taken to the learning rate of the next.
   """
 
   def schedule(step):
     s = jnp.asarray(step, jnp.float32) + 1.0
-    return scale * model_size**-0.5 * jnp.minimum(s**-0.5, s * max(warmup_steps, 1) ** -1.5)
+    rate = jnp.minimum(s**-0.5, s * max(config.warmup_steps, 1) ** -1.5)
+    left = jnp.clip((total_steps + 1 - s) / max(config.cooldown_steps, 1), 0.0, 1.0)
+    return config.scale * model_size**-0.5 * rate * (left if config.cooldown_steps else 1.0)
 
   return schedule
 
@@ -66,15 +72,14 @@ def table(labels: dict, shapes: dict) -> str:
   )
 
 
-def make(config, model_size: int, labels: dict) -> optax.GradientTransformation:
-  """Adam with Noam's schedule; gates at their own rate, frozen parameters without any state.
+def make(config, schedule, labels: dict) -> optax.GradientTransformation:
+  """Adam on a schedule; gates at their own rate, frozen parameters without any state.
 
   Args:
     config: the `optim` section.
-    model_size: D.
+    schedule: from `noam`.
     labels: from `label`.
   """
-  schedule = noam(config.scale, model_size, config.warmup_steps)
 
   def adam(factor):
     return optax.chain(

@@ -55,6 +55,7 @@ def train_and_evaluate(config: ConfigDict, workdir: pathlib.Path) -> None:
   Raises:
     UserError: the config, the data or the workdir cannot work; nothing on disk was changed.
   """
+  config = config_lib.inherit_heads(config)
   config_lib.validate(config)
   evaluate.check_bleu(config.eval)
   _check_workdir(config, workdir)
@@ -203,7 +204,13 @@ def _out_of_patience(history: list[dict], patience: int) -> bool:
 
 
 def _check_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
-  """Raises a UserError if the workdir holds a run with another config."""
+  """Raises a UserError if the workdir holds a run with another config, or one from elsewhere."""
+  done = summary.read(workdir)
+  if done and done["step"] == 0:
+    raise UserError(
+      f"{workdir} holds a model that was not trained there; to train it on, take another "
+      f"--workdir and --config.init_from={workdir}"
+    )
   if (workdir / "config.json").is_file():
     changed = config_lib.differences(config_lib.load(workdir), config)
     if changed:
@@ -278,10 +285,11 @@ def _start(config: ConfigDict, sizes: model.ModelConfig) -> tuple[steps.Setup, d
   init = lambda key: model.Transformer(sizes).init(key, batch, model.ones(sizes))["params"]
   shapes = {"model": jax.eval_shape(init, model_key), "gates": log_alphas}
   labels = optim.label(shapes, config.optim.rules)
+  schedule = optim.noam(config.optim, sizes.model_size, config.train.steps)
   setup = steps.Setup(
     model_config=sizes,
-    optimizer=optim.make(config.optim, sizes.model_size, labels),
-    schedule=optim.noam(config.optim.scale, sizes.model_size, config.optim.warmup_steps),
+    optimizer=optim.make(config.optim, schedule, labels),
+    schedule=schedule,
     labels=labels,
     fixed_gates=config_lib.fixed_gates(config.gates, sizes),
     l0_coef=config.l0.coef,

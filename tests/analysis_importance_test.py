@@ -26,7 +26,8 @@ TARGETS = [[5, 1], [3, 4, 5, 6, 7, 1], [4, 12, 1], [9, 9, 1]]
 def trained():
   """(params, gate_values) with half-open gates and one closed head."""
   batch = next(attention.batches(SOURCES, TARGETS))[1]
-  params = model.Transformer(CONFIG).init(jax.random.key(0), batch, model.ones(CONFIG))["params"]
+  init = jax.jit(lambda key: model.Transformer(CONFIG).init(key, batch, model.ones(CONFIG)))
+  params = init(jax.random.key(0))["params"]
   gate_values = {name: np.full((2, 2), 0.75, np.float32) for name in CONFIG.heads}
   gate_values["enc_self"][0, 1] = 0.0
   return params, gate_values
@@ -36,12 +37,14 @@ def batches(max_tokens):
   return [batch for _, batch in attention.batches(SOURCES, TARGETS, max_tokens)]
 
 
-def sentence_loss(params, gate_values, i):
-  """-log p of pair i, alone."""
-  batch = model.unpacked_batch([SOURCES[i]], [TARGETS[i]], len(SOURCES[i]), len(TARGETS[i]))
+@jax.jit
+def sentence_losses(params, gate_values):
+  """-log p of each pair."""
+  batch = model.unpacked_batch(SOURCES, TARGETS, 6, 6)
   logits, _ = model.Transformer(CONFIG).apply({"params": params}, batch, gate_values)
-  log_p = jax.nn.log_softmax(logits[0])
-  return -sum(log_p[t, word] for t, word in enumerate(TARGETS[i]))
+  log_p = jax.nn.log_softmax(logits)
+  pairs = enumerate(TARGETS)
+  return jnp.stack([-sum(log_p[b, t, word] for t, word in enumerate(row)) for b, row in pairs])
 
 
 def test_batches_hold_each_pair_once_in_few_shapes():
@@ -79,7 +82,7 @@ def test_closing_each_head(trained, max_tokens):
   params, gate_values = trained
   loss, increase = importance.closing(CONFIG, params, gate_values, batches(max_tokens))
   tokens = sum(map(len, TARGETS))
-  mean = lambda gates: float(sum(sentence_loss(params, gates, i) for i in range(4))) / tokens
+  mean = lambda gates: float(sum(sentence_losses(params, gates))) / tokens
   np.testing.assert_allclose(loss, mean(gate_values), rtol=1e-5)
   for name, n, h in (("enc_self", 1, 0), ("dec_self", 0, 1), ("dec_enc", 1, 1)):
     closed = {k: np.array(v) for k, v in gate_values.items()}
@@ -94,9 +97,9 @@ def test_closing_each_head(trained, max_tokens):
 def test_gradient_is_the_mean_absolute_slope_over_sentences(trained):
   params, gate_values = trained
   found = importance.gradient(CONFIG, params, gate_values, batches(6))
-  slopes = [jax.grad(lambda g: sentence_loss(params, g, i))(gate_values) for i in range(4)]  # noqa: B023
+  slopes = jax.jit(jax.jacrev(sentence_losses, argnums=1))(params, gate_values)
   for name in found:
-    expected = importance.unit_layers(sum(np.abs(slope[name]) for slope in slopes))
+    expected = importance.unit_layers(np.abs(slopes[name]).sum(0))
     np.testing.assert_allclose(found[name], expected, rtol=1e-3, atol=1e-6)
   np.testing.assert_allclose(np.linalg.norm(found["dec_enc"], axis=1), 1.0, rtol=1e-6)
   assert not np.any(found["dec_self"][1])

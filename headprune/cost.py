@@ -1,0 +1,60 @@
+"""What a model costs by arithmetic alone: operations and cache sizes that follow from its sizes.
+
+Operations are those of matrix products, two for each multiply-add, without attention's masked
+upper half being spared; norms, softmax and the rest are of another order.
+"""
+
+import jax.numpy as jnp
+
+from headprune import ops
+from headprune.model import ModelConfig
+
+
+def source_flops(config: ModelConfig, src_len: float) -> float:
+  """Operations per source token: the encoder, and the keys and values the decoder attends to.
+
+  Args:
+    config: the model's sizes.
+    src_len: tokens of the sentence, EOS included.
+  """
+  attention = sum(_attention(config, heads, src_len, 4) for heads in config.enc_self)
+  memory = sum(_attention(config, heads, 0, 2) for heads in config.dec_enc)
+  return attention + memory + config.layers * _feed_forward(config)
+
+
+def target_flops(config: ModelConfig, src_len: float, tgt_len: float) -> float:
+  """Operations per target token: the decoder and the logits.
+
+  Args:
+    config: the model's sizes.
+    src_len: source tokens that cross-attention reads.
+    tgt_len: target tokens that self-attention reads.
+  """
+  past = sum(_attention(config, heads, tgt_len, 4) for heads in config.dec_self)
+  cross = sum(_attention(config, heads, src_len, 2) for heads in config.dec_enc)
+  logits = 2 * config.model_size * config.tgt_vocab
+  return past + cross + config.layers * _feed_forward(config) + logits
+
+
+def pair_flops(config: ModelConfig, src_len: float, tgt_len: float, beams: int = 1) -> float:
+  """Operations for one sentence: scored with its translation, or translated with `beams`."""
+  source = src_len * source_flops(config, src_len)
+  return source + beams * tgt_len * target_flops(config, src_len, tgt_len)
+
+
+def cache_bytes(config: ModelConfig) -> tuple[int, int]:
+  """Bytes of keys and values that translation holds: (per source token, per target token).
+
+  The second is for one hypothesis: with beams, it counts for each of them.
+  """
+  size = 2 * config.head_size * jnp.dtype(ops.attention_dtype(config.precision)).itemsize
+  return size * sum(config.dec_enc), size * sum(config.dec_self)
+
+
+def _attention(config: ModelConfig, heads: int, memory: float, projections: int) -> float:
+  """One token's projections and, over `memory` tokens, its scores and weighted sum."""
+  return heads * config.head_size * (2 * projections * config.model_size + 4 * memory)
+
+
+def _feed_forward(config: ModelConfig) -> int:
+  return 4 * config.model_size * config.ff_size
