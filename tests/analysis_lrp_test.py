@@ -78,7 +78,13 @@ def test_linear_and_addition_follow_the_definition(rule, alpha_beta):
 
 
 def test_attention_and_norm_are_linearised():
-  q, k, v, x, scale = normal(0, 1, 3, 4), normal(1, 1, 5, 4), normal(2, 1, 5, 4), normal(3, 3, 6), 2.0
+  q, k, v, x, scale = (
+    normal(0, 1, 3, 4),
+    normal(1, 1, 5, 4),
+    normal(2, 1, 5, 4),
+    normal(3, 3, 6),
+    2.0,
+  )
   softmax = lambda q, k: jax.nn.softmax(jnp.einsum("HQK,HMK->HQM", q, k) / 2.0)
   r_context, r_normed = np.abs(normal(4, 1, 1, 3, 4)), np.abs(normal(5, 1, 3, 6))
   expected = jacobian_rule(lambda q, k, v: softmax(q, k) @ v, [q, k, v], r_context)
@@ -120,7 +126,9 @@ def test_forward_is_the_model(setting, share_embeddings):
   if share_embeddings:
     config = dataclasses.replace(CONFIG, share_embeddings=True, src_vocab=13)
     embed = normal(7, 13, 16)
-    params = {k: v for k, v in params.items() if k not in ("src_embed", "tgt_embed", "logits_kernel")}
+    params = {
+      k: v for k, v in params.items() if k not in ("src_embed", "tgt_embed", "logits_kernel")
+    }
     params["shared_embed"] = embed
 
   @jax.jit
@@ -144,7 +152,12 @@ def test_relevance_is_conserved_from_layer_to_layer(setting, rule):
   for total_BG in np.moveaxis(np.asarray(total_BLG), 1, 0):
     np.testing.assert_allclose(total_BG, real_BG, atol=1e-3)
   steps_B = real_BG.sum(1)
-  for name, n, heads in (("enc_self", 0, 4), ("dec_self", 0, 3), ("dec_enc", 0, 2), ("dec_enc", 1, 4)):
+  for name, n, heads in (
+    ("enc_self", 0, 4),
+    ("dec_self", 0, 3),
+    ("dec_enc", 0, 2),
+    ("dec_enc", 1, 4),
+  ):
     np.testing.assert_allclose(sums[name][:, n, :heads].sum(1), steps_B, rtol=1e-3)
     assert not np.any(sums[name][:, n, heads:])
 
@@ -166,7 +179,13 @@ def test_equal_heads_share_equally(setting):
   params, gate_values, batch = setting
   equal = jax.tree.map(jnp.asarray, params)
   cross = dict(equal["decoder_0"]["cross_attention"])
-  for name, axis in (("q_kernel", 1), ("q_bias", 0), ("kv_kernel", 2), ("kv_bias", 1), ("out_kernel", 0)):
+  for name, axis in (
+    ("q_kernel", 1),
+    ("q_bias", 0),
+    ("kv_kernel", 2),
+    ("kv_bias", 1),
+    ("out_kernel", 0),
+  ):
     first = jnp.take(cross[name], jnp.array([0]), axis=axis)
     cross[name] = jnp.repeat(first, 2, axis=axis)
   equal["decoder_0"] = {**equal["decoder_0"], "cross_attention": cross}

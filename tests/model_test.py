@@ -1,4 +1,4 @@
-"""Properties of the Transformer that no recorded number shows: gates, segments, causality, steps."""
+"""Properties of the Transformer that no recorded number shows: gates, segments, causality."""
 
 import dataclasses
 

@@ -7,7 +7,13 @@ import pytest
 
 from headprune import ops
 
-EQUATIONS = ["BQD,DCHK->BQCHK", "BQHK,BMHK->BHQM", "BHQM,BMHK->BQHK", "BQHK,HKD->BQD", "BTD,VD->BTV"]
+EQUATIONS = [
+  "BQD,DCHK->BQCHK",
+  "BQHK,BMHK->BHQM",
+  "BHQM,BMHK->BQHK",
+  "BQHK,HKD->BQD",
+  "BTD,VD->BTV",
+]
 SIZES = dict(B=2, Q=3, M=4, D=8, C=3, H=2, K=4, T=3, V=5)
 
 

@@ -36,7 +36,9 @@ def test_cool_down_ends_at_zero():
 
 
 def test_first_matching_rule_wins():
-  labels = optim.label(PARAMS, ((r"model/src_.*", "train"), (r"gates/.*", "train"), (".*", "freeze")))
+  labels = optim.label(
+    PARAMS, ((r"model/src_.*", "train"), (r"gates/.*", "train"), (".*", "freeze"))
+  )
   assert labels == {
     "model": {"src_embed": "train", "decoder_0": {"ffn": {"in_kernel": "freeze"}}},
     "gates": {"enc_self": "gates"},
@@ -73,4 +75,6 @@ def test_frozen_parameters_have_no_state_and_gates_their_own_rate():
 def test_table_counts_arrays_and_parameters():
   labels = optim.label(PARAMS, (("model/decoder.*", "freeze"), (".*", "train")))
   text = optim.table(labels, PARAMS)
-  assert "4 frozen (1 arrays)" in text and "6 trained (1 arrays)" in text and "2 gate logits" in text
+  assert (
+    "4 frozen (1 arrays)" in text and "6 trained (1 arrays)" in text and "2 gate logits" in text
+  )

@@ -3,8 +3,8 @@
 import dataclasses
 
 import jax
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 import jax.numpy as jnp
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 import numpy as np
 import pytest
 
@@ -59,7 +59,9 @@ def initial_params():
 
 def batches():
   rng = np.random.default_rng(0)
-  pairs = [[rng.integers(3, 17, rng.integers(1, 9)).tolist() + [1] for _ in range(2)] for _ in range(ROWS)]
+  pairs = [
+    [rng.integers(3, 17, rng.integers(1, 9)).tolist() + [1] for _ in range(2)] for _ in range(ROWS)
+  ]
   return model.unpacked_batch(*zip(*pairs), 9, 9)
 
 
@@ -112,7 +114,12 @@ def test_noise_differs_by_type_and_head_and_is_shared_by_the_batch():
 
 
 def test_frozen_parameters_do_not_move_and_the_rest_does(reference):
-  rules = ((r"model/src_.*", "train"), (r"model/enc.*", "train"), (r"gates/.*", "train"), (r".*", "freeze"))
+  rules = (
+    (r"model/src_.*", "train"),
+    (r"model/enc.*", "train"),
+    (r"gates/.*", "train"),
+    (r".*", "freeze"),
+  )
   _, params = run(make_setup(rules=rules))
   before = initial_params()
   same = jax.tree.map(lambda a, b: bool(np.array_equal(a, b)), before, params)
@@ -123,6 +130,7 @@ def test_frozen_parameters_do_not_move_and_the_rest_does(reference):
 
 def test_frozen_parameters_cost_no_weight_gradient():
   """The compiled step with a frozen decoder multiplies much less than the one that trains it."""
+
   def flops(rules):
     setup = make_setup(rules=rules)
     state = steps.init_state(setup, initial_params())

@@ -61,7 +61,7 @@ def from_npz(arrays: Mapping[str, np.ndarray], hp: Mapping | None) -> tuple[Mode
     (sizes and dropout rates, {"model": ..., "gates": type -> log_alpha_NH}), float32.
   Raises:
     UserError: a variable is missing, superfluous or mis-shaped, hp contradicts the file, or hp asks
-      for something that this model does not compute.
+      for what this model does not compute.
   """
   hp = hp or {}
   _check_hp(hp)
@@ -121,29 +121,42 @@ def fixed_gates(hp: Mapping | None, config: ModelConfig) -> dict[str, tuple]:
 
 
 def _check_hp(hp: Mapping) -> None:
+  """Raises a UserError for the first field whose value this model cannot have."""
   for field, value in _REQUIRED.items():
     if hp.get(field, value) != value:
       raise UserError(f"hp.{field}={hp[field]!r}: only {value!r} can be converted")
   for field in ("num_layers_enc", "num_layers_dec"):
     if hp.get(field) and hp[field] != hp.get("num_layers", hp[field]):
       raise UserError(f"hp.{field}={hp[field]!r} must be hp.num_layers={hp['num_layers']!r}")
+  for field in ("res_dropout", "attn_dropout", "relu_dropout", "label_smoothing"):
+    if not (isinstance(hp.get(field, 0), int | float) and 0 <= hp.get(field, 0) < 1):
+      raise UserError(f"hp.{field}={hp[field]!r} is not a probability below 1")
+  for field in ("beam_size", "beam_spread", "len_alpha"):
+    if not isinstance(hp.get(field, 1), int if field == "beam_size" else int | float):
+      raise UserError(f"hp.{field}={hp[field]!r} is not a number")
 
 
 def _check_types(keys, field: str) -> None:
   known = [key for key, _ in TYPES.values()]
-  for key in keys:
+  for key in keys if isinstance(keys, list | tuple | Mapping) else [keys]:
     if key not in known:
       raise UserError(f"hp.{field}: {key!r} is not one of {', '.join(known)}")
 
 
 def _gated_types(arrays: Mapping, hp: Mapping) -> list[str]:
-  """Types with trained gates: those of hp if there is one, else those that the file has."""
-  if hp:
-    listed = hp.get("concrete_heads") or ()
-    _check_types(listed, "concrete_heads")
-    return [name for name, (key, _) in TYPES.items() if key in listed]
-  has_gate = lambda layer: any(re.fullmatch(rf"mod/{layer}-\d+/gate/log_a:0", a) for a in arrays)
-  return [name for name, (_, layer) in TYPES.items() if has_gate(layer)]
+  """Types with trained gates: those that the file has, which must be those of hp if there is one."""
+  listed = hp.get("concrete_heads") or ()
+  _check_types(listed, "concrete_heads")
+  gated = []
+  for name, (key, layer) in TYPES.items():
+    found = [a for a in arrays if re.fullmatch(rf"mod/{layer}-\d+/gate/log_a:0", a)]
+    if found and hp and key not in listed:
+      raise UserError(f"variable {found[0]} is superfluous: hp.concrete_heads has no {key!r}")
+    if found or key in listed:
+      gated.append(name)
+  if gated and hp.get("alive_heads"):
+    raise UserError("hp has both concrete_heads and alive_heads: only one of them can be converted")
+  return gated
 
 
 def _sizes(arrays: Mapping, hp: Mapping) -> ModelConfig:

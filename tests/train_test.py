@@ -1,0 +1,172 @@
+"""The real commands from end to end, on a small run: train, kill, resume, prune, fix, translate."""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+from ml_collections import ConfigDict
+import numpy as np
+import pytest
+
+from configs import concrete, fixed
+from headprune import checkpoint, train
+from headprune import config as config_lib
+from headprune.errors import UserError
+
+SMALL = {
+  "data.corpus.train": 300,
+  "data.corpus.dev": 12,
+  "data.corpus.test": 8,
+  "tokenizer.vocab_size": 150,
+  "model.model_size": 16,
+  "model.ff_size": 32,
+  "model.num_heads": 4,
+  "optim.warmup_steps": 5,
+  "optim.gates_factor": 200.0,
+  "l0.coef": 3.0,
+  "train.steps": 12,
+  "train.batch_tokens": 512,
+  "train.log_every": 3,
+  "train.eval_every": 6,
+  "train.translate_every": 6,
+  "train.checkpoint_every": 3,
+  "train.keep": 5,
+  "eval.average": 2,
+}
+
+
+def small_config(module, init_from: pathlib.Path) -> ConfigDict:
+  config = module.get_config()
+  config.update_from_flattened_dict(SMALL)
+  config.init_from = str(init_from)
+  if "pretrain" in config:
+    own = {k: v for k, v in SMALL.items() if k.startswith(("train.", "optim."))}
+    config.pretrain.update_from_flattened_dict(own)
+  return config
+
+
+def command(workdir: pathlib.Path, baseline: pathlib.Path) -> list[str]:
+  flags = [f"--config.{field}={value}" for field, value in SMALL.items()]
+  flags += [
+    f"--config.pretrain.{field}={value}"
+    for field, value in SMALL.items()
+    if field.startswith(("train.", "optim."))
+  ]
+  return [
+    sys.executable, "-m", "headprune.main", "--config", "configs/concrete.py",
+    "--workdir", str(workdir), f"--config.init_from={baseline}", *flags,
+  ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+  """(folder, what the command printed): a baseline and a pruned run, trained by the command."""
+  folder = tmp_path_factory.mktemp("runs")
+  args = command(folder / "concrete", folder / "baseline")
+  done = subprocess.run(args, capture_output=True, text=True, timeout=300)
+  assert done.returncode == 0, done.stderr
+  return folder, done.stdout
+
+
+def test_main_job_trains_a_baseline_prunes_it_and_says_what_is_where(finished):
+  folder, printed = finished
+  assert "No finished baseline" in printed and "heads open" in printed and "dev BLEU" in printed
+  workdir = folder / "concrete"
+  for name in ("config.json", "heads.json", "metrics.jsonl", "summary.json", "tokenizer",
+               "checkpoints", "tensorboard", "translations"):  # fmt: skip
+    assert (workdir / name).exists(), name
+  heads = json.loads((workdir / "heads.json").read_text())
+  assert [len(row) for row in heads["dec_enc"]] == [4, 4]
+  gates = [g for layers in heads.values() for row in layers for g in row]
+  assert min(gates) == 0.0, "a penalty this large closes some heads"
+  assert len((workdir / "translations" / "dev-0000012.txt").read_text().split("\n")) == 13
+
+
+def test_metrics_hold_losses_speed_bleu_and_gates(finished):
+  rows = [json.loads(line) for line in (finished[0] / "concrete" / "metrics.jsonl").open()]
+  by_step = {}
+  for row in rows:
+    by_step.setdefault(row["step"], {}).update(row)
+  assert sorted(by_step) == [3, 6, 9, 12]
+  assert {"loss", "xent", "penalty", "tokens_per_second", "gates", "open"} <= by_step[3].keys()
+  assert {"dev_loss", "dev_bleu", "signature"} <= by_step[6].keys()
+  assert {"dev_loss", "dev_bleu", "test_bleu"} <= by_step[12].keys()
+  row = by_step[9]
+  np.testing.assert_allclose(row["loss"], row["xent"] + 3.0 * row["penalty"], rtol=1e-4)
+  assert np.shape(row["gates"]["dec_self"]) == (2, 4)
+
+
+def test_a_finished_run_is_left_alone(finished, capsys):
+  workdir = finished[0] / "concrete"
+  before = {p: p.stat().st_mtime_ns for p in workdir.rglob("*")}
+  train.train_and_evaluate(small_config(concrete, finished[0] / "baseline"), workdir)
+  assert "is finished" in capsys.readouterr().out
+  assert before == {p: p.stat().st_mtime_ns for p in workdir.rglob("*")}
+
+
+def test_killed_and_restarted_it_ends_with_the_same_bits(finished, tmp_path):
+  shutil.copytree(finished[0] / "baseline", tmp_path / "baseline")
+  args = command(tmp_path / "concrete", tmp_path / "baseline")
+  process = subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+  deadline = time.time() + 200
+  while not (tmp_path / "concrete" / "checkpoints" / "3").exists():
+    assert process.poll() is None and time.time() < deadline
+    time.sleep(0.01)
+  process.kill()
+  process.wait()
+  assert not (tmp_path / "concrete" / "summary.json").exists()
+  again = subprocess.run(args, capture_output=True, text=True, timeout=300)
+  assert again.returncode == 0, again.stderr
+  assert "going on at step" in again.stdout
+  want = checkpoint.load_params(finished[0] / "concrete")
+  got = checkpoint.load_params(tmp_path / "concrete")
+  for path, value in _flat(want).items():
+    np.testing.assert_array_equal(_flat(got)[path], value, err_msg=path)
+
+
+def _flat(params):
+  from flax import traverse_util
+
+  return traverse_util.flatten_dict(params, sep="/")
+
+
+def test_fixed_run_keeps_the_gates_of_another_run(finished, tmp_path):
+  config = small_config(fixed, finished[0] / "concrete")
+  config.gates.fixed_from = str(finished[0] / "concrete")
+  config.train.steps = 3
+  train.train_and_evaluate(config, tmp_path / "fixed")
+  want = json.loads((finished[0] / "concrete" / "heads.json").read_text())
+  assert json.loads((tmp_path / "fixed" / "heads.json").read_text()) == want
+
+
+def test_mistakes_about_other_runs_are_named_and_change_nothing(finished, tmp_path):
+  baseline = finished[0] / "baseline"
+  config = small_config(fixed, tmp_path / "nowhere")
+  config.gates.fixed_from = ""
+  with pytest.raises(UserError, match="nowhere: there is no finished run"):
+    train.train_and_evaluate(config, tmp_path / "x")
+  config = small_config(concrete, baseline)
+  config.model.ff_size = 48
+  with pytest.raises(UserError, match=r"ffn/in_kernel is \(16, 32\), this config needs \(16, 48\)"):
+    train.train_and_evaluate(config, tmp_path / "x")
+  config = small_config(concrete, baseline)
+  config.l0.coef = 9.0
+  before = (finished[0] / "concrete" / "config.json").read_bytes()
+  with pytest.raises(UserError, match="l0.coef: 3.0 -> 9.0"):
+    train.train_and_evaluate(config, finished[0] / "concrete")
+  assert (finished[0] / "concrete" / "config.json").read_bytes() == before
+  assert not (tmp_path / "x" / "config.json").exists()
+
+
+def test_patience_ends_a_run_that_no_longer_improves():
+  rows = [{"step": i, "dev_loss": loss} for i, loss in enumerate([3.0, 2.0, 2.1, 2.2])]
+  assert train._out_of_patience(rows, 2) and not train._out_of_patience(rows, 3)
+  assert not train._out_of_patience(rows, 0)
+
+
+def test_config_json_reads_back(finished):
+  config = small_config(concrete, finished[0] / "baseline")
+  assert config_lib.differences(config_lib.load(finished[0] / "concrete"), config) == []
