@@ -19,7 +19,7 @@ def set_schedule(config, preset: str) -> None:
   """How a baseline is trained: the `optim` and `train` sections."""
   if preset == "":
     config.optim.scale = 2.0
-    config.train.steps = 1500
+    config.optim.cooldown_steps = 200
   elif preset == "multi30k":
     config.optim.scale = 2.0
     config.optim.warmup_steps = 2000

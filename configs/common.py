@@ -23,7 +23,7 @@ def base() -> ConfigDict:
 
   config.data = ConfigDict()
   config.data.kind = "corpus"  # "corpus" (built-in), "text" (files) or "tfds"
-  config.data.row_length = 64  # tokens per packed row and side; longer pairs are dropped
+  config.data.row_length = 48  # tokens per packed row and side; longer pairs are dropped
   config.data.packing_bins = 32  # rows that are filled at a time
   config.data.corpus = ConfigDict()
   config.data.corpus.locale = "ru"  # any locale that Babel knows; the source is English
@@ -81,7 +81,7 @@ def base() -> ConfigDict:
 
   config.optim = ConfigDict()
   config.optim.scale = 1.0  # Noam: scale * D^-0.5 * min(step^-0.5, step * warmup_steps^-1.5)
-  config.optim.warmup_steps = 300  # steps
+  config.optim.warmup_steps = 200  # steps
   config.optim.cooldown_steps = 0  # last steps, over which the rate falls linearly to 0
   config.optim.b1 = 0.9  # Adam, first moment
   config.optim.b2 = 0.998  # Adam, second moment
@@ -90,9 +90,9 @@ def base() -> ConfigDict:
   config.optim.rules = ((r".*", "train"),)  # ordered (pattern on parameter path, "train"/"freeze")
 
   config.train = ConfigDict()
-  config.train.steps = 1000  # optimiser steps
+  config.train.steps = 500  # optimiser steps
   config.train.patience = 0  # end after so many evaluations without a better dev loss; 0 is never
-  config.train.batch_tokens = 4096  # token slots a step and side, over all devices
+  config.train.batch_tokens = 2048  # token slots a step and side, over all devices
   config.train.accumulate = 1  # micro-batches a step, one after the other
   config.train.label_smoothing = 0.1  # probability mass
   config.train.log_every = 50  # steps
@@ -110,6 +110,14 @@ def base() -> ConfigDict:
   config.eval.tokenize = "13a"  # sacreBLEU's tokenizer
   config.eval.lowercase = False  # sacreBLEU's case folding
   return config
+
+
+def split(argument: str, part: str) -> tuple[str, bool]:
+  """A config's argument "PRESET" or "PRESET,part" -> (preset, whether the part is named)."""
+  preset, _, given = argument.partition(",")
+  if given not in ("", part):
+    raise UserError(f"unknown preset {argument!r}: did you mean {f'{preset},{part}'!r}?")
+  return preset, bool(given)
 
 
 def apply_preset(config: ConfigDict, preset: str) -> None:
@@ -134,6 +142,8 @@ def _files(config: ConfigDict, folder: str, src: str, tgt: str, dev: str, test: 
 def _multi30k(config: ConfigDict) -> None:
   """Multi30k EN-DE, lower-cased, with the sizes of the best small text-only Transformer."""
   _files(config, "data/multi30k", "en", "de", "val", "test2016")
+  config.data.row_length = 64
+  config.train.batch_tokens = 4096
   config.tokenizer.vocab_size = 6000
   config.tokenizer.shared = True
   config.tokenizer.lowercase = True
@@ -150,6 +160,8 @@ def _multi30k(config: ConfigDict) -> None:
 def _enru(config: ConfigDict) -> None:
   """English-Russian files, a 3+3-layer model."""
   _files(config, "data/enru", "en", "ru", "dev", "test")
+  config.data.row_length = 64
+  config.train.batch_tokens = 4096
   config.tokenizer.vocab_size = 8000
   config.model.layers = 3
   config.model.model_size = 256

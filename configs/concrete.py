@@ -2,7 +2,8 @@
 
   python -m headprune.main --config configs/concrete.py[:PRESET] --workdir runs/concrete
 
-PRESET: multi30k, enru or base; none is the built-in corpus.
+PRESET: multi30k, enru or base; none is the built-in corpus. `PRESET,encoder` (or `,encoder`) prunes
+encoder self-attention alone, with a frozen decoder, as section 6.2 of the paper does.
 
 If no finished baseline is at `init_from`, it is trained there first, as `pretrain` says.
 """
@@ -12,7 +13,8 @@ from ml_collections import ConfigDict
 from configs import baseline, common
 
 
-def get_config(preset: str = ""):
+def get_config(argument: str = ""):
+  preset, encoder_only = common.split(argument, "encoder")
   config = common.base()
   common.apply_preset(config, preset)
   config.pretrain = ConfigDict()  # how a missing baseline is trained
@@ -23,15 +25,25 @@ def get_config(preset: str = ""):
   config.init_from = f"runs/{preset}-baseline" if preset else "runs/baseline"
   config.gates.kind = "concrete"
   set_schedule(config, preset)
+  if encoder_only:
+    config.gates.types = ("enc_self",)
+    config.l0.coef /= 3.0  # the same lambda: a third of the modules have gates
+    config.optim.rules = common.ENCODER_ONLY
   return config.lock()
 
 
 def set_schedule(config, preset: str) -> None:
   """How the gated model is trained on."""
-  config.l0.coef = 0.3
-  config.optim.gates_factor = 20.0
+  config.l0.coef = 0.15
+  config.optim.gates_factor = 10.0
   if preset == "":
-    config.train.steps = 800
+    config.l0.coef = 0.08
+    config.optim.warmup_steps = 100
+    config.optim.cooldown_steps = 200
   elif preset == "multi30k":
-    config.train.batch_tokens = 8192
+    config.optim.warmup_steps = 500
+    config.optim.cooldown_steps = 800
     config.train.steps = 2000
+    config.train.eval_every = 250
+    config.train.translate_every = 500
+    config.train.checkpoint_every = 100

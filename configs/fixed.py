@@ -2,19 +2,24 @@
 
   python -m headprune.main --config configs/fixed.py[:PRESET] --workdir runs/fixed
 
-By default with the parameters and the gates of `runs/concrete` (`runs/PRESET-concrete`): the pruned
-structure is trained on, without noise. `--config.init_from=` trains it from scratch.
+PRESET: multi30k, enru or base; none is the built-in corpus. By default parameters and gates are those
+of `runs/concrete` (`runs/PRESET-concrete`): the pruned structure is trained on, without noise.
+`PRESET,scratch` (or `,scratch`) trains the structure from new parameters, like a baseline.
 """
 
-from configs import common, concrete
+from configs import baseline, common, concrete
 
 
-def get_config(preset: str = ""):
+def get_config(argument: str = ""):
+  preset, scratch = common.split(argument, "scratch")
   config = common.base()
   common.apply_preset(config, preset)
-  concrete.set_schedule(config, preset)
-  config.init_from = f"runs/{preset}-concrete" if preset else "runs/concrete"
   config.gates.kind = "fixed"
-  config.gates.fixed_from = config.init_from
+  config.gates.fixed_from = f"runs/{preset}-concrete" if preset else "runs/concrete"
+  if scratch:
+    baseline.set_schedule(config, preset)
+  else:
+    concrete.set_schedule(config, preset)
+    config.init_from = config.gates.fixed_from
   config.l0.coef = 0.0
   return config.lock()

@@ -21,16 +21,18 @@ def manager(workdir: pathlib.Path, keep: int = 1) -> ocp.CheckpointManager:
       preservation_policy=policies.AnyPreservationPolicy(
         [
           policies.LatestN(keep),
-          policies.BestN(
-            get_metric_fn=lambda m: m["bleu"], n=1, keep_checkpoints_without_metrics=False
-          ),
+          policies.BestN(_quality, n=1, keep_checkpoints_without_metrics=False),
         ]
       ),
-      best_fn=lambda m: m["bleu"],
+      best_fn=_quality,
     ),
     item_names=("params", "optimizer", "data"),
     item_handlers={"data": grain.checkpoint.CheckpointHandler()},
   )
+
+
+def _quality(metrics: dict) -> float:
+  return metrics.get("bleu", -1.0)  # any measured BLEU is better than none
 
 
 def save(checkpoints, state: TrainState, data_iterator, bleu: float | None) -> None:
@@ -43,7 +45,7 @@ def save(checkpoints, state: TrainState, data_iterator, bleu: float | None) -> N
       optimizer=ocp.args.StandardSave({"step": state.step, "state": state.opt_state}),
       data=grain.checkpoint.CheckpointSave(data_iterator),
     ),
-    metrics=None if bleu is None else {"bleu": bleu},
+    metrics={} if bleu is None else {"bleu": bleu},
   )
 
 

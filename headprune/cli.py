@@ -17,6 +17,9 @@ def run(command) -> None:
   except UserError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
+  except KeyboardInterrupt:
+    print("stopped; a training run goes on when the same command is given again", file=sys.stderr)
+    sys.exit(130)
   except BrokenPipeError:  # the reader of our output has seen enough
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -1,9 +1,9 @@
 """Checks on a config, before anything is compiled, and what follows from it alone."""
 
 import json
+import math
 import pathlib
 
-import ml_collections
 from ml_collections import ConfigDict
 import numpy as np
 
@@ -12,6 +12,21 @@ from headprune.errors import UserError
 from headprune.model import ModelConfig
 
 GATE_KINDS = ("none", "concrete", "fixed")
+_COUNTS = {
+  "data": ("row_length", "packing_bins"),
+  "model": ("layers", "model_size", "ff_size", "num_heads"),
+  "train": (
+    "steps",
+    "batch_tokens",
+    "accumulate",
+    "log_every",
+    "eval_every",
+    "translate_every",
+    "checkpoint_every",
+    "keep",
+  ),
+  "eval": ("beams", "batch_sentences", "average"),
+}
 FREE_FIELDS = (  # what may change when a run goes on
   "train.steps",
   "train.patience",
@@ -31,15 +46,17 @@ def validate(config: ConfigDict) -> None:
   for name in config.gates.types:
     if name not in gates.TYPES:
       raise UserError(f"config.gates.types: {name!r} is not one of {', '.join(gates.TYPES)}")
+    if config.gates.types.count(name) > 1:
+      raise UserError(f"config.gates.types: {name!r} stands there twice")
   if config.gates.init != "glorot":
     _number(config.gates.init, "config.gates.init", "'glorot' or a number")
-  for field in ("steps", "batch_tokens", "accumulate", "log_every", "eval_every",
-                "translate_every", "checkpoint_every", "keep"):  # fmt: skip
-    if config.train[field] < 1:
-      raise UserError(f"config.train.{field}={config.train[field]} must be at least 1")
-  for field in ("beams", "batch_sentences", "average"):
-    if config.eval[field] < 1:
-      raise UserError(f"config.eval.{field}={config.eval[field]} must be at least 1")
+  for section, fields in _COUNTS.items():
+    for field in fields:
+      if config[section][field] < 1:
+        raise UserError(f"config.{section}.{field}={config[section][field]} must be at least 1")
+  if not 0 <= config.seed < 2**32:
+    raise UserError(f"config.seed={config.seed} is not in 0 ... 4294967295")
+  _probability(config.train.label_smoothing, "config.train.label_smoothing")
   if config.eval.average > config.train.keep:
     raise UserError(
       f"config.eval.average={config.eval.average} needs as many checkpoints: raise "
@@ -56,7 +73,7 @@ def validate(config: ConfigDict) -> None:
 
 def model_config(config: ConfigDict, src_vocab: int, tgt_vocab: int) -> ModelConfig:
   """The model's sizes from the `model` section and the vocabularies' sizes."""
-  if config.num_heads < 1 or config.model_size % config.num_heads:
+  if config.model_size % config.num_heads:
     raise UserError(
       f"config.model.num_heads={config.num_heads} does not divide "
       f"config.model.model_size={config.model_size}"
@@ -66,7 +83,7 @@ def model_config(config: ConfigDict, src_vocab: int, tgt_vocab: int) -> ModelCon
   heads = {}
   for name in gates.TYPES:
     given = tuple(config.heads[name]) or (config.num_heads,) * config.layers
-    if len(given) != config.layers or min(given) < 0:
+    if len(given) != config.layers or not all(isinstance(h, int) and h >= 0 for h in given):
       raise UserError(
         f"config.model.heads.{name}={given}: give a number of heads for each of "
         f"config.model.layers={config.layers} layers"
@@ -76,8 +93,7 @@ def model_config(config: ConfigDict, src_vocab: int, tgt_vocab: int) -> ModelCon
     f"{n}_dropout": config[f"{n}_dropout"] for n in ("embed", "residual", "attention", "relu")
   }
   for field, rate in rates.items():
-    if not 0.0 <= rate < 1.0:
-      raise UserError(f"config.model.{field}={rate} is not a probability below 1")
+    _probability(rate, f"config.model.{field}")
   return ModelConfig(
     src_vocab=src_vocab,
     tgt_vocab=tgt_vocab,
@@ -105,9 +121,7 @@ def fixed_gates(config: ConfigDict, model: ModelConfig) -> dict[str, np.ndarray]
     return result
   where, values = "config.gates.fixed", {n: config.fixed[n] for n in gates.TYPES}
   if config.fixed_from:
-    path = pathlib.Path(config.fixed_from)
-    path = path / "heads.json" if path.is_dir() else path
-    where, values = str(path), _read_heads(path)
+    where, values = _read_heads(pathlib.Path(config.fixed_from))
   for name, layers in values.items():
     if name not in result:
       raise UserError(f"{where}: {name!r} is not one of {', '.join(gates.TYPES)}")
@@ -127,8 +141,9 @@ def heads_as_lists(gate_values: dict, heads: dict) -> dict[str, list[list[float]
 
 
 def _gate_array(layers, heads: tuple[int, ...], width: int, where: str) -> np.ndarray:
-  if len(layers) != len(heads):
-    raise UserError(f"{where} has {len(layers)} layers; the model has {len(heads)}")
+  if not isinstance(layers, (list, tuple)) or len(layers) != len(heads):
+    size = len(layers) if isinstance(layers, (list, tuple)) else "no list of"
+    raise UserError(f"{where} has {size} layers; the model has {len(heads)}")
   gate_NH = np.zeros((len(heads), width), np.float32)
   for n, (row, count) in enumerate(zip(layers, heads)):
     if not isinstance(row, (list, tuple)) or len(row) != count:
@@ -140,7 +155,9 @@ def _gate_array(layers, heads: tuple[int, ...], width: int, where: str) -> np.nd
   return gate_NH
 
 
-def _read_heads(path: pathlib.Path) -> dict:
+def _read_heads(path: pathlib.Path) -> tuple[str, dict]:
+  """(the file, its content) of a heads.json or of a workdir that holds one."""
+  path = path / "heads.json" if path.is_dir() else path
   if not path.is_file():
     raise UserError(f"config.gates.fixed_from: {path} does not exist")
   try:
@@ -149,14 +166,25 @@ def _read_heads(path: pathlib.Path) -> dict:
     raise UserError(f"{path}: not JSON ({error})") from error
   if not isinstance(values, dict):
     raise UserError(f"{path}: expected attention type -> list of gates per layer")
-  return values
+  return str(path), values
 
 
 def save(config: ConfigDict, path: pathlib.Path) -> None:
-  """Writes the config as JSON, atomically."""
+  """Writes the config as JSON, atomically; gates from another run's file are written out."""
   draft = path.with_suffix(".tmp")
-  draft.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
+  draft.write_text(json.dumps(_self_contained(config).to_dict(), indent=2) + "\n")
   draft.rename(path)
+
+
+def _self_contained(config: ConfigDict) -> ConfigDict:
+  """`config` with the gates of `fixed_from` as values, so that a run needs no other folder."""
+  if config.gates.kind != "fixed" or not config.gates.fixed_from:
+    return config
+  _, values = _read_heads(pathlib.Path(config.gates.fixed_from))
+  config = ConfigDict(config.to_dict())
+  config.gates.fixed_from = ""
+  config.gates.fixed.update({name: _tuple(values.get(name) or []) for name in gates.TYPES})
+  return config.lock()
 
 
 def load(workdir: pathlib.Path) -> ConfigDict:
@@ -164,7 +192,11 @@ def load(workdir: pathlib.Path) -> ConfigDict:
   path = workdir / "config.json"
   if not path.is_file():
     raise UserError(f"{workdir}: not a run (there is no config.json)")
-  return ml_collections.ConfigDict(json.loads(path.read_text(), object_hook=_tuples)).lock()
+  try:
+    fields = json.loads(path.read_text(), object_hook=_tuples)
+  except ValueError as error:
+    raise UserError(f"{path}: not JSON ({error}); restore the file") from error
+  return ConfigDict(fields).lock()
 
 
 def _tuples(node: dict) -> dict:
@@ -178,7 +210,7 @@ def _tuple(value):
 
 def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
   """Fields that keep a run from going on with another config, as "field: old -> new"."""
-  old, new = flatten(old), flatten(new)
+  old, new = flatten(old), flatten(_self_contained(new))
   rows = []
   for field in sorted(old.keys() | new.keys()):
     if not field.startswith(FREE_FIELDS) and old.get(field) != new.get(field):
@@ -230,6 +262,13 @@ def _choice(config: ConfigDict, field: str, choices: tuple[str, ...]) -> None:
 
 def _number(value, where: str, expected: str) -> None:
   try:
-    float(value)
+    finite = math.isfinite(float(value))
   except (TypeError, ValueError):
-    raise UserError(f"{where}: {value!r} is not {expected}") from None
+    finite = False
+  if not finite:
+    raise UserError(f"{where}: {value!r} is not {expected}")
+
+
+def _probability(value: float, where: str) -> None:
+  if not 0.0 <= value < 1.0:
+    raise UserError(f"{where}={value} is not a probability below 1")

@@ -1,6 +1,7 @@
 """From text to fixed-shape batches: encode, filter by length, shuffle, pack, prefetch."""
 
 import dataclasses
+import itertools
 
 import grain
 import grain.experimental
@@ -10,6 +11,8 @@ import numpy as np
 
 from headprune import tokenizer
 from headprune.errors import UserError
+
+_CHUNK = 10_000  # lines encoded at a time: Python's lists of ids are large
 
 # What grain's packing calls its arrays -> the model's names.
 _NAMES = {
@@ -50,7 +53,8 @@ class Report:
   too_long: int
 
   def __str__(self) -> str:
-    return f"{self.kept:,} pairs (dropped: {self.empty:,} with an empty side, {self.too_long:,} too long)"
+    dropped = f"{self.empty:,} with an empty side, {self.too_long:,} too long"
+    return f"{self.kept:,} pairs (dropped: {dropped})"
 
 
 def encode(src_lines, tgt_lines, tokenizers, row_length: int) -> tuple[Pairs, Report]:
@@ -66,25 +70,29 @@ def encode(src_lines, tgt_lines, tokenizers, row_length: int) -> tuple[Pairs, Re
   Raises:
     UserError: no pair is left.
   """
-  rows = [t.encode(lines) for t, lines in zip(tokenizers, (src_lines, tgt_lines))]
-  lengths = np.array([[len(row) for row in side] for side in rows])  # [2, pairs], without EOS
-  empty = (lengths == 0).any(0)
-  too_long = (lengths + 1 > row_length).any(0) & ~empty
-  kept = np.flatnonzero(~empty & ~too_long)
-  report = Report(len(kept), int(empty.sum()), int(too_long.sum()))
-  if not len(kept):
+  sides = [_encode_side(t, lines) for t, lines in zip(tokenizers, (src_lines, tgt_lines))]
+  lengths = np.stack([lengths for _, lengths in sides])  # [2, pairs]
+  empty = (lengths == 1).any(0)
+  too_long = (lengths > row_length).any(0) & ~empty
+  kept = ~empty & ~too_long
+  report = Report(int(kept.sum()), int(empty.sum()), int(too_long.sum()))
+  if not report.kept:
     raise UserError(f"no pair fits into config.data.row_length={row_length}: {report}")
   flat = []
-  for side, count in zip(rows, lengths):
-    flat.append(
-      np.fromiter(
-        (t for i in kept for t in (*side[i], tokenizer.EOS)),
-        np.int32,
-        count[kept].sum() + len(kept),
-      )
-    )
-    flat.append(np.cumsum(count[kept] + 1))
+  for ids, lengths in sides:
+    flat += [ids[np.repeat(kept, lengths)], np.cumsum(lengths[kept])]
   return Pairs(*flat), report
+
+
+def _encode_side(side_tokenizer, lines) -> tuple[np.ndarray, np.ndarray]:
+  """The ids of all lines, EOS after each, as one int32 array; each line's length with EOS."""
+  ids, lengths = [], []
+  for start in range(0, len(lines), _CHUNK):
+    rows = side_tokenizer.encode(lines[start : start + _CHUNK])
+    tokens = itertools.chain.from_iterable((*row, tokenizer.EOS) for row in rows)
+    ids.append(np.fromiter(tokens, np.int32))
+    lengths += [len(row) + 1 for row in rows]
+  return np.concatenate(ids), np.array(lengths, np.int64)
 
 
 def _pack(dataset: grain.IterDataset, row_length: int, bins: int, seed: int, shuffle: bool):

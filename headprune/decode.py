@@ -8,6 +8,7 @@ at each position.
 from collections.abc import Callable, Sequence
 import dataclasses
 import functools
+import math
 
 from flax import struct
 import jax
@@ -18,6 +19,7 @@ from headprune.model import ModelConfig, Transformer
 from headprune.tokenizer import EOS
 
 _MAX_TOKENS = 8192  # source positions in a batch at most, so that the cache of long lines fits
+_BLOCK = 64  # words of the vocabulary whose maximum is looked at first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +129,7 @@ def _extend(state: _State, logits_BWV) -> _State:
   """The `beams` best extensions by one word, over the whole vocabulary; ties by index."""
   beams = state.raw_BW.shape[1]
   # Only the best words of each hypothesis can be among the best of all: normalise those alone.
-  top_BWK, word_BWK = jax.lax.top_k(logits_BWV, min(beams, logits_BWV.shape[2]))
+  top_BWK, word_BWK = _top_words(logits_BWV, min(beams, logits_BWV.shape[2]))
   log_norm_BW = jax.nn.logsumexp(logits_BWV, axis=-1)
   raw_BWK = state.raw_BW[..., None] + (top_BWK - log_norm_BW[..., None])
   raw_BW, choice_BW = jax.lax.top_k(raw_BWK.reshape(len(raw_BWK), -1), beams)
@@ -141,6 +143,24 @@ def _extend(state: _State, logits_BWV) -> _State:
     slot_BWT=jnp.take_along_axis(state.slot_BWT, parent_BW[..., None], axis=1),
     raw_BW=raw_BW,
   )
+
+
+def _top_words(logits_BWV, count: int):
+  """`top_k` over the vocabulary, ties by index.
+
+  On CPUs a search among the maxima of blocks first is twice as fast; blocks keep their order, so
+  that ties do too. A vocabulary without a handy divisor is searched in one go.
+  """
+  *rows, vocab = logits_BWV.shape
+  block = math.gcd(vocab, _BLOCK)
+  if block < 8 or vocab // block < count:
+    return jax.lax.top_k(logits_BWV, count)
+  blocks = logits_BWV.reshape(*rows, -1, block)
+  chosen = jnp.sort(jax.lax.top_k(jnp.max(blocks, axis=-1), count)[1], axis=-1)
+  candidates = jnp.take_along_axis(blocks, chosen[..., None], axis=2).reshape(*rows, -1)
+  top_BWK, place_BWK = jax.lax.top_k(candidates, count)
+  block_BWK = jnp.take_along_axis(chosen, place_BWK // block, axis=2)
+  return top_BWK, block_BWK * block + place_BWK % block
 
 
 def _finish(state: _State, min_len_B, max_len_B, beam: BeamConfig) -> _State:
@@ -191,7 +211,7 @@ def translate(
     sources: ids without EOS.
     beam: how to search.
     batch_size: sentences in a batch; fewer where they are long.
-    limits: source length with EOS -> (min_len, max_len) in words with EOS.
+    limits: source length with EOS -> (min_len, max_len) in words with EOS; not decreasing.
   Returns:
     One hypothesis per source, in the order given.
   """
@@ -203,7 +223,7 @@ def translate(
     rows = min(batch_size, max(1, _MAX_TOKENS // width), round_up(len(order)))
     chosen, order = order[-rows:], order[:-rows]
     batch = _batch([sources[i] for i in chosen], rows, width, limits)
-    steps = round_up(int(batch["max_len_B"].max()) + 1)
+    steps = limits(width)[1] + 1
     found = _search(model_config, params, gates, beam=beam, steps=steps, **batch)
     for i, *hypothesis in zip(chosen, *map(np.asarray, found)):
       results[i] = _hypothesis(*hypothesis)

@@ -44,10 +44,15 @@ def translate_lines(
 
 
 def check_bleu(config) -> None:
-  """Raises a UserError if sacreBLEU does not know the tokenizer of the `eval` section."""
+  """Raises a UserError if sacreBLEU cannot use the tokenizer of the `eval` section."""
   known = sacrebleu.metrics.BLEU.TOKENIZERS
   if config.tokenize not in known:
     raise UserError(f"config.eval.tokenize={config.tokenize!r}: choose one of {', '.join(known)}")
+  try:
+    bleu(["a"], ["a"], config)
+  except (ImportError, OSError, RuntimeError) as error:  # a package or a model that it lacks
+    reason = " ".join(str(error).split())
+    raise UserError(f"config.eval.tokenize={config.tokenize!r}: {reason}") from error
 
 
 def bleu(hypotheses: list[str], references: list[str], config) -> tuple[float, str]:
@@ -69,6 +74,8 @@ def main() -> None:
   parser.add_argument("--out", help="file for the translations")
   args = parser.parse_args()
   src_lines, references = sources.read_parallel(args.src, args.ref)
+  if args.out and not pathlib.Path(args.out).absolute().parent.is_dir():
+    raise UserError(f"--out {args.out}: its folder does not exist")
   run = load(args.workdir, args.checkpoint)
   hypotheses = run.translate(src_lines)
   if args.out:

@@ -1,6 +1,8 @@
 """Trains a run: `python -m headprune.main --config configs/concrete.py --workdir runs/x`."""
 
+import difflib
 import pathlib
+import re
 import sys
 
 from absl import app, flags, logging
@@ -8,6 +10,7 @@ import jax
 from ml_collections import config_flags
 
 from headprune import cli, train
+from headprune import config as config_lib
 from headprune.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, with an optional :preset.")
@@ -15,21 +18,41 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 _DISTRIBUTED = flags.DEFINE_bool(
   "distributed", False, "One of several processes (Slurm, TPU pod): find the others first."
 )
+_FIELD = re.compile(r"--?(?:no)?config\.([^=]+)")
 
 
 def _parse(argv: list[str]) -> list[str]:
   """absl's parsing, with one line for a mistake."""
+  _check_config(argv)
   try:
     rest = flags.FLAGS(argv)
-  except UserError:
-    raise
-  except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-    raise UserError(" ".join(str(error).replace("\\n", " ").split())) from error
+  except (flags.Error, TypeError, ValueError) as error:
+    raise UserError(" ".join(str(error).split())) from error
   if _CONFIG.value is None or _WORKDIR.value is None:
     raise UserError("give --config (such as configs/concrete.py) and --workdir (such as runs/x)")
   if rest[1:]:
     raise UserError(f"unknown argument {rest[1]!r}")
   return rest
+
+
+def _check_config(argv: list[str]) -> None:
+  """Raises a UserError if the config file does not load or lacks a field that `argv` sets."""
+  plain = flags.FlagValues()
+  plain.set_gnu_getopt()
+  config_flags.DEFINE_config_file("config", flag_values=plain, sys_argv=argv[:1])  # sets no field
+  try:
+    plain(argv, known_only=True)
+    fields = {} if plain.config is None else config_lib.flatten(plain.config)
+  except UserError:
+    raise
+  except Exception as error:  # the file is a program, which may raise anything
+    reason = (str(error) or repr(error)).strip().splitlines()[-1].strip()
+    raise UserError(f"--config: {reason}") from error
+  for match in filter(None, map(_FIELD.match, argv)):
+    name = match[1]
+    if fields and name not in fields:  # a section is none: setting it would drop its fields
+      near = difflib.get_close_matches(name, fields, n=1, cutoff=0.0)[0]
+      raise UserError(f"--config.{name}: no such field; did you mean --config.{near}?")
 
 
 def _train(argv: list[str]) -> None:

@@ -20,7 +20,9 @@ class Writer:
     self._file = self._board = None
     if jax.process_index() == 0:
       kept = [json.dumps(row) + "\n" for row in read(workdir) if row["step"] <= step]
-      (workdir / FILE).write_text("".join(kept))
+      draft = (workdir / FILE).with_suffix(".tmp")
+      draft.write_text("".join(kept))
+      draft.rename(workdir / FILE)
       self._file = (workdir / FILE).open("a")
       self._board = tensorboardX.SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
 

@@ -368,7 +368,8 @@ class Transformer(nn.Module):
       if layer.self_heads:
         rows, entries = (batch, layer.self_heads), length * beams
         past = (
-          jnp.zeros((*rows, depth, entries), dtype), jnp.zeros((*rows, entries, depth), dtype)
+          jnp.zeros((*rows, depth, entries), dtype),
+          jnp.zeros((*rows, entries, depth), dtype),
         )
       if layer.cross_heads:
         k_BSHK, v_BSHK = layer.cross_attention.project(memory_BSD)

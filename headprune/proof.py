@@ -82,13 +82,13 @@ def table(masked: Variant, compact: Variant, pairs: list[dict], beam: decode.Bea
   rows.append(_speed_row("scoring, tokens/s", _scoring(variants, pairs), scoring))
   speeds = [None, *_translation((masked, compact), pairs, beam)]
   rows.append(_speed_row("translation, sentences/s", speeds, translation))
-  lines = [f"{row[0]:<26}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows]
+  lines = [f"  {row[0]:<26}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows]
   note = (
     f"{len(pairs)} sentences of {lengths[0]:.1f} source and {lengths[1]:.1f} target tokens, in "
     f"{precision}, beam {beam.beams}; medians of {_REPEATS}, compilation left out.\n"
     "Dense (all gates 1) runs the masked program; its translations have other lengths."
   )
-  return "\n".join([*lines, note])
+  return "\n".join([*map(str.rstrip, lines), note])
 
 
 def _costs(lengths: list[float]) -> dict[str, Callable[[Variant], float]]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from headprune import checkpoint, decode, evaluate, model, steps, tokenizer
 from headprune import config as config_lib
+from headprune.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +90,8 @@ class Run:
 
   def _encode(self, sources, targets):
     """Ids of both sides, with EOS."""
+    if len(sources) != len(targets):
+      raise UserError(f"{len(sources)} sources but {len(targets)} targets: they must be parallel")
     sides = self.src_tokenizer.encode(sources), self.tgt_tokenizer.encode(targets)
     return tuple([row + [tokenizer.EOS] for row in side] for side in sides)
 

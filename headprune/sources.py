@@ -1,7 +1,10 @@
 """Where sentence pairs come from: the built-in corpus, parallel text files, TFDS sets."""
 
+import codecs
 import gzip
 import pathlib
+import textwrap
+import zlib
 
 from headprune import corpus
 from headprune.errors import UserError
@@ -23,6 +26,9 @@ def read_pairs(config) -> dict[str, tuple[list[str], list[str]]]:
   if config.kind not in readers:
     raise UserError(f"config.data.kind={config.kind!r}: choose one of {', '.join(readers)}")
   pairs = readers[config.kind](config)
+  for split in ("train", "dev"):
+    if split not in pairs:
+      raise UserError(f"config.data.{config.kind}.{split}: there must be {split} data")
   for split, sides in pairs.items():
     for side, lines in zip(("source", "target"), sides):
       if not any(line.strip() for line in lines):
@@ -37,11 +43,11 @@ def read_lines(path: str | pathlib.Path) -> list[str]:
     raise UserError(f"{path}: no such file")
   try:
     data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-  except (OSError, EOFError) as error:
+  except (OSError, EOFError, zlib.error) as error:
     raise UserError(f"{path}: cannot be read ({error})") from error
   if not data:
     raise UserError(f"{path}: the file is empty")
-  rows = data.removesuffix(b"\n").split(b"\n")
+  rows = data.removeprefix(codecs.BOM_UTF8).removesuffix(b"\n").split(b"\n")
   try:
     return [row.decode("utf-8").removesuffix("\r") for row in rows]
   except UnicodeDecodeError:
@@ -91,19 +97,32 @@ def _from_tfds(config) -> dict:
   import tensorflow_datasets.translate  # noqa: F401  (registers the WMT and TED builders)
 
   c = config.tfds
-  data_dir = c.data_dir or None
   try:
-    builder = tfds.builder(c.name, data_dir=data_dir)
-  except (tfds.core.DatasetNotFoundError, ValueError) as error:
-    raise UserError(f"config.data.tfds.name={c.name!r}: {str(error).splitlines()[0]}") from error
-  for field in (c.src, c.tgt):
-    if field not in builder.info.features:
-      raise UserError(f"config.data.tfds: {c.name} has no feature {field!r}")
-  builder.download_and_prepare(file_format=tfds.core.FileFormat.ARRAY_RECORD)
+    builder = tfds.builder(c.name, data_dir=c.data_dir or None)
+  except Exception as error:  # the set's own code may raise anything, here and below
+    raise UserError(f"config.data.tfds.name={c.name!r}: {_brief(error)}") from error
+  for side in ("src", "tgt"):
+    if c[side] not in builder.info.features:
+      names = ", ".join(builder.info.features)
+      raise UserError(f"config.data.tfds.{side}={c[side]!r}: {c.name} has the features {names}")
+  try:
+    builder.download_and_prepare(file_format=tfds.core.FileFormat.ARRAY_RECORD)
+  except Exception as error:
+    raise UserError(
+      f"config.data.tfds.name={c.name!r}: TFDS cannot prepare it in {builder.data_dir}, give "
+      f"config.data.tfds.data_dir a folder that holds it: {_brief(error)}"
+    ) from error
   pairs = {}
   for split in SPLITS:
     if c[split]:
-      rows = builder.as_data_source(split=c[split])
+      try:
+        rows = builder.as_data_source(split=c[split])
+      except (NotImplementedError, ValueError) as error:
+        raise UserError(f"config.data.tfds.{split}={c[split]!r}: {_brief(error)}") from error
       texts = [(row[c.src].decode(), row[c.tgt].decode()) for row in rows]
-      pairs[split] = tuple(map(list, zip(*texts)))
+      pairs[split] = [src for src, _ in texts], [tgt for _, tgt in texts]
   return pairs
+
+
+def _brief(error: Exception) -> str:
+  return textwrap.shorten(str(error) or repr(error), 300)

@@ -249,7 +249,8 @@ def _set_up(config: ConfigDict, workdir: pathlib.Path) -> tuple[Job, dict]:
     say(f"{split}: {report}")
   sizes = config_lib.model_config(config.model, *(t.vocab_size for t in tokenizers))
   setup, params = _start(config, sizes)
-  config_lib.save(config, workdir / "config.json")
+  if jax.process_index() == 0:
+    config_lib.save(config, workdir / "config.json")
   mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
   count = sum(x.size for x in jax.tree.leaves(params["model"]))
   say(
@@ -335,4 +336,4 @@ def _inherit(start: pathlib.Path, shapes: dict) -> dict:
 
 def _replicate(tree, mesh):
   """The same values on all devices."""
-  return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+  return jax.device_put(jax.device_get(tree), NamedSharding(mesh, PartitionSpec()))

@@ -2,7 +2,7 @@ import json
 import pathlib
 import shutil
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 import jax
 import numpy as np
@@ -81,6 +81,7 @@ GATES = st.sampled_from([0.0, 0.5, 1.0])  # products are exact
 GATE_ROWS = st.tuples(*(st.lists(GATES, min_size=n, max_size=n) for n in (3, 2, 3)))
 
 
+@settings(deadline=None, max_examples=50)  # the machine may be busy
 @given(GATE_ROWS, GATE_ROWS)
 def test_cutting_twice_is_cutting_once_with_the_product_of_the_gates(rows, other_rows):
   first, second = gate_arrays(*rows), gate_arrays(*other_rows)
@@ -90,6 +91,13 @@ def test_cutting_twice_is_cutting_once_with_the_product_of_the_gates(rows, other
   config, params = compact.cut(*compact.cut(SMALL, small_params(), first), left)
   assert config == once_config
   jax.tree.map(np.testing.assert_array_equal, params, once)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_precision():
+  """That of the proof, everywhere: the programs it compiles serve all tests."""
+  with jax.default_matmul_precision("highest"):
+    yield
 
 
 @pytest.fixture(scope="module")
@@ -113,24 +121,17 @@ def recorded_pairs() -> list[dict]:
   return [{"src": src, "tgt": tgt} for src, tgt in zip(*ids)]
 
 
-NONE, MIXED = [[0.0] * 4] * 2, [[0.0, 0.3, 1.0, 0.7], [0.0] * 4]
+NONE = np.zeros((2, 4), np.float32)
 
 
-@pytest.mark.parametrize(
-  "given_gates",
-  [
-    {"dec_self": MIXED, "enc_self": MIXED[::-1], "dec_enc": MIXED},  # layers without heads
-    {"dec_self": NONE, "enc_self": NONE},  # no self-attention at all
-    {"dec_enc": NONE},  # no attention to the source
-  ],
-)
-def test_a_cut_model_scores_and_translates_as_the_masked_one(converted, given_gates):
+@pytest.mark.parametrize("closed", [("enc_self", "dec_self"), ("dec_enc",)])
+def test_a_cut_model_scores_and_translates_as_the_masked_one(converted, closed):
   config, params, gates = converted
-  gates = gates | {name: np.array(rows, np.float32) for name, rows in given_gates.items()}
+  gates = gates | {name: NONE for name in closed}
   masked = proof.Variant(config, params["model"], gates)
   small_config, small_params = compact.cut(config, params["model"], gates)
   small = proof.Variant(small_config, small_params, model.ones(small_config))
-  assert small_config.heads["enc_self"] == tuple(np.count_nonzero(gates["enc_self"], axis=1))
+  assert all(small_config.heads[name] == (0, 0) for name in closed)
   assert proof.check(masked, small, recorded_pairs(), BEAM) < 1e-5
 
 
@@ -144,9 +145,14 @@ def test_models_that_differ_are_told_apart(converted):
 
 @pytest.fixture(scope="module")
 def runs(converted, tmp_path_factory):
-  """A folder with `masked`, a gated run, and `compact`, what the command makes of it."""
+  """A folder with `masked`, a gated run, and `compact`, what the command makes of it.
+
+  Gates are the original's, most of them between 0 and 1; two layers have none open.
+  """
   folder = tmp_path_factory.mktemp("runs")
-  model_config, params, _ = converted
+  log_alphas = {name: a.copy() for name, a in converted[1]["gates"].items()}
+  log_alphas["enc_self"][1] = log_alphas["dec_enc"][0] = -5.0
+  params = converted[1] | {"gates": log_alphas}
   config = common.base()
   config.data.kind = "text"
   config.model.update(layers=2, num_heads=4, model_size=32, ff_size=64, precision="float32")
@@ -165,20 +171,18 @@ def runs(converted, tmp_path_factory):
   return folder
 
 
-def test_the_written_run_is_ordinary_and_translates_alike(runs, converted):
+def test_the_written_run_is_ordinary_and_translates_alike(runs):
   masked, small = headprune.load(runs / "masked"), headprune.load(runs / "compact")
-  gates = converted[2]
-  for name, count in small.model_config.heads.items():
-    assert count == tuple(np.count_nonzero(gates[name], axis=1))
-    assert tuple(small.config.model.heads[name]) == count
   c = small.config
+  heads = {"enc_self": (3, 0), "dec_self": (3, 3), "dec_enc": (0, 3)}
+  assert small.model_config.heads == heads == c.model.heads.to_dict()
   assert (c.gates.kind, c.l0.coef, c.init_from, c.eval.average) == ("none", 0.0, "", 1)
   assert "pretrain" not in c
   assert small.model_config.head_size == 8
   lines = sources.read_lines(TEXT[0])
   assert small.translate(lines) == masked.translate(lines)
-  heads = json.loads((runs / "compact" / "heads.json").read_text())
-  assert [len(row) for row in heads["dec_self"]] == [3, 3]
+  written = json.loads((runs / "compact" / "heads.json").read_text())
+  assert written == {name: [[1.0] * n for n in counts] for name, counts in heads.items()}
   assert summary.read(runs / "compact")["dev_bleu"] == 12.5
   assert sorted(p.name for p in runs.iterdir()) == ["compact", "masked"]
 

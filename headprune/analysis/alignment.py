@@ -10,8 +10,8 @@ from headprune import sources
 from headprune.analysis import conllu
 from headprune.errors import UserError
 
-Links = tuple[set, set]  # sure links, and possible ones (sure ones included); source word, target word
-STEPS = ("writing", "reading")  # the step that predicts a target piece; the next one, which reads it
+Links = tuple[set, set]  # (source word, target word): the sure links; all possible ones
+STEPS = ("writing", "reading")  # the step that predicts a target piece; the next one, its reader
 
 
 def read(path: str | pathlib.Path) -> list[Links]:
@@ -69,10 +69,8 @@ def count_links(top_NHU, src_words, tgt_words, links: Links):
     for side in links
   )
   hits = lambda right: sum(top_NHU[..., t] == s for s, t in right)
-  zero_NH = np.zeros(top_NHU.shape[:2], int)
-  return np.array(
-    [zero_NH + hits(sure), zero_NH + hits(possible), zero_NH + top_NHU.shape[-1], zero_NH + len(sure)]
-  )
+  counts = hits(sure), hits(possible), top_NHU.shape[-1], len(sure)
+  return np.stack([np.broadcast_to(count, top_NHU.shape[:2]) for count in counts])
 
 
 def _inside(i: int, src_words: Sequence[int], j: int, tgt_words: Sequence[int]) -> bool:

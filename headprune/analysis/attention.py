@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from headprune import decode, model
+from headprune import model
 
 MAX_TOKENS = 2048  # padded tokens a side in a batch; the weights of a batch then stay small
 
@@ -28,12 +28,17 @@ def batches(
   longest = [max(len(pair[0]), len(pair[1])) for pair in zip(sources, targets)]
   order = sorted(range(len(longest)), key=lambda i: longest[i])
   while order:
-    width = decode.round_up(longest[order[-1]])
+    width = _width(longest[order[-1]])
     count = max(1, max_tokens // width)
     rows, order = order[-count:], order[:-count]
     surplus = [[]] * (count - len(rows))
     sides = ([side[i] for i in rows] + surplus for side in (sources, targets))
     yield rows, model.unpacked_batch(*sides, width, width)
+
+
+def _width(length: int) -> int:
+  """16, 32, 64, ...: each width is compiled anew, which takes longer than its padding."""
+  return max(16, 1 << (length - 1).bit_length())
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -1,4 +1,4 @@
-"""Functions of encoder heads, from where their largest weight points (Voita et al. 2019, section 5).
+"""Functions of encoder heads: where their largest weight points (Voita et al. 2019, section 5).
 
 A count is a pair (hits [..., N, H], cases): counts of batches add up, and hits / cases is a share.
 """

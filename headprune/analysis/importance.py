@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from headprune import gates, model, ops
+from headprune import gates as gates_lib
+from headprune import model, ops
 
 
 def exact(model_config: model.ModelConfig) -> model.ModelConfig:
@@ -42,28 +43,24 @@ def closing(model_config, params: dict, gate_values: dict, batches: Iterable[dic
     (loss, type -> increase_NH): -log p per target token, natural log, no smoothing, and by how much
     it grows; 0 for heads that are closed already.
   """
-  config = exact(model_config)
-  variants = {name: _each_closed(gate_values, name, config) for name in gates.TYPES}
-  base, tokens = 0.0, 0
-  sums = {name: 0.0 for name in variants}
+  closed = list(closed_one_by_one(gate_values, model_config.heads))
+  variants = [gate_values, *(gates for *_, gates in closed)]
+  stacked = {name: np.stack([gates[name] for gates in variants]) for name in gate_values}
+  sums, tokens = 0.0, 0
   for batch in batches:
-    memory_BSD, loss = _encode_and_score(config, params, gate_values, batch)
-    base += float(loss)
+    losses_C = _losses(exact(model_config), params, stacked, batch)
+    sums += np.asarray(losses_C, np.float64)
     tokens += int(np.sum(batch["tgt_segment_BT"] > 0))
-    for name, (_, closed) in variants.items():
-      fixed = None if name == "enc_self" else memory_BSD  # the decoder's heads leave it as it is
-      losses_C = _closed_losses(config, params, closed, fixed, batch)
-      sums[name] = sums[name] + np.asarray(losses_C, np.float64)
-  result = {}
-  for name, (where, _) in variants.items():
-    result[name] = np.zeros(gate_values[name].shape)
-    result[name][where] = (sums[name] - base) / max(tokens, 1)
-  return base / max(tokens, 1), result
+  loss, *losses = sums / tokens
+  increase = {name: np.zeros(np.shape(gate)) for name, gate in gate_values.items()}
+  for (name, n, h, _), closed_loss in zip(closed, losses):
+    increase[name][n, h] = closed_loss - loss
+  return float(loss), increase
 
 
 def closed_one_by_one(gate_values: dict, heads: dict):
   """Yields (type, layer, head, gates with that head closed) for each open head."""
-  for name in gates.TYPES:
+  for name in gates_lib.TYPES:
     for n, h in np.argwhere(open_heads(gate_values[name], heads[name])):
       gate_NH = np.array(gate_values[name])
       gate_NH[n, h] = 0.0
@@ -72,16 +69,7 @@ def closed_one_by_one(gate_values: dict, heads: dict):
 
 def open_heads(gate_NH, heads: tuple[int, ...]) -> np.ndarray:
   """Which heads exist and have a gate above 0: bool [N, H]."""
-  return (np.asarray(gate_NH) > 0) & (gates.present(heads, np.shape(gate_NH)[1]) > 0)
-
-
-def _each_closed(gate_values: dict, name: str, config: model.ModelConfig):
-  """(where, gates): C open heads as index arrays, and type -> gate_CNH with one of them closed."""
-  where = np.nonzero(open_heads(gate_values[name], config.heads[name]))
-  count = len(where[0])
-  stacked = {n: np.repeat(np.asarray(g)[None], count, axis=0) for n, g in gate_values.items()}
-  stacked[name][(np.arange(count), *where)] = 0.0
-  return where, stacked
+  return (np.asarray(gate_NH) > 0) & (gates_lib.present(heads, np.shape(gate_NH)[1]) > 0)
 
 
 def _sentence_loss(logits_BTV, batch):
@@ -102,28 +90,14 @@ def _absolute_gradient(config, params, gate_values, batch):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _encode_and_score(config, params, gate_values, batch):
-  apply = functools.partial(model.Transformer(config).apply, {"params": params})
-  memory_BSD, _ = apply(batch, gate_values, method=model.Transformer.encode)
-  return memory_BSD, _decoder_loss(config, params, batch, memory_BSD, gate_values)
-
-
-def _decoder_loss(config, params, batch, memory_BSD, gate_values):
-  apply = functools.partial(model.Transformer(config).apply, {"params": params})
-  out_BTD, *_ = apply(batch, memory_BSD, gate_values, method=model.Transformer.decode)
-  return _sentence_loss(apply(out_BTD, method=model.Transformer.logits), batch)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _closed_losses(config, params, closed, memory_BSD, batch):
-  """loss_C of the batch under each of the C gate settings; the memory, if given, is the same."""
+def _losses(config, params, gates, batch):
+  """loss_C of the batch under each of the C gate settings."""
 
   def loss(gate_values):
-    if memory_BSD is not None:
-      return _decoder_loss(config, params, batch, memory_BSD, gate_values)
-    return _encode_and_score(config, params, gate_values, batch)[1]
+    logits_BTV, _ = model.Transformer(config).apply({"params": params}, batch, gate_values)
+    return _sentence_loss(logits_BTV, batch)
 
-  return jax.lax.map(loss, closed)
+  return jax.lax.map(loss, gates)
 
 
 def correlations(scores: dict[str, np.ndarray]) -> np.ndarray:

@@ -122,7 +122,7 @@ def _through_attention(rule, block: dict, r_GXD):
   if "out_kernel" not in p:
     return r_GXD, jnp.zeros((steps, *memory_MD.shape)), jnp.zeros((steps, 0))
   flat = lambda kernel: kernel.reshape(kernel.shape[0], -1)
-  joined = lambda *r: jnp.stack(r, axis=1).transpose(0, 3, 1, 2, 4).reshape(steps, r[0].shape[2], -1)
+  joined = lambda *r: jnp.stack(r, axis=1).transpose(0, 3, 1, 2, 4).reshape(*r[0].shape[::2], -1)
   r_GXD, r_out_GXD = lrp_rules.add(rule, block["x_XD"], block["out_XD"], r_GXD)
   context_QHK = block["context_QHK"]
   out_kernel = p["out_kernel"].reshape(-1, p["out_kernel"].shape[-1])

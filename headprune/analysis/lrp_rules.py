@@ -14,6 +14,7 @@ import dataclasses
 import jax.numpy as jnp
 
 EPS = 1e-5
+ROUNDING = 1e-4  # a side (positive or negative) below this part of the whole is float32 rounding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,9 +52,9 @@ def add(rule: Rule, x_XD, y_XD, r_GXD):
 
 def _half_and_half(size, total, r):
   """alpha = beta = 0.5: half by the shares of positive parts, half by those of negative parts."""
-  positive = 0.5 * r / ((size + total) / 2 + EPS)
-  negative = 0.5 * r / ((size - total) / 2 + EPS)
-  return (positive + negative) / 2, (positive - negative) / 2
+  sides = (size + total) / 2, (size - total) / 2
+  up, down = (jnp.where(side > ROUNDING * size, 0.5 * r / (side + EPS), 0.0) for side in sides)
+  return (up + down) / 2, (up - down) / 2
 
 
 def _rescaled(before, after, axes):

@@ -1,4 +1,8 @@
-"""Makes a run of another program's model: `python -m headprune.convert original --npz ... --out runs/x`."""
+"""Makes a run of another program's model.
+
+  python -m headprune.convert original --npz model.npz --src-vocab src.txt --tgt-vocab tgt.txt \\
+    [--hp hp.json] --out runs/x
+"""
 
 import argparse
 import json
@@ -10,14 +14,17 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from configs import common
-from headprune import checkpoint, cli, config as config_lib, sources, steps, summary, tokenizer
+from headprune import checkpoint, cli, sources, steps, summary, tokenizer
+from headprune import config as config_lib
 from headprune.convert import original
 from headprune.errors import UserError
 from headprune.model import ModelConfig
 
 
 def main() -> None:
-  parser = argparse.ArgumentParser(prog="python -m headprune.convert", description=__doc__)
+  parser = argparse.ArgumentParser(
+    prog="python -m headprune.convert", description=__doc__.splitlines()[0]
+  )
   commands = parser.add_subparsers(required=True, metavar="program")
   sub = commands.add_parser("original", help="the TensorFlow program of Voita et al. (2019)")
   sub.add_argument("--npz", required=True, help="its model-*.npz")
@@ -71,13 +78,18 @@ def convert_original(npz, src_vocab, tgt_vocab, hp_path, out: pathlib.Path) -> s
 
 def read_npz(path) -> dict[str, np.ndarray]:
   """All arrays of an .npz file, without ever unpickling."""
+  arrays, name = {}, "the file"
   try:
-    with np.load(path, allow_pickle=False) as archive:
-      arrays = {name: archive[name] for name in archive.files}
+    archive = np.load(path, allow_pickle=False)
+    if not isinstance(archive, np.lib.npyio.NpzFile):
+      raise UserError(f"{path}: one array, expected an .npz file of named arrays")
+    with archive:
+      for name in archive.files:
+        arrays[name] = archive[name]
   except FileNotFoundError:
     raise UserError(f"{path}: no such file") from None
-  except (AttributeError, TypeError, EOFError, OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-    raise UserError(f"{path}: not an .npz file of plain arrays ({error})") from error
+  except (EOFError, OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    raise UserError(f"{path}: {name} is damaged or not a plain array (.npz)") from error
   for name, array in arrays.items():
     if not isinstance(array, np.ndarray):
       raise UserError(f"{path}: {name} is not an array")

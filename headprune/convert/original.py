@@ -144,7 +144,7 @@ def _check_types(keys, field: str) -> None:
 
 
 def _gated_types(arrays: Mapping, hp: Mapping) -> list[str]:
-  """Types with trained gates: those that the file has, which must be those of hp if there is one."""
+  """Types with trained gates: those that the file has; hp must list the same."""
   listed = hp.get("concrete_heads") or ()
   _check_types(listed, "concrete_heads")
   gated = []
@@ -292,5 +292,6 @@ def _check_arrays(arrays: Mapping, shapes: Mapping) -> None:
   superfluous = sorted(arrays.keys() - shapes.keys())
   if superfluous:
     raise UserError(
-      f"variable {superfluous[0]} is superfluous ({len(superfluous)} in all): this model has no place for it"
+      f"variable {superfluous[0]} is superfluous ({len(superfluous)} in all): the model has no "
+      "place for it"
     )

@@ -1,0 +1,181 @@
+"""Figures, readable in grey: scores of heads, attention maps, gates while pruning, what is left."""
+
+from collections.abc import Sequence
+import pathlib
+
+import matplotlib
+from matplotlib.animation import PillowWriter
+from matplotlib.figure import Figure
+import numpy as np
+
+from headprune import gates as gates_lib
+from headprune.analysis import compare
+
+TITLES = {
+  "enc_self": "encoder self-attention",
+  "dec_self": "decoder self-attention",
+  "dec_enc": "cross-attention",
+}
+_LINES = ("-", "--", "-.", ":")
+_HATCHES = ("", "///", "...", "xxx")
+_DPI = 110
+
+Ragged = Sequence[Sequence[float]]  # layer -> head -> value
+
+
+def score_grid(scores: dict[str, Ragged], title: str, gates: dict | None = None) -> Figure:
+  """Heads x layers, one panel for each attention type; layer 1 is the lowest row.
+
+  Args:
+    scores: type -> layer -> head -> value; layers may differ in length.
+    title: what the values are.
+    gates: test-time gates; closed heads are crossed out.
+  """
+  figure, panels = _panels(scores, 2.6 + 0.3 * _layers(scores))
+  values = np.concatenate([np.ravel(row) for layers in scores.values() for row in layers])
+  low, high = (min(0.0, values.min()), max(values.max(), 1e-9)) if len(values) else (0.0, 1.0)
+  for axes, (name, layers) in zip(panels, scores.items()):
+    grid_NH = padded(layers)
+    image = axes.imshow(grid_NH, cmap="Greys", vmin=low, vmax=high, origin="lower", aspect="auto")
+    _name_heads(axes, name, grid_NH.shape)
+    for (n, h), value in np.ndenumerate(grid_NH):
+      closed = gates is not None and not np.isnan(value) and gates[name][n][h] == 0
+      dark = value > low + 0.55 * (high - low)
+      text = "" if np.isnan(value) else "×" if closed else _short(value)
+      axes.text(h, n, text, ha="center", va="center", color="w" if dark else "k", fontsize=8)
+  figure.colorbar(image, ax=panels, shrink=0.8)
+  figure.suptitle(title)
+  return figure
+
+
+def attention_map(attn_QM, queries: Sequence[str], memory: Sequence[str], title: str) -> Figure:
+  """One head's weights; each row is a token that looks, each column one that is looked at."""
+  size = 1.2 + 0.24 * len(memory), 1.2 + 0.24 * len(queries)
+  figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
+  axes = figure.add_subplot()
+  axes.imshow(attn_QM, cmap="Greys", vmin=0.0, vmax=1.0)
+  axes.set_xticks(range(len(memory)), memory, rotation=90, fontsize=8)
+  axes.set_yticks(range(len(queries)), queries, fontsize=8)
+  axes.xaxis.tick_top()
+  axes.set_title(title, fontsize=10)
+  return figure
+
+
+def gate_history(rows: Sequence[dict]) -> tuple[list[int], dict[str, list[np.ndarray]]]:
+  """P(open) during pruning, from the rows of metrics.jsonl.
+
+  Returns:
+    (steps, type -> for each layer P(open) as [rows, heads]); empty if no row has gates.
+  """
+  rows = [row for row in rows if "gates" in row]
+  history = {}
+  for name in rows[0]["gates"] if rows else ():
+    layers = zip(*(row["gates"][name] for row in rows))
+    history[name] = [np.asarray(gates_lib.p_open(np.array(layer))) for layer in layers]
+  return [row["step"] for row in rows], history
+
+
+def gate_trajectories(steps: Sequence[int], history: dict) -> Figure:
+  """P(open) of each head against the step; the line's style and shade tell the layer."""
+  figure, panels = _panels(history, 3.2)
+  for axes, (name, layers) in zip(panels, history.items()):
+    for n, open_TH in enumerate(layers):
+      style = {"linestyle": _LINES[n % len(_LINES)], "color": str(0.65 * n / max(1, len(layers)))}
+      for h in range(open_TH.shape[1]):
+        label = f"layer {n + 1}" if h == 0 else None
+        axes.plot(steps, open_TH[:, h], linewidth=1.0, label=label, **style)
+    axes.set(title=TITLES[name], xlabel="step", ylim=(-0.03, 1.03))
+    axes.legend(fontsize=7)
+  panels[0].set_ylabel("P(open)")
+  return figure
+
+
+def gate_animation(steps: Sequence[int], history: dict, path: pathlib.Path, frames: int = 60):
+  """Writes a GIF of P(gate = 0) for each layer and head; black is closed."""
+  figure, panels = _panels(history, 2.6 + 0.3 * _layers(history))
+  images = []
+  for axes, (name, layers) in zip(panels, history.items()):
+    grid_NH = padded([1.0 - layer[0] for layer in layers])
+    images.append(
+      axes.imshow(grid_NH, cmap="Greys", vmin=0.0, vmax=1.0, origin="lower", aspect="auto")
+    )
+    _name_heads(axes, name, grid_NH.shape)
+  figure.colorbar(images[0], ax=panels, shrink=0.8, label="P(gate = 0)")
+  writer = PillowWriter(fps=8)
+  with writer.saving(figure, path, dpi=70):
+    for t in np.unique(np.linspace(0, len(steps) - 1, frames).astype(int)):
+      figure.suptitle(f"step {steps[t]:,}")
+      for image, layers in zip(images, history.values()):
+        image.set_data(padded([1.0 - layer[t] for layer in layers]))
+      writer.grab_frame()
+
+
+def retained(gates: dict[str, Ragged]) -> Figure:
+  """Open heads of each layer, of each attention type; the outline is what there was."""
+  figure, panels = _panels(gates, 2.8)
+  for axes, (name, layers) in zip(panels, gates.items()):
+    layer_numbers = np.arange(len(layers)) + 1
+    total, left = [len(row) for row in layers], [int(np.sum(np.array(row) > 0)) for row in layers]
+    axes.bar(layer_numbers, total, color="none", edgecolor="0.5")
+    axes.bar(layer_numbers, left, color="0.35")
+    for x, count in zip(layer_numbers, left):
+      axes.text(x, count, str(count), ha="center", va="bottom", fontsize=8)
+    axes.set(title=f"{TITLES[name]}: {sum(left)} of {sum(total)}", xlabel="layer")
+    axes.set_xticks(layer_numbers)
+  panels[0].set_ylabel("open heads")
+  return figure
+
+
+def functions_retained(counts: Sequence[dict[str, int]], names: Sequence[str]) -> Figure:
+  """Functions of the encoder heads that are left, one bar for each run, most heads first.
+
+  Args:
+    counts: of each run, kind -> number of open heads, from compare.count_kinds.
+    names: what to write under each bar.
+  """
+  figure = Figure(figsize=(1.8 + 0.9 * len(counts), 3.4), dpi=_DPI, layout="constrained")
+  axes = figure.add_subplot()
+  order = sorted(range(len(counts)), key=lambda i: -sum(counts[i].values()))
+  bottom = np.zeros(len(counts))
+  for k, kind in enumerate(compare.KINDS):
+    height = np.array([counts[i][kind] for i in order])
+    look = {"color": str(0.25 + 0.2 * k), "hatch": _HATCHES[k], "edgecolor": "0.9"}
+    axes.bar(range(len(counts)), height, bottom=bottom, label=kind, **look)
+    bottom += height
+  labels = [f"{int(total)}\n{names[i]}" for i, total in zip(order, bottom)]
+  axes.set_xticks(range(len(counts)), labels)
+  axes.set(ylabel="encoder heads", xlabel="open heads of each run")
+  axes.legend(fontsize=8)
+  return figure
+
+
+def save(figure: Figure, path: pathlib.Path) -> None:
+  """Writes SVG or PNG, as the name ends; the same figure gives the same file."""
+  metadata = {"Date": None} if path.suffix == ".svg" else None
+  with matplotlib.rc_context({"svg.hashsalt": "headprune"}):
+    figure.savefig(path, metadata=metadata)
+
+
+def padded(layers: Ragged) -> np.ndarray:
+  """[N, H] with NaN where a layer has no such head."""
+  width = max((len(row) for row in layers), default=0)
+  return np.array([[*row, *[np.nan] * (width - len(row))] for row in layers], float)
+
+
+def _layers(scores: dict) -> int:
+  return max(map(len, scores.values()))
+
+
+def _panels(names, height: float):
+  figure = Figure(figsize=(3.4 * len(names) + 0.6, height), dpi=_DPI, layout="constrained")
+  return figure, list(figure.subplots(1, len(names), squeeze=False)[0])
+
+
+def _name_heads(axes, name: str, shape) -> None:
+  axes.set(title=TITLES[name], xlabel="head", ylabel="layer")
+  axes.set_xticks(range(shape[1]), range(1, shape[1] + 1))
+  axes.set_yticks(range(shape[0]), range(1, shape[0] + 1))
+
+
+def _short(value: float) -> str:
+  return f"{value:.2f}".replace("0.", ".") if abs(value) < 1 else f"{value:.1f}"

@@ -1,0 +1,117 @@
+"""Tests of headprune.analyze: the command on a small run, from workdir to report."""
+
+import json
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from configs import common
+from headprune import analyze, checkpoint, model, run, sources, tokenizer
+from headprune import config as config_lib
+from headprune.errors import UserError
+
+ARTICLES = "the a one".split()
+LINES = [f"{a} dog saw {b} cat ." for a in ARTICLES for b in ("the", "red", "old", "big")]
+CONLLU = """1\tthe\t_\t_\t_\t_\t2\tdet\t_\t_
+2\tdog\t_\t_\t_\t_\t3\tnsubj\t_\t_
+3\tsaw\t_\t_\t_\t_\t0\troot\t_\t_
+4\tred\t_\t_\t_\t_\t5\tamod\t_\t_
+5\tcat\t_\t_\t_\t_\t3\tobj\t_\t_
+6\t.\t_\t_\t_\t_\t3\tpunct\t_\t_
+"""
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+  """A run of one layer with gates, one of them closed; random parameters."""
+  folder = tmp_path_factory.mktemp("runs") / "small"
+  folder.mkdir()
+  for name in ("src", "tgt"):
+    (folder.parent / name).write_text("\n".join(LINES) + "\n")
+  (folder.parent / "parsed.conllu").write_text(CONLLU)
+  config = common.base()
+  config.model.update({"layers": 1, "model_size": 8, "ff_size": 8, "num_heads": 2})
+  config.tokenizer.kind = "whitespace"
+  config.gates.kind = "concrete"
+  config.data.kind = "text"
+  for name in ("train", "dev"):
+    for side in ("src", "tgt"):
+      config.data.text[f"{name}_{side}"] = str(folder.parent / side)
+  config_lib.save(config, folder / "config.json")
+  tokenizer.train("whitespace", LINES, LINES, 0, False, False, folder / "tokenizer")
+  sizes = config_lib.model_config(
+    config.model, *(t.vocab_size for t in tokenizer.load(folder / "tokenizer"))
+  )
+  batch = model.unpacked_batch([[1]], [[1]], 1, 1)
+  init = jax.jit(lambda key: model.Transformer(sizes).init(key, batch, model.ones(sizes)))
+  gates = {name: np.array([[3.0, 0.0]], np.float32) for name in sizes.heads}
+  gates["enc_self"][0, 1] = -3.0
+  checkpoint.save_params(folder, {"model": init(jax.random.key(0))["params"], "gates": gates})
+  rows = [{"step": s, "gates": {n: g.tolist() for n, g in gates.items()}} for s in (1, 2)]
+  (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+  return folder
+
+
+def command(monkeypatch, workdir, *arguments):
+  monkeypatch.setattr(sys, "argv", ["analyze", "--workdir", str(workdir), *map(str, arguments)])
+  analyze.main()
+
+
+def test_the_whole_command(workdir, monkeypatch, capsys):
+  (workdir.parent / "links").write_text("0-0 1-1\n" * len(LINES))
+  command(
+    monkeypatch, workdir, "--conllu", workdir.parent / "parsed.conllu",
+    "--alignments", workdir.parent / "links", "--rare-top", 0, "--lrp-sentences", 4,
+  )  # fmt: skip
+  result = json.loads((workdir / "analysis.json").read_text())
+  assert result["sentences"] == {"text": 12, "parsed": 1, "rare": 72}
+  assert result["heads"]["enc_self"] == [[1.0, 0.0]]
+  scores = result["scores"]
+  assert set(scores) == {
+    "loss", "gradient", "relevance", "gate", "p_open", "confidence",
+    "alignment error, writing", "alignment error, reading",
+  }  # fmt: skip
+  assert scores["loss"]["enc_self"][0][1] == 0.0  # closed already
+  np.testing.assert_allclose(np.sum(scores["relevance"]["dec_enc"]), 1.0, rtol=1e-3)
+  assert 1 / 7 < min(scores["confidence"]["enc_self"][0]) < 1
+  assert result["relations"]["obj head→dep"] == {"offset": 2, "baseline": 1.0, "cases": 1}
+  own = np.mean(np.concatenate(run.load(workdir).score(LINES, LINES)))
+  np.testing.assert_allclose(result["loss"], own, rtol=1e-2)  # the run's own are of bfloat16
+  page = (workdir / "report.html").read_text(encoding="utf-8")
+  assert "Gates while pruning" in page and "red" in page
+  names = {path.name for path in (workdir / "figures").iterdir()}
+  assert {"confidence.svg", "retained.svg", "functions.svg", "gates.svg", "gates.gif"} <= names
+  assert str(workdir / "report.html") in capsys.readouterr().out
+
+
+def test_before_and_after_of_two_results():
+  before = {"run": "dense", "kinds": {"positional": 1}, "heads": {"enc_self": [[1, 1]]}}
+  after = before | {"run": "pruned", "functions": {}}
+  found = analyze.compare_with(before | {"functions": {"position -1": [[0, 1]]}}, after)
+  assert found["outcomes"][0]["outcome"] == "lost" and found["before"]["run"] == "dense"
+
+
+@pytest.mark.parametrize(
+  "arguments, message",
+  [
+    (["--before", "nowhere"], "--before nowhere: no analysis.json"),
+    (["--sentences", 0], "--sentences 0 must be at least 1"),
+    (["--conllu", "missing.conllu"], "missing.conllu: no such file"),
+    (["--text", "missing.a", "missing.b"], "missing.a: no such file"),
+    (["--alignments", "{}/src"], "src, line 1: 'the' is not a link"),
+  ],
+)
+def test_a_mistake_is_one_line(workdir, monkeypatch, arguments, message):
+  arguments = [str(a).format(workdir.parent) for a in arguments]
+  with pytest.raises(UserError, match=message):
+    command(monkeypatch, workdir, *arguments)
+
+
+def test_text_of_which_nothing_is_left(workdir, monkeypatch, tmp_path):
+  long = tmp_path / "long"
+  long.write_text("dog " * 200 + "\n")
+  assert sources.read_lines(long)
+  with pytest.raises(UserError, match="no pair with 1 to 127 tokens"):
+    command(monkeypatch, workdir, "--text", long, long)

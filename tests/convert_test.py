@@ -1,0 +1,270 @@
+"""Models of the original program as runs: the whole path, other sizes, and mistakes."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import headprune
+from headprune import checkpoint, evaluate, gates, summary
+from headprune.convert import __main__ as convert
+from headprune.convert import original
+from headprune.errors import UserError
+
+ROOT = pathlib.Path(__file__).parents[1]
+GOLDEN = ROOT / "tests" / "golden"
+SIZES = {"layers": 3, "heads": 2, "size": 8, "hidden": 12, "src": 7, "tgt": 9}
+
+
+def hp_of(kind):
+  return json.loads((GOLDEN / kind / "hp.json").read_text())
+
+
+def make_run(out, kind="concrete", hp=True, npz=None):
+  return convert.convert_original(
+    npz or GOLDEN / kind / "model.npz",
+    GOLDEN / "src.voc.txt",
+    GOLDEN / "dst.voc.txt",
+    GOLDEN / kind / "hp.json" if hp is True else hp,
+    out,
+  )
+
+
+def other_model(gated=()):
+  """Random arrays under the original's names in sizes of their own, and their hp."""
+  layers, heads, size, hidden, src, tgt = SIZES.values()
+  dense = lambda name, i, o: {f"{name}/W:0": (i, o), f"{name}/b:0": (o,)}
+  norm = lambda name: {f"{name}/scale:0": (size,), f"{name}/bias:0": (size,)}
+  shapes = {"mod/emb_inp/mat:0": (src, size), "mod/emb_out/mat:0": (tgt, size)}
+  shapes |= {"mod/emb_inp_bias:0": (1, 1, size), "loss_xent_lm/logits/W:0": (size, tgt)}
+  shapes |= norm("mod/enc_out_norm") | norm("mod/dec_out_norm")
+  for n in range(layers):
+    for key, name in (("enc-self", "enc"), ("dec-self", "dec"), ("dec-enc", "dec_enc")):
+      name = f"mod/{name}_attn-{n}"
+      shapes |= norm(f"{name}/layer_norm") | dense(f"{name}/out_conv", size, size)
+      shapes |= dense(f"{name}/mem_conv", size, (2 if key == "dec-enc" else 3) * size)
+      if key == "dec-enc":
+        shapes |= dense(f"{name}/query_conv", size, size)
+      if key in gated:
+        shapes[f"{name}/gate/log_a:0"] = (1, heads, 1, 1)
+    for name in (f"mod/enc_ffn-{n}", f"mod/dec_ffn-{n}"):
+      shapes |= dense(f"{name}/conv1", size, hidden) | dense(f"{name}/conv2", hidden, size)
+      shapes |= norm(f"{name}/layer_norm")
+  rng = np.random.default_rng(0)
+  hp = {"num_layers": layers, "num_heads": heads, "hid_size": size, "ff_size": hidden}
+  arrays = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+  return arrays, hp | {"concrete_heads": list(gated)}
+
+
+@pytest.mark.parametrize("kind", ("baseline", "concrete"))
+def test_command_line_translates_as_recorded(tmp_path, kind):
+  python = lambda *args, **kwargs: subprocess.run(
+    [sys.executable, "-m", *map(str, args)], cwd=ROOT, capture_output=True, check=True, **kwargs
+  )
+  out = tmp_path / "run"
+  vocabularies = "--src-vocab", GOLDEN / "src.voc.txt", "--tgt-vocab", GOLDEN / "dst.voc.txt"
+  hp = ("--hp", GOLDEN / kind / "hp.json") if kind == "baseline" else ()
+  npz = GOLDEN / kind / "model.npz"
+  python("headprune.convert", "original", "--npz", npz, *vocabularies, *hp, "--out", out)
+  source = (GOLDEN / "eval.src").read_bytes()
+  lines = python("headprune.translate", "--workdir", out, input=source).stdout.decode().split("\n")
+  recorded = json.loads((GOLDEN / kind / "beam.json").read_text())["runs"]["default"]
+  assert lines == recorded["translate_lines"] + [""]
+
+
+def test_converted_run_is_an_ordinary_run(tmp_path, capsys, monkeypatch):
+  make_run(tmp_path / "run")
+  run = headprune.load(tmp_path / "run")
+  outputs = np.load(GOLDEN / "concrete" / "outputs.npz")
+  for name, (key, _) in original.TYPES.items():
+    recorded = np.stack([outputs[f"gate/{key}/{n}"].ravel() for n in range(2)])
+    np.testing.assert_allclose(run.gates()[name], recorded, rtol=0, atol=1e-5)
+  heads = json.loads((tmp_path / "run" / "heads.json").read_text())
+  assert heads == {name: gate.tolist() for name, gate in run.gates().items()}
+  assert summary.read(tmp_path / "run") and run.config.eval.beams == 4
+  files = "--src", str(GOLDEN / "eval.src"), "--ref", str(GOLDEN / "eval.dst")
+  monkeypatch.setattr(sys, "argv", ["evaluate", "--workdir", str(tmp_path / "run"), *files])
+  evaluate.main()
+  assert json.loads(capsys.readouterr().out)["sentences"] == 8
+
+
+@pytest.mark.parametrize("gated", ([], ["dec-enc"], ["enc-self", "dec-self"]))
+def test_other_sizes_and_any_subset_of_gates(gated):
+  arrays, hp = other_model(gated)
+  config, params = original.from_npz(arrays, hp)
+  if gated:
+    assert original.from_npz(arrays, None)[0] == config  # the file alone tells all sizes
+  assert (config.src_vocab, config.tgt_vocab, config.ff_size) == (7, 9, 12)
+  assert config.enc_self == config.dec_self == config.dec_enc == (2, 2, 2)
+  assert (config.model_size, config.head_size) == (8, 4)
+  assert [original.TYPES[name][0] for name in params["gates"]] == gated
+  for name, log_alpha_NH in params["gates"].items():
+    stored = arrays[f"mod/{original.TYPES[name][1]}-2/gate/log_a:0"]
+    np.testing.assert_array_equal(log_alpha_NH[2], stored[0, :, 0, 0])
+  # Head 1 owns columns [4, 8) of q, of k and of v, and rows [4, 8) of the output.
+  attention = params["model"]["decoder_2"]["self_attention"]
+  fused = arrays["mod/dec_attn-2/mem_conv/W:0"]
+  np.testing.assert_array_equal(attention["qkv_kernel"][:, 2, 1], fused[:, 16 + 4 : 16 + 8])
+  out = arrays["mod/dec_attn-2/out_conv/W:0"]
+  np.testing.assert_array_equal(attention["out_kernel"][1], out[4:8])
+
+
+def test_fixed_gates_become_those_of_the_run(tmp_path):
+  alive = {"dec-enc": [[1, 0, 0, 1], [0, 0, 0, 0]]}
+  hp = tmp_path / "hp.json"
+  hp.write_text(json.dumps(hp_of("baseline") | {"alive_heads": alive}))
+  make_run(tmp_path / "run", "baseline", hp)
+  values = headprune.load(tmp_path / "run").gates()
+  np.testing.assert_array_equal(values["dec_enc"], alive["dec-enc"])
+  np.testing.assert_array_equal(values["enc_self"], np.ones((2, 4)))
+
+
+def test_pruning_starts_from_a_converted_run(tmp_path):
+  from configs import common
+  from headprune import config as config_lib
+  from headprune import train
+
+  make_run(tmp_path / "start", "baseline")
+  config = common.base()
+  start = config_lib.load(tmp_path / "start")
+  config.model, config.tokenizer = start.model, start.tokenizer
+  config.init_from, config.gates.kind = str(tmp_path / "start"), "concrete"
+  config.data.kind, config.data.text.dir = "text", str(GOLDEN)
+  for split, name in (("train", "train"), ("dev", "eval")):
+    for side, ending in (("src", "src"), ("tgt", "dst")):
+      config.data.text[f"{split}_{side}"] = f"{name}.{ending}"
+  config.train.steps, config.train.batch_tokens, config.optim.scale = 1, 512, 1e-9
+  config.train.log_every = 1
+  train.train_and_evaluate(config.lock(), tmp_path / "pruned")
+  before, after = (
+    checkpoint.load_params(tmp_path / name)["model"]["src_embed"] for name in ("start", "pruned")
+  )
+  np.testing.assert_allclose(after, before, rtol=0, atol=1e-6)
+  assert set(headprune.load(tmp_path / "pruned").params["gates"]) == set(gates.TYPES)
+
+
+def added(arrays):
+  arrays["mod/enc_attn-1/extra:0"] = np.zeros(3, np.float32)
+
+
+def removed(arrays):
+  del arrays["mod/dec_ffn-2/conv2/b:0"]
+
+
+def no_gate(arrays):
+  del arrays["mod/enc_attn-1/gate/log_a:0"]
+
+
+def transposed(arrays):
+  arrays["mod/emb_inp/mat:0"] = arrays["mod/emb_inp/mat:0"].T
+
+
+def wrong_norm(arrays):
+  arrays["mod/enc_attn-0/layer_norm/scale:0"] = np.ones(9, np.float32)
+
+
+def whole_numbers(arrays):
+  arrays["mod/emb_inp_bias:0"] = np.zeros((1, 1, 8), np.int64)
+
+
+@pytest.mark.parametrize("given", (True, False))
+@pytest.mark.parametrize(
+  "damage, message",
+  [
+    (added, r"mod/enc_attn-1/extra:0 is superfluous"),
+    (removed, r"mod/dec_ffn-2/conv2/b:0 is missing"),
+    (no_gate, r"mod/enc_attn-1/gate/log_a:0 is missing"),
+    (transposed, r"mod/emb_inp/mat:0 has shape \(8, 7\), expected \(8, 8\)"),
+    (wrong_norm, r"enc_attn-0/layer_norm/scale:0 has shape \(9,\), expected \(8,\)"),
+    (whole_numbers, r"mod/emb_inp_bias:0 has type int64"),
+  ],
+)
+def test_the_wrong_variable_is_named(damage, message, given):
+  arrays, hp = other_model(["enc-self"])
+  damage(arrays)
+  with pytest.raises(UserError, match=message):
+    original.from_npz(arrays, hp if given else None)
+
+
+@pytest.mark.parametrize(
+  "change, message",
+  [
+    ({"num_layers": 2}, r"hp.num_layers=2, but the variables have 3"),
+    ({"num_heads": 4}, r"hp.num_heads=4, but the variables have 2"),
+    ({"hid_size": 16}, r"hp.hid_size=16"),
+    ({"ff_size": "8:8"}, r"hp.ff_size='8:8'"),
+    ({"concrete_heads": ["dec-enc"]}, r"enc_attn-0/gate/log_a:0 is superfluous"),
+    ({"concrete_heads": ["enc-self", "dec-enc"]}, r"dec_enc_attn-0/gate/log_a:0 is missing"),
+    ({"concrete_heads": ["enc_self"]}, r"'enc_self' is not one of enc-self"),
+    ({"alive_heads": {"dec-enc": [[1, 1]] * 3}}, r"only one of them"),
+    ({"res_steps": "ldan"}, r"hp.res_steps='ldan': only 'nlda'"),
+    ({"normalize_out": False}, r"hp.normalize_out=False"),
+    ({"rescale_emb": False}, r"hp.rescale_emb=False"),
+    ({"inp_emb_bias": False}, r"hp.inp_emb_bias=False"),
+    ({"share_emb": True}, r"hp.share_emb=True"),
+    ({"attn_beta": 0.2}, r"hp.attn_beta=0.2"),
+    ({"ffn_type": "glu"}, r"hp.ffn_type='glu'"),
+    ({"res_dropout": 1.5}, r"hp.res_dropout=1.5 is not a probability"),
+    ({"beam_size": "four"}, r"hp.beam_size='four' is not a number"),
+  ],
+)
+def test_the_wrong_hyper_parameter_is_named(change, message):
+  arrays, hp = other_model(["enc-self"])
+  with pytest.raises(UserError, match=message):
+    original.from_npz(arrays, hp | change)
+
+
+def test_without_gates_the_number_of_heads_must_be_given():
+  arrays, _ = other_model()
+  with pytest.raises(UserError, match="give --hp with num_heads"):
+    original.from_npz(arrays, None)
+  assert original.from_npz(arrays, {"num_heads": 4})[0].head_size == 2
+  with pytest.raises(UserError, match="3 heads do not divide the 8 channels"):
+    original.from_npz(arrays, {"num_heads": 3})
+
+
+@pytest.mark.parametrize("alive", ([[1, 1]], [[1, 1], [1], [1, 1]], [["a", 1]] * 3, 5))
+def test_fixed_gates_must_fit_the_model(alive):
+  arrays, hp = other_model()
+  config, _ = original.from_npz(arrays, hp)
+  with pytest.raises(UserError, match="'enc-self'.*3 lists .layers. of 2 numbers"):
+    original.fixed_gates({"alive_heads": {"enc-self": alive}}, config)
+
+
+def test_only_plain_arrays_are_read(tmp_path):
+  files = {"pickled": np.array([{}], object), "plain": np.ones(3)}
+  np.savez(tmp_path / "object.npz", **files)
+  (tmp_path / "text.npz").write_text("not a zip file")
+  (tmp_path / "cut.npz").write_bytes((GOLDEN / "baseline" / "model.npz").read_bytes()[:5000])
+  np.save(tmp_path / "one.npy", np.ones(3))
+  np.savez(tmp_path / "other.npz", weights=np.ones((2, 2), np.float32))
+  for name, message in (
+    ("object.npz", "pickled is damaged or not a plain array"),
+    ("text.npz", "text.npz: the file is damaged"),
+    ("cut.npz", "cut.npz: the file is damaged"),
+    ("one.npy", "one array, expected an .npz"),
+    ("absent.npz", "no such file"),
+    ("other.npz", "not a model of the original program"),
+  ):
+    with pytest.raises(UserError, match=message):
+      make_run(tmp_path / "run", npz=tmp_path / name)
+  assert not (tmp_path / "run").exists()
+
+
+def test_files_that_do_not_fit_are_named(tmp_path):
+  npz, src, tgt = GOLDEN / "concrete" / "model.npz", GOLDEN / "src.voc.txt", GOLDEN / "dst.voc.txt"
+  out = tmp_path / "run"
+  with pytest.raises(UserError, match="dst.voc.txt has 101 tokens, but the model embeds 93"):
+    convert.convert_original(npz, tgt, src, None, out)
+  hp = tmp_path / "hp.json"
+  for text, message in (("{'a': 1}", "hp.json: not JSON"), ("[1]", "expected a JSON object")):
+    hp.write_text(text)
+    with pytest.raises(UserError, match=message):
+      convert.convert_original(npz, src, tgt, hp, out)
+  assert not out.exists()
+  (out / "checkpoints").mkdir(parents=True)
+  with pytest.raises(UserError, match="exists already: take another --out"):
+    convert.convert_original(npz, src, tgt, None, out)

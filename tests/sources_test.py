@@ -1,0 +1,196 @@
+"""Sentence pairs from files, the built-in corpus and TFDS, and what is wrong with them."""
+
+import gzip
+
+import importlib_resources  # noqa: F401  (TFDS needs it to prepare a set)
+from ml_collections import ConfigDict
+import pytest
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core import registered
+
+from headprune import sources
+from headprune.errors import UserError
+
+
+def _write(path, data: bytes):
+  path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+  return path
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.txt.gz"])
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_lines_of_a_file(tmp_path, name, end):
+  path = _write(tmp_path / name, "ein Gäßchen\r\n\n  drei ".encode() + end)
+  assert sources.read_lines(path) == ["ein Gäßchen", "", "  drei "]
+
+
+def test_only_newlines_end_a_line(tmp_path):
+  text = "a\u2028b\u0085c\x0bd\x0ce\x1cf\rg"
+  assert sources.read_lines(_write(tmp_path / "a", text.encode())) == [text]
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path):
+  assert sources.read_lines(_write(tmp_path / "a", b"\xef\xbb\xbfone\ntwo\n")) == ["one", "two"]
+
+
+def test_trailing_empty_lines_count(tmp_path):
+  assert sources.read_lines(_write(tmp_path / "a", b"one\n\n\n")) == ["one", "", ""]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.gz"])
+def test_a_file_that_is_not_utf8_is_named_with_its_line(tmp_path, name):
+  path = _write(tmp_path / name, "gut\ngut\n".encode() + "schön".encode("latin-1") + b"\ngut\n")
+  with pytest.raises(UserError, match=f"{path}, line 3: not UTF-8"):
+    sources.read_lines(path)
+
+
+def test_unreadable_files(tmp_path):
+  with pytest.raises(UserError, match=f"{tmp_path}/none: no such file"):
+    sources.read_lines(tmp_path / "none")
+  with pytest.raises(UserError, match="empty: the file is empty"):
+    sources.read_lines(_write(tmp_path / "empty", b""))
+  with pytest.raises(UserError, match="empty.gz: the file is empty"):
+    sources.read_lines(_write(tmp_path / "empty.gz", b""))
+  good = gzip.compress(b"text\n" * 100)
+  for name, data in (("plain", b"text"), ("cut", good[:-12]), ("broken", good[:12] + b"\xff" * 20)):
+    (tmp_path / f"{name}.gz").write_bytes(data)
+    with pytest.raises(UserError, match=f"{name}.gz: cannot be read"):
+      sources.read_lines(tmp_path / f"{name}.gz")
+
+
+def test_parallel_files_have_as_many_lines(tmp_path):
+  src = _write(tmp_path / "src", b"a\nb\nc\n")
+  assert sources.read_parallel(src, _write(tmp_path / "tgt", b"x\n\nz"))[1] == ["x", "", "z"]
+  with pytest.raises(UserError, match="src has 3 lines but .*short has 2"):
+    sources.read_parallel(src, _write(tmp_path / "short", b"x\ny\n"))
+
+
+@pytest.fixture
+def text_config(tmp_path):
+  names = {}
+  for split in sources.SPLITS:
+    for side in ("src", "tgt"):
+      names[f"{split}_{side}"] = f"{split}.{side}"
+      _write(tmp_path / f"{split}.{side}", f"{split} {side}\n".encode())
+  return ConfigDict({"kind": "text", "text": {"dir": str(tmp_path), **names}})
+
+
+def test_splits_of_text_files(text_config):
+  pairs = sources.read_pairs(text_config)
+  assert pairs["dev"] == (["dev src"], ["dev tgt"])
+  assert list(pairs) == ["train", "dev", "test"]
+  text_config.text.test_src = text_config.text.test_tgt = ""
+  assert list(sources.read_pairs(text_config)) == ["train", "dev"]
+
+
+@pytest.mark.parametrize("field", ["train_src", "dev_tgt", "test_tgt"])
+def test_a_file_name_that_is_not_set(text_config, field):
+  text_config.text[field] = ""
+  with pytest.raises(UserError, match=f"config.data.text.{field} is not set"):
+    sources.read_pairs(text_config)
+
+
+def test_a_side_without_text(text_config, tmp_path):
+  _write(tmp_path / "dev.tgt", b" \t\n")
+  with pytest.raises(UserError, match="target side of the dev data has no line with text"):
+    sources.read_pairs(text_config)
+
+
+def test_an_unknown_kind():
+  with pytest.raises(UserError, match="config.data.kind='txt': .*corpus, text, tfds"):
+    sources.read_pairs(ConfigDict({"kind": "txt"}))
+
+
+def test_the_built_in_corpus():
+  sizes = {"train": 5, "dev": 2, "test": 0}
+  config = ConfigDict({"kind": "corpus", "corpus": {"locale": "de", **sizes}})
+  pairs = sources.read_pairs(config)
+  assert {split: list(map(len, sides)) for split, sides in pairs.items()} == {
+    "train": [5, 5], "dev": [2, 2]
+  }  # fmt: skip
+  config.corpus.dev = 0
+  with pytest.raises(UserError, match="config.data.corpus.dev: there must be dev data"):
+    sources.read_pairs(config)
+
+
+with registered.skip_registration():  # found by its files alone
+
+  class TinyPairs(tfds.core.GeneratorBasedBuilder):
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+      features = tfds.features.Translation(languages=("en", "de"))
+      return tfds.core.DatasetInfo(builder=self, features=features, disable_shuffling=True)
+
+    def _split_generators(self, dl_manager):
+      return {"train": self._generate_examples(5), "validation": self._generate_examples(2)}
+
+    def _generate_examples(self, count):
+      for i in range(count):
+        yield i, {"en": f"number {i}", "de": f"Zahl №{i}"}
+
+
+class UnreachablePairs(tfds.core.GeneratorBasedBuilder):
+  """Like WMT on a machine without a network."""
+
+  VERSION = tfds.core.Version("1.0.0")
+
+  def _info(self):
+    features = tfds.features.Translation(languages=("en", "de"))
+    return tfds.core.DatasetInfo(builder=self, features=features)
+
+  def _split_generators(self, dl_manager):
+    raise ConnectionError("Failed to resolve 'www.statmt.org'\nand more")
+
+  def _generate_examples(self):
+    raise NotImplementedError
+
+
+@pytest.fixture(scope="module")
+def tfds_dir(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("tfds")
+  builder = TinyPairs(data_dir=folder)
+  builder.download_and_prepare(file_format=tfds.core.FileFormat.ARRAY_RECORD)
+  return folder
+
+
+def _tfds_config(data_dir, **fields):
+  fields = {
+    "name": "tiny_pairs", "data_dir": str(data_dir), "src": "en", "tgt": "de",
+    "train": "train", "dev": "validation", "test": "",
+  } | fields  # fmt: skip
+  return ConfigDict({"kind": "tfds", "tfds": fields})
+
+
+def test_a_tfds_set(tfds_dir):
+  pairs = sources.read_pairs(_tfds_config(tfds_dir, test="train[:20%]"))
+  assert pairs["train"][0] == [f"number {i}" for i in range(5)]
+  assert pairs["train"][1] == [f"Zahl №{i}" for i in range(5)]
+  assert pairs["test"] == (["number 0"], ["Zahl №0"])
+  swapped = sources.read_pairs(_tfds_config(tfds_dir, src="de", tgt="en"))
+  assert swapped["dev"] == (["Zahl №0", "Zahl №1"], ["number 0", "number 1"])
+  assert "test" not in swapped
+
+
+@pytest.mark.parametrize(
+  "field, value, message",
+  [
+    ("name", "tiny_pair", "config.data.tfds.name='tiny_pair': .* not found"),
+    ("name", "", "config.data.tfds.name=''"),
+    ("name", "wmt14_translate/xx-en", "xx-en not found"),
+    ("src", "fr", "config.data.tfds.src='fr': tiny_pairs has the features en, de"),
+    ("dev", "valid", "config.data.tfds.dev='valid': .*'validation'"),
+    ("dev", "", "config.data.tfds.dev: there must be dev data"),
+    ("train", "train[:0]", "source side of the train data has no line with text"),
+  ],
+)
+def test_tfds_fields_that_do_not_fit(tfds_dir, field, value, message):
+  with pytest.raises(UserError, match=message) as caught:
+    sources.read_pairs(_tfds_config(tfds_dir, **{field: value}))
+  assert "\n" not in str(caught.value)
+
+
+def test_a_tfds_set_that_cannot_be_downloaded(tmp_path):
+  with pytest.raises(UserError, match="cannot prepare it in .*: .*resolve.*statmt") as caught:
+    sources.read_pairs(_tfds_config(tmp_path, name="unreachable_pairs"))
+  assert "\n" not in str(caught.value)
