@@ -22,14 +22,15 @@ _MAX_TOKENS = 8192  # source positions in a batch at most, so that the cache of 
 _BLOCK = 64  # words of the vocabulary whose maximum is looked at first
 
 
-@dataclasses.dataclass(frozen=True)
+@struct.dataclass
 class BeamConfig:
-  """How to search; hashable, a static argument of the compiled search."""
+  """How to search; a pytree, so that only `beams` and `keep_unfinished` are compiled in."""
 
-  beams: int
+  beams: int = struct.field(pytree_node=False)
   alpha: float  # length penalty: score = log p / (1 + length / 6)^alpha
   spread: float  # drops hypotheses that are this much worse than the best finished one
-  keep_unfinished: bool = True  # at the length limit, take an unfinished one if there is no other
+  # Whether, at the length limit, an unfinished one is taken if there is no other.
+  keep_unfinished: bool = struct.field(pytree_node=False, default=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +62,7 @@ def length_limits(length: int) -> tuple[int, int]:
 
 
 def beam_search(model_config, params, gates, src_BS, length_B, min_len_B, max_len_B, beam, steps):
-  """Translates a batch; pure, to be jitted with the two configs and `steps` static.
+  """Translates a batch; pure, to be jitted with `model_config` and `steps` static.
 
   Args:
     model_config: ModelConfig.
@@ -190,7 +191,7 @@ def _finish(state: _State, min_len_B, max_len_B, beam: BeamConfig) -> _State:
   )
 
 
-_search = jax.jit(beam_search, static_argnames=("model_config", "beam", "steps"))
+_search = jax.jit(beam_search, static_argnames=("model_config", "steps"))
 
 
 def translate(

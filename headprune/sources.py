@@ -103,7 +103,7 @@ def _from_tfds(config) -> dict:
     raise UserError(f"config.data.tfds.name={c.name!r}: {_brief(error)}") from error
   for side in ("src", "tgt"):
     if c[side] not in builder.info.features:
-      names = ", ".join(builder.info.features)
+      names = ", ".join(sorted(builder.info.features))
       raise UserError(f"config.data.tfds.{side}={c[side]!r}: {c.name} has the features {names}")
   try:
     builder.download_and_prepare(file_format=tfds.core.FileFormat.ARRAY_RECORD)

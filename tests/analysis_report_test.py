@@ -131,7 +131,13 @@ def test_the_page_needs_nothing_else(page):
 def test_maps_cannot_end_their_script(page):
   text = page(RESULT)
   embedded = re.search(r'<script type="application/json" id="maps">(.*?)</script>', text, re.S)[1]
-  assert json.loads(embedded) == RESULT["maps"]
+  assert json.loads(embedded) == {"maps": RESULT["maps"], "gates": RESULT["heads"]}
+
+
+def test_sentences_are_named_by_their_words(page):
+  pieces = ["\u2581tw", "o", "\u2581dogs", *["\u2581bark"] * 20, "_EOS_"]
+  named = RESULT | {"maps": [RESULT["maps"][0] | {"source": pieces}]}
+  assert ">two dogs bark bark bark bark bark bark bark …</option>" in page(named)
 
 
 def test_nothing_found(page):

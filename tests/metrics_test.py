@@ -5,7 +5,6 @@ import json
 import jax
 import pytest
 from tensorboardX.proto import event_pb2
-from tensorboardX.record_writer import masked_crc32c  # noqa: F401  (the format that is read below)
 
 from headprune import metrics
 

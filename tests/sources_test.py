@@ -178,10 +178,10 @@ def test_a_tfds_set(tfds_dir):
     ("name", "tiny_pair", "config.data.tfds.name='tiny_pair': .* not found"),
     ("name", "", "config.data.tfds.name=''"),
     ("name", "wmt14_translate/xx-en", "xx-en not found"),
-    ("src", "fr", "config.data.tfds.src='fr': tiny_pairs has the features en, de"),
+    ("src", "fr", "config.data.tfds.src='fr': tiny_pairs has the features de, en"),
     ("dev", "valid", "config.data.tfds.dev='valid': .*'validation'"),
     ("dev", "", "config.data.tfds.dev: there must be dev data"),
-    ("train", "train[:0]", "source side of the train data has no line with text"),
+    ("train", "train[:0]", r"config.data.tfds.train='train\[:0\]'"),
   ],
 )
 def test_tfds_fields_that_do_not_fit(tfds_dir, field, value, message):

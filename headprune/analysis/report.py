@@ -6,6 +6,7 @@ import html
 import json
 import pathlib
 import string
+import textwrap
 
 from headprune.analysis import compare, figures
 
@@ -50,7 +51,8 @@ def write(result: dict, path: pathlib.Path, pictures: dict[str, bytes]) -> None:
   ]
   page = string.Template(_TEMPLATE.read_text(encoding="utf-8"))
   body = "\n".join(filter(None, sections))
-  text = page.substitute(run=html.escape(result["run"]), body=body, maps=_json(result["maps"]))
+  maps = _json({"maps": result["maps"], "gates": result["heads"]})
+  text = page.substitute(run=html.escape(result["run"]), body=body, maps=maps)
   path.write_text(text, encoding="utf-8")
 
 
@@ -209,9 +211,9 @@ def _gates(pictures: dict[str, bytes]) -> str:
 def _maps(result: dict) -> str:
   if not result["maps"]:
     return ""
-  text = lambda pieces: html.escape(" ".join(pieces[:12]) + (" …" if len(pieces) > 12 else ""))
   sentences = [
-    f'<option value="{i}">{text(m["source"])}</option>' for i, m in enumerate(result["maps"])
+    f'<option value="{i}">{html.escape(_start(m["source"]))}</option>'
+    for i, m in enumerate(result["maps"])
   ]
   types = [f'<option value="{name}">{figures.TITLES[name]}</option>' for name in result["heads"]]
   return f"""<h2>Attention maps</h2>
@@ -220,6 +222,13 @@ cell. Rows of the decoder are named by the piece it has just read.</p>
 <p><label>Sentence <select id="sentence">{"".join(sentences)}</select></label>
 <label>Type <select id="type">{"".join(types)}</select></label></p>
 <div id="thumbs"></div><p id="says" class="soft"></p><div id="map" class="scroll"></div>"""
+
+
+def _start(pieces: Sequence[str], length: int = 48) -> str:
+  """The beginning of a sentence, without EOS and the marks of sub-words."""
+  marked = any(piece.startswith("\u2581") for piece in pieces)
+  text = "".join(pieces[:-1]).replace("\u2581", " ") if marked else " ".join(pieces[:-1])
+  return textwrap.shorten(text, length, placeholder=" …")
 
 
 def _table(columns: Iterable, rows: list[list], tall: bool = False) -> str:

@@ -1,0 +1,161 @@
+"""Saving and restoring a run, which checkpoints are kept, and reading parameters alone."""
+
+import shutil
+
+from absl import logging
+import jax
+import jax.numpy as jnp
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+import numpy as np
+import optax
+import pytest
+
+from headprune import checkpoint, data
+from headprune.errors import UserError
+from headprune.steps import TrainState
+
+
+def _state(step: int) -> TrainState:
+  """All parameters and both Adam moments hold values that depend on the step."""
+  params = {
+    "model": {"a": {"kernel": jnp.full((2, 3), 1.0 * step)}, "b": jnp.arange(4.0) + step},
+    "gates": {"enc_self": jnp.full((2, 2), -0.5 * step)},
+  }
+  optimizer = optax.adam(1.0)
+  opt_state = optimizer.init(params)
+  for _ in range(step):
+    _, opt_state = optimizer.update(params, opt_state)
+  return TrainState(jnp.int32(step), params, opt_state)
+
+
+def _iterator(taken: int):
+  ends = np.arange(2, 42, 2)
+  ids = np.arange(40, dtype=np.int32)
+  iterator = data.train_batches(data.Pairs(ids, ends, ids, ends), 1, 4, 2, seed=0)
+  for _ in range(taken):
+    next(iterator)
+  return iterator
+
+
+def _save(workdir, steps: dict, keep: int) -> None:
+  """Saves states of `steps`: step -> dev BLEU or None."""
+  with checkpoint.manager(workdir, keep) as checkpoints:
+    for step, bleu in steps.items():
+      checkpoint.save(checkpoints, _state(step), _iterator(step), bleu)
+
+
+def _steps(workdir) -> list[int]:
+  return sorted(int(path.name) for path in (workdir / "checkpoints").iterdir())
+
+
+def _equal(a, b) -> bool:
+  same = jax.tree.map(lambda x, y: x.dtype == y.dtype and np.array_equal(x, y), a, b)
+  return all(jax.tree.leaves(same))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+  """Steps 1 to 5, BLEU at 2 and 4, the better one at 2; the two newest are kept."""
+  workdir = tmp_path_factory.mktemp("run")
+  _save(workdir, {1: None, 2: 30.0, 3: None, 4: 20.0, 5: None}, keep=2)
+  return workdir
+
+
+def test_the_newest_and_the_best_are_kept(saved):
+  assert _steps(saved) == [2, 4, 5]
+
+
+def test_without_any_bleu_the_newest_are_kept(tmp_path):
+  _save(tmp_path, {1: None, 2: None, 3: None}, keep=2)
+  assert _steps(tmp_path) == [2, 3]
+  assert checkpoint.load_params(tmp_path, "best")["model"]["b"][0] == 3.0
+
+
+def test_a_new_best_replaces_the_old_one(tmp_path):
+  _save(tmp_path, {1: 10.0, 2: 30.0, 3: None, 4: 0.0}, keep=1)
+  assert _steps(tmp_path) == [2, 4]
+
+
+def test_everything_is_restored(saved):
+  iterator = _iterator(0)
+  with checkpoint.manager(saved, 2) as checkpoints:
+    state = checkpoint.restore(checkpoints, _state(0), iterator)
+  assert _equal(state, _state(5))
+  want = _iterator(5)
+  for _ in range(3):
+    batch, expected = next(iterator), next(want)
+    assert all(np.array_equal(batch[name], expected[name]) for name in expected)
+
+
+def test_restored_arrays_lie_as_the_given_state(saved):
+  mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+  everywhere = NamedSharding(mesh, PartitionSpec())
+  with checkpoint.manager(saved, 2) as checkpoints:
+    state = checkpoint.restore(checkpoints, jax.device_put(_state(0), everywhere), _iterator(0))
+  assert all(x.sharding == everywhere for x in jax.tree.leaves(state))
+  assert _equal(state, _state(5))
+
+
+def test_parameters_alone(saved):
+  params = checkpoint.load_params(saved)
+  assert all(type(x) is np.ndarray for x in jax.tree.leaves(params))
+  assert _equal(params, jax.device_get(_state(5).params))
+  for which, step in (("best", 2), ("last", 5), ("4", 4)):
+    assert _equal(checkpoint.load_params(saved, which), jax.device_get(_state(step).params))
+
+
+def test_the_average_of_the_newest(saved):
+  average = checkpoint.load_params(saved, average=2)
+  np.testing.assert_allclose(average["model"]["a"]["kernel"], np.full((2, 3), 4.5))
+  np.testing.assert_allclose(average["gates"]["enc_self"], np.full((2, 2), -2.25))
+  all_of_them = checkpoint.load_params(saved, average=9)
+  np.testing.assert_allclose(all_of_them["model"]["b"], np.arange(4) + 11 / 3, rtol=1e-6)
+  # Only "last" is averaged.
+  assert checkpoint.load_params(saved, "4", average=3)["model"]["b"][0] == 4.0
+
+
+def test_the_average_before_a_save_is_that_after_it(saved):
+  with checkpoint.manager(saved, 2) as checkpoints:
+    for count in (1, 2, 3):
+      now = checkpoint.averaged(checkpoints, _state(5), count)
+      assert _equal(now, checkpoint.load_params(saved, average=count))
+    with_unsaved = checkpoint.averaged(checkpoints, _state(9), 2)
+  np.testing.assert_allclose(with_unsaved["model"]["b"], np.arange(4) + 7.0)
+
+
+def test_reading_changes_nothing(saved, tmp_path):
+  shutil.copytree(saved, tmp_path / "run")
+  unfinished = tmp_path / "run" / "checkpoints" / "6.orbax-checkpoint-tmp"
+  unfinished.mkdir()  # of a run that is at work
+  before = sorted((tmp_path / "run").rglob("*"))
+  assert _equal(checkpoint.load_params(tmp_path / "run"), jax.device_get(_state(5).params))
+  assert sorted((tmp_path / "run").rglob("*")) == before
+
+
+def test_parameters_that_come_from_elsewhere(tmp_path):
+  params = {"model": {"w": np.arange(3, dtype=np.float32)}, "gates": {}}
+  checkpoint.save_params(tmp_path, params)
+  for which in ("last", "best", "0"):
+    assert _equal(checkpoint.load_params(tmp_path, which, average=3), params)
+
+
+def test_missing_checkpoints(saved, tmp_path):
+  for which in ("3", "newest", "-4", ""):
+    with pytest.raises(UserError, match=f"no checkpoint {which!r}; there are last, best, 2, 4, 5"):
+      checkpoint.load_params(saved, which)
+  with pytest.raises(UserError, match="no checkpoints here"):
+    checkpoint.load_params(tmp_path)
+  (tmp_path / "checkpoints").mkdir()
+  with pytest.raises(UserError, match="no finished checkpoint"):
+    checkpoint.load_params(tmp_path)
+
+
+def test_saving_says_nothing(tmp_path, capfd, monkeypatch):
+  monkeypatch.setattr(logging.get_absl_handler().python_handler, "stream", None)
+  logging.use_absl_handler()
+  verbosity = logging.get_verbosity()
+  logging.set_verbosity(logging.WARNING)
+  _save(tmp_path, {1: None, 2: 5.0}, keep=1)
+  checkpoint.load_params(tmp_path)
+  logging.set_verbosity(verbosity)
+  assert capfd.readouterr().err == ""
