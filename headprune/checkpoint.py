@@ -21,7 +21,7 @@ def manager(workdir: pathlib.Path, keep: int = 1) -> ocp.CheckpointManager:
       preservation_policy=policies.AnyPreservationPolicy(
         [
           policies.LatestN(keep),
-          policies.BestN(_quality, n=1, keep_checkpoints_without_metrics=False),
+          policies.BestN(get_metric_fn=_quality, n=1, keep_checkpoints_without_metrics=False),
         ]
       ),
       best_fn=_quality,

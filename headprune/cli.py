@@ -1,8 +1,11 @@
 """How every command starts and how it reports a user's mistake."""
 
 import os
+import pathlib
 import platform
 import sys
+
+import jax
 
 from headprune.errors import UserError
 
@@ -12,6 +15,7 @@ _TUNABLES = "GLIBC_TUNABLES"
 def run(command) -> None:
   """Runs `command()`; a UserError becomes one line on stderr and exit code 2."""
   _use_huge_pages()
+  _keep_compiled_code()
   try:
     command()
   except UserError as error:
@@ -33,3 +37,11 @@ def _use_huge_pages() -> None:
   if platform.libc_ver()[0] == "glibc" and _TUNABLES not in os.environ:
     os.environ[_TUNABLES] = "glibc.malloc.hugetlb=1"
     os.execv(sys.executable, [sys.executable] + sys.orig_argv[1:])
+
+
+def _keep_compiled_code() -> None:
+  """Lets later commands on this machine load what earlier ones compiled."""
+  if jax.config.jax_compilation_cache_dir is None:  # not set by the user's environment
+    folder = pathlib.Path.home() / ".cache" / "headprune" / platform.node()
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

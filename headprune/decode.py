@@ -240,7 +240,7 @@ def cast_kernels(params: dict, precision: str) -> dict:
 
 def round_up(size: int) -> int:
   """The next of 1, 2, 3, 4, 6, 8, 12, 16, 24, ...: few shapes, at most half again too large."""
-  power = 1 << (max(size, 1) - 1).bit_length()
+  power = 1 << (size - 1).bit_length()
   return power * 3 // 4 if size <= power * 3 // 4 else power
 
 

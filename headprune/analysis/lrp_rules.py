@@ -84,7 +84,7 @@ def _attend_jacobian(q_HQK, k_HMK, v_HMK, attn_HQM, r_GHQK):
   values = lambda c: jnp.einsum("HQM,GHQK->GHMK", attn_HQM, c)
   r_v_GHMK = jnp.abs(v_HMK) * values(d) + v_HMK * values(e)
   r_k_GHMK = _keys(score_HQMJ, slope_HQMK, d, e)
-  return _rescaled_heads(r_GHQK, r_GHQJ, r_k_GHMK, r_v_GHMK)
+  return _by_head(_rescaled, r_GHQK, r_GHQJ, r_k_GHMK, r_v_GHMK)
 
 
 def _keys(score_HQMJ, slope_HQMK, d_GHQK, e_GHQK):
@@ -95,9 +95,9 @@ def _keys(score_HQMJ, slope_HQMK, d_GHQK, e_GHQK):
   return sided(jnp.abs(score_HQMJ), d_GHQM) + sided(score_HQMJ, e_GHQM)
 
 
-def _rescaled_heads(before, *parts):
-  """Each head's relevance stays with it, whatever part of the sentence takes it."""
-  joined = _rescaled(before, jnp.concatenate(parts, axis=2), (2, 3))
+def _by_head(conserve, before, *parts):
+  """Conserves the relevance of each head over its queries, keys and values."""
+  joined = conserve(before, jnp.concatenate(parts, axis=2), (2, 3))
   cuts = [parts[0].shape[2], parts[0].shape[2] + parts[1].shape[2]]
   return tuple(jnp.split(joined, cuts, axis=2))
 
@@ -126,8 +126,15 @@ def _proportional(size, total, r):
 
 
 def _divide(r, total):
-  """r / total, pushed away from 0; where nothing at all came in, nothing goes out."""
+  """r / total, with the divisor pushed away from 0."""
   return r / jnp.where(total < 0, total - EPS, total + EPS)
+
+
+def _refilled(before, after, axes):
+  """Keeps the sum of each step (and head): what `_divide` lost goes where relevance went."""
+  missing = jnp.sum(before, axis=axes, keepdims=True) - jnp.sum(after, axis=axes, keepdims=True)
+  size = jnp.sum(jnp.abs(after), axis=axes, keepdims=True)
+  return after + jnp.abs(after) * (missing / jnp.where(size > 0, size, 1.0))
 
 
 def _attend_products(q_HQK, k_HMK, v_HMK, attn_HQM, r_GHQK):
@@ -144,21 +151,19 @@ def _attend_products(q_HQK, k_HMK, v_HMK, attn_HQM, r_GHQK):
   to_key_HQMK = product_HQMK * _divide(k_HMK[:, None], q_HQK[:, :, None] + k_HMK[:, None])
   r_q_GHQK = jnp.einsum("HQMK,GHQM->GHQK", product_HQMK - to_key_HQMK, e_GHQM)
   r_k_GHMK = jnp.einsum("HQMK,GHQM->GHMK", to_key_HQMK, e_GHQM)
-  return r_q_GHQK, r_k_GHMK, r_v_GHMK
+  return _by_head(_refilled, r_GHQK, r_q_GHQK, r_k_GHMK, r_v_GHMK)
 
 
 def _norm_centred(x_XD, scale_D, r_GXD):
   """Only the subtraction of the mean mixes neurons; the scales pass relevance unchanged."""
   del scale_D
   e_GXD = _divide(r_GXD, x_XD - x_XD.mean(-1, keepdims=True))
-  return x_XD * (e_GXD - e_GXD.mean(-1, keepdims=True))
+  return _refilled(r_GXD, x_XD * (e_GXD - e_GXD.mean(-1, keepdims=True)), (1, 2))
 
 
 RULES = {
   # Voita, Sennrich and Titov 2021, section 3: shares are never negative.
   "alpha-beta": Rule(_half_and_half, _attend_jacobian, _norm_jacobian, _rescaled),
   # Voita et al. 2019, after Ding et al. 2017: shares are signed.
-  "proportional": Rule(
-    _proportional, _attend_products, _norm_centred, lambda before, after, axes: after
-  ),
+  "proportional": Rule(_proportional, _attend_products, _norm_centred, _refilled),
 }
