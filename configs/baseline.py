@@ -3,6 +3,11 @@
 python -m headprune.main --config configs/baseline.py[:PRESET] --workdir runs/baseline
 
 PRESET: multi30k, enru or base; none is the built-in corpus.
+
+multi30k, on two CPU cores (Xeon with AMX) that other work was using too:
+  5,000 steps in 45:00 of training, median 15,600 source + target tokens/s
+  dev BLEU 40.1, test2016 BLEU 39.5 (nrefs:1|case:lc|eff:no|tok:13a|smooth:exp|version:2.6.0)
+  The mean of the last 8 checkpoints; dev loss 1.547.
 """
 
 from configs import common

@@ -39,7 +39,7 @@ def test_trailing_empty_lines_count(tmp_path):
 
 @pytest.mark.parametrize("name", ["a.txt", "a.gz"])
 def test_a_file_that_is_not_utf8_is_named_with_its_line(tmp_path, name):
-  path = _write(tmp_path / name, "gut\ngut\n".encode() + "schön".encode("latin-1") + b"\ngut\n")
+  path = _write(tmp_path / name, b"gut\ngut\n" + "schön".encode("latin-1") + b"\ngut\n")
   with pytest.raises(UserError, match=f"{path}, line 3: not UTF-8"):
     sources.read_lines(path)
 

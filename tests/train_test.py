@@ -150,7 +150,7 @@ def test_mistakes_about_other_runs_are_named_and_change_nothing(finished, tmp_pa
     train.train_and_evaluate(config, tmp_path / "x")
   config = small_config(concrete, baseline)
   config.model.ff_size = 48
-  with pytest.raises(UserError, match=r"ffn/in_kernel is \(16, 32\), this config needs \(16, 48\)"):
+  with pytest.raises(UserError, match=r"ffn/in_bias is \(32,\), this config needs \(48,\)"):
     train.train_and_evaluate(config, tmp_path / "x")
   config = small_config(concrete, baseline)
   config.l0.coef = 9.0
