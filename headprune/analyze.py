@@ -80,7 +80,7 @@ def write(run: Run, result: dict, pairs: survey.Pairs, maps: int) -> None:
     figure = figures.score_grid(by_type, _FIGURE_TITLES.get(score, score), gates)
     figures.save(figure, folder / f"{score.replace(', ', '-').replace(' ', '-')}.svg")
   figures.save(figures.retained(result["heads"]), folder / "retained.svg")
-  runs = [result["before"]] * ("before" in result) + [result]
+  runs = [result["before"], result] if "before" in result else [result]
   counts, names = [r["kinds"] for r in runs], [r["run"] for r in runs]
   figures.save(figures.functions_retained(counts, names), folder / "functions.svg")
   steps, history = figures.gate_history(metrics.read(run.workdir))

@@ -3,4 +3,4 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 ruff check .
-exec python -m pytest "$@"
+exec python -m pytest --numprocesses=auto --dist=loadfile "$@"

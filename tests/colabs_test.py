@@ -1,0 +1,128 @@
+"""Runs the notebooks from top to bottom on a model that trains in seconds."""
+
+import os
+import pathlib
+
+import nbclient
+import nbformat
+import pytest
+
+FOLDER = pathlib.Path(__file__).parent.parent / "colabs"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
+SMALL = {
+  "data.corpus.train": 300,
+  "data.corpus.dev": 6,
+  "data.corpus.test": 6,
+  "tokenizer.vocab_size": 150,
+  "model.model_size": 16,
+  "model.ff_size": 16,
+  "model.num_heads": 4,
+  "optim.gates_factor": 200.0,
+  "train.steps": 12,
+  "train.batch_tokens": 512,
+  "train.log_every": 3,
+  "eval.beams": 1,
+  "eval.batch_sentences": 6,
+}
+PRETRAIN = {f"pretrain.{k}": v for k, v in SMALL.items() if k.startswith(("train.", "optim."))}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  """Where the runs go. The notebooks share one, which the first of them trains."""
+  return tmp_path_factory.mktemp("colabs")
+
+
+def run_notebook(name: str, folder: pathlib.Path, **parameters):
+  """Executes a notebook with other parameters, in an ordinary kernel with one device."""
+  notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+  values = "\n".join(f"{key} = {value!r}" for key, value in parameters.items())
+  tagged = ["parameters" in cell.metadata.get("tags", ()) for cell in notebook.cells]
+  notebook.cells.insert(tagged.index(True) + 1, nbformat.v4.new_code_cell(values))
+  environment = os.environ | {"XLA_FLAGS": "", "JAX_COMPILATION_CACHE_DIR": str(folder / "jax")}
+  client = nbclient.NotebookClient(
+    notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}
+  )
+  client.execute(env=environment)  # raises if a cell does
+  return notebook
+
+
+def printed(notebook) -> str:
+  outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+  return "".join(o.text for o in outputs if o.output_type == "stream" and o.name == "stdout")
+
+
+def pictures(notebook, kind: str = "image/png") -> int:
+  outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+  return sum(kind in output.get("data", ()) for output in outputs)
+
+
+def run_on_shared(name: str, folder: pathlib.Path, **parameters):
+  changes = SMALL | PRETRAIN | {"init_from": str(folder / "baseline"), "l0.coef": 3.0}
+  return run_notebook(name, folder, WORKDIR=str(folder / "run"), CHANGES=changes, **parameters)
+
+
+def test_load_and_translate(folder):
+  notebook = run_on_shared("1_load_and_translate", folder)
+  text = printed(notebook)
+  assert "parameters\nenc_self  4 + 4 heads" in text
+  assert text.count("translation  ") == 6
+  assert "BLEU " in text and "on 6 sentences (nrefs:1|" in text
+  assert pictures(notebook) == 2
+
+
+def test_attention_maps(folder):
+  notebook = run_on_shared("2_attention_maps", folder, MAPS=1)
+  text = printed(notebook)
+  assert "dec_enc   (2, 4, " in text
+  lines = [line for line in text.split("\n") if line.startswith("_EOS_")]
+  assert len(lines) == 1 and 0.0 < float(lines[0].split()[-1]) <= 1.0
+  assert 4 <= pictures(notebook) <= 7  # at least one open head of cross-attention
+
+
+def test_dead_heads(folder):
+  notebook = run_on_shared("3_dead_heads", folder, SENTENCES=6)
+  text = printed(notebook)
+  assert "of 8 heads open" in text
+  assert float(text.split("largest difference of any piece: ")[1].split("\n")[0]) < 1e-4
+  losses = [line for line in text.split("\n") if line.startswith(("baseline, ", "pruned run"))]
+  assert len(losses) == 4 and all(float(line.split()[-1]) > 0 for line in losses)
+  assert pictures(notebook) == 5
+
+
+def test_from_baseline_to_compact(folder):
+  notebook = run_notebook(
+    "4_from_baseline_to_compact",
+    folder,
+    FOLDER=str(folder / "curve"),
+    COEFS=(0.01, 3.0),
+    CHANGES=SMALL,
+  )
+  text = printed(notebook)
+  lines = [line.split() for line in text.split("\n") if "heads open, test BLEU" in line]
+  assert [line[1] for line in lines] == ["0.01", "3"]
+  assert int(lines[1][2]) < int(lines[0][2]) <= 24, "the larger penalty closes more heads"
+  assert "all translations are identical" in text
+  assert (folder / "curve" / "compact" / "config.json").exists()
+  assert pictures(notebook) == 3 and pictures(notebook, "image/gif") == 1
+
+
+def test_there_are_four_and_they_share_their_set_up():
+  notebooks = [nbformat.read(FOLDER / f"{name}.ipynb", as_version=4) for name in NAMES]
+  assert [name[0] for name in NAMES] == ["1", "2", "3", "4"]
+  first_cells = {next(c.source for c in nb.cells if c.cell_type == "code") for nb in notebooks}
+  assert len(first_cells) == 1 and "REPOSITORY = " in first_cells.pop()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_notebook_is_valid_and_holds_no_outputs(name):
+  notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+  nbformat.validate(notebook)
+  assert notebook.metadata.kernelspec.name == "python3"
+  for cell, following in zip(notebook.cells, notebook.cells[1:]):
+    if following.cell_type == "code":
+      assert cell.cell_type == "markdown" or "parameters" in cell.metadata.get("tags", ())
+  for cell in notebook.cells:
+    if cell.cell_type == "code":
+      assert cell.outputs == [] and cell.execution_count is None, cell.source
+      assert max(map(len, cell.source.split("\n"))) <= 100
