@@ -82,8 +82,12 @@ def make(config, schedule, labels: dict) -> optax.GradientTransformation:
   """
 
   def adam(factor):
+    # The original adds eps to sqrt(v) before v's bias is corrected ("epsilon hat"), optax after it.
+    eps = lambda step: config.eps / jnp.sqrt(1.0 - config.b2 ** (step + 1.0))
     return optax.chain(
-      optax.scale_by_adam(config.b1, config.b2, config.eps),
+      optax.inject_hyperparams(optax.scale_by_adam, static_args=("b1", "b2"))(
+        config.b1, config.b2, eps
+      ),
       optax.scale_by_learning_rate(lambda step: factor * schedule(step)),
     )
 

@@ -144,7 +144,7 @@ def train_step(setup: Setup, state: TrainState, batch: dict):
   params = optax.apply_updates(state.params, updates)
   metrics |= {
     "learning_rate": setup.schedule(state.step),
-    "grad_norm": optax.global_norm(grads),
+    "grad_norm": optax.tree.norm(grads),
     "tokens": jnp.sum(batch["src_segment_BS"] > 0) + jnp.sum(batch["tgt_segment_BT"] > 0),
     "log_alpha": params["gates"],
   }

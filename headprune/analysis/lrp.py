@@ -3,8 +3,9 @@
 At each generation step relevance 1 starts at the logit of the most likely word and is propagated
 down through the decoder, the memory and the encoder; what arrives at a head's context (before the
 output projection) is the head's relevance. The default is the rule of 2021, `alpha-beta`: its
-shares are never negative, so that a head's share of its layer is a share; with signed shares
-relevances of thousands cancel each other, and the share of a layer has no bound.
+shares are never negative, so that a head's part of its layer is a share. With the signed shares of
+2019 relevances of thousands cancel each other: a head's part has no bound, and float32 conserves
+the sum only to the rounding of such numbers.
 """
 
 from collections.abc import Iterable
