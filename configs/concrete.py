@@ -33,7 +33,7 @@ def get_config(argument: str = ""):
 
 
 def set_schedule(config, preset: str) -> None:
-  """How the gated model is trained on; the paper's recipe (`base`) keeps the baseline's schedule."""
+  """How the gated model is trained on; the paper's recipe (`base`) keeps its own schedule."""
   config.l0.coef = {"": 0.08, "base": 0.1}.get(preset, 0.25)
   if preset != "base":
     config.optim.gates_factor = 10.0  # short runs: log_alpha must travel about 3

@@ -119,9 +119,9 @@ def mean(trees: list[dict]) -> dict:
 
 def _load_step(path: pathlib.Path) -> dict:
   """One step's params as NumPy arrays, whatever devices they were saved from."""
-  with ocp.StandardCheckpointer() as reader:
-    shapes = reader.metadata(path.absolute()).item_metadata
-    restore_args = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
-  with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+  handler = ocp.PyTreeCheckpointHandler()
+  shapes = handler.metadata(path.absolute())
+  restore_args = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
+  with ocp.Checkpointer(handler) as reader:
     params = reader.restore(path.absolute(), args=ocp.args.PyTreeRestore(restore_args=restore_args))
   return {"gates": {}} | params

@@ -134,7 +134,7 @@ def _pairs(run: Run, text, sentences: int) -> list[dict]:
     lines = sources.read_parallel(*text)
   else:
     try:
-      lines = sources.read_pairs(run.config.data)["dev"]
+      lines = sources.read_pairs(run.config.data, ("dev",))["dev"]
     except UserError as error:
       raise UserError(
         f"the run's dev data cannot be read ({error}): give sentences with --src and --tgt"

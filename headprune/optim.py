@@ -45,6 +45,10 @@ def label(params: dict, rules) -> dict:
   for rule in rules:
     if len(rule) != 2 or rule[1] not in LABELS:
       raise UserError(f"config.optim.rules: {rule!r} is not (pattern, 'train' or 'freeze')")
+    try:
+      re.compile(rule[0])
+    except re.error as error:
+      raise UserError(f"config.optim.rules: bad pattern {rule[0]!r}: {error}") from error
   used, labels = set(), {}
   for path in traverse_util.flatten_dict(params, sep="/"):
     first = next((i for i, (pattern, _) in enumerate(rules) if re.fullmatch(pattern, path)), None)

@@ -12,11 +12,12 @@ from headprune.errors import UserError
 SPLITS = ("train", "dev", "test")
 
 
-def read_pairs(config) -> dict[str, tuple[list[str], list[str]]]:
-  """Reads all splits as raw text.
+def read_pairs(config, splits=SPLITS) -> dict[str, tuple[list[str], list[str]]]:
+  """Reads splits as raw text.
 
   Args:
     config: the `data` section.
+    splits: which ones.
   Returns:
     split -> (source lines, target lines); "test" is absent where there is none.
   Raises:
@@ -25,9 +26,9 @@ def read_pairs(config) -> dict[str, tuple[list[str], list[str]]]:
   readers = {"corpus": _from_corpus, "text": _from_files, "tfds": _from_tfds}
   if config.kind not in readers:
     raise UserError(f"config.data.kind={config.kind!r}: choose one of {', '.join(readers)}")
-  pairs = readers[config.kind](config)
-  for split in ("train", "dev"):
-    if split not in pairs:
+  pairs = readers[config.kind](config, splits)
+  for split in splits:
+    if split not in pairs and split != "test":
       raise UserError(f"config.data.{config.kind}.{split}: there must be {split} data")
   for split, sides in pairs.items():
     for side, lines in zip(("source", "target"), sides):
@@ -73,14 +74,15 @@ def _is_utf8(row: bytes) -> bool:
   return True
 
 
-def _from_corpus(config) -> dict:
+def _from_corpus(config, splits) -> dict:
   sizes = {split: config.corpus[split] for split in SPLITS if config.corpus[split]}
-  return corpus.generate(config.corpus.locale, sizes, seed=0)
+  pairs = corpus.generate(config.corpus.locale, sizes, seed=0)  # each depends on those before it
+  return {split: pairs[split] for split in splits if split in pairs}
 
 
-def _from_files(config) -> dict:
+def _from_files(config, splits) -> dict:
   pairs = {}
-  for split in SPLITS:
+  for split in splits:
     names = {f"{split}_{side}": config.text[f"{split}_{side}"] for side in ("src", "tgt")}
     if split == "test" and not any(names.values()):
       continue
@@ -91,7 +93,7 @@ def _from_files(config) -> dict:
   return pairs
 
 
-def _from_tfds(config) -> dict:
+def _from_tfds(config, splits) -> dict:
   import importlib_resources  # noqa: F401  (TFDS needs it to prepare a set)
   import tensorflow_datasets as tfds
   import tensorflow_datasets.translate  # noqa: F401  (registers the WMT and TED builders)
@@ -113,7 +115,7 @@ def _from_tfds(config) -> dict:
       f"config.data.tfds.data_dir a folder that holds it: {_brief(error)}"
     ) from error
   pairs = {}
-  for split in SPLITS:
+  for split in splits:
     if c[split]:
       try:
         rows = builder.as_data_source(split=c[split])

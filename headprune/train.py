@@ -106,10 +106,11 @@ def _loop(job: Job, state, iterator, checkpoints, writer):
     with clock.paused():
       if step % train.eval_every == 0 and not last:
         row["dev_loss"] = eval_loss(state.params)
-      if step % train.translate_every == 0 and not last:
+      translate = step % train.translate_every == 0 and not last
+      if translate:
         params = checkpoint.averaged(checkpoints, state, job.config.eval.average)
         row |= _translate(job, params, "dev", step)
-      if step % train.checkpoint_every == 0 and not last:
+      if translate or (step % train.checkpoint_every == 0 and not last):
         checkpoint.save(checkpoints, state, iterator, row.get("dev_bleu"))
     if row:
       writer.write(step, row)
@@ -130,16 +131,17 @@ def _log_row(job: Job, results: list[dict], clock, step: int) -> dict:
     )
   row |= {name: float(last[name]) for name in ("learning_rate", "grad_norm")}
   row |= clock.read(step, sum(int(r["tokens"]) for r in results))
+  values = _heads(job, {"gates": last["log_alpha"]})
   if last["log_alpha"]:
     heads = {name: job.setup.model_config.heads[name] for name in last["log_alpha"]}
-    row["gates"] = config_lib.heads_as_lists(last["log_alpha"], heads)
-  row["open"] = {name: sum(n) for name, n in summary.count_open(_heads(job, last)).items()}
+    row["log_alpha"] = config_lib.heads_as_lists(last["log_alpha"], heads)
+    row["gates"] = {name: values[name] for name in heads}
+  row["open"] = {name: sum(n) for name, n in summary.count_open(values).items()}
   return row
 
 
-def _heads(job: Job, gated: dict) -> dict:
-  """Test-time gates as heads.json holds them; `gated` has log_alpha under that name or "gates"."""
-  params = {"gates": gated.get("log_alpha", gated.get("gates"))}
+def _heads(job: Job, params: dict) -> dict:
+  """Test-time gates as heads.json holds them; of `params`, the log_alpha under "gates" count."""
   values = jax.device_get(steps.test_gates(job.setup.fixed_gates, params))
   return config_lib.heads_as_lists(values, job.setup.model_config.heads)
 
@@ -230,12 +232,21 @@ def _ensure_baseline(config: ConfigDict, workdir: pathlib.Path) -> None:
   if start.absolute() == workdir.absolute():
     raise UserError("config.init_from and --workdir are the same folder: take another --workdir")
   if summary.read(start):
+    _say_what_differs(config_lib.load(start), config)
     return
   if "pretrain" not in config:
     raise UserError(f"config.init_from={config.init_from}: there is no finished run")
   say(f"No finished baseline at {start}: training it first.")
   train_and_evaluate(config_lib.pretraining(config), start)
   say(f"\nThe baseline is ready; now {workdir}.")
+
+
+def _say_what_differs(there: ConfigDict, here: ConfigDict) -> None:
+  """Tells that the run at `init_from` saw other data or text: allowed, but easily a mistake."""
+  rows = config_lib.differences(there, here)
+  changed = [row for row in rows if row.startswith(("data.", "tokenizer."))]
+  if changed:
+    say(f"note: config.init_from={here.init_from} was trained otherwise: {'; '.join(changed)}")
 
 
 def _set_up(config: ConfigDict, workdir: pathlib.Path) -> tuple[Job, dict]:
@@ -264,10 +275,12 @@ def _set_up(config: ConfigDict, workdir: pathlib.Path) -> tuple[Job, dict]:
 def _tokenizers(config: ConfigDict, workdir: pathlib.Path, train_text) -> tuple:
   """The workdir's tokenizers; those of `init_from` or newly trained ones if it has none."""
   folder = workdir / "tokenizer"
-  if not tokenizer.exists(folder) and jax.process_index() == 0:
+  begun = (workdir / "config.json").is_file()  # else a tokenizer is left from a failed start
+  if not begun and jax.process_index() == 0:
     workdir.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
     if config.init_from:
-      shutil.copytree(pathlib.Path(config.init_from) / "tokenizer", folder, dirs_exist_ok=True)
+      shutil.copytree(pathlib.Path(config.init_from) / "tokenizer", folder)
     else:
       c = config.tokenizer
       tokenizer.train(c.kind, *train_text, c.vocab_size, c.shared, c.lowercase, folder)

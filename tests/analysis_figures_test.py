@@ -9,9 +9,9 @@ from headprune.analysis import figures
 SCORES = {"enc_self": [[0.25, 0.5], [1.0]], "dec_self": [[], [0.125]], "dec_enc": [[0.0], [2.5]]}
 GATES = {"enc_self": [[1.0, 0.0], [0.5]], "dec_self": [[], [1.0]], "dec_enc": [[1.0], [1.0]]}
 HISTORY = [
-  {"step": 10, "gates": {"enc_self": [[2.0, 0.0], [-5.0]]}},
+  {"step": 10, "log_alpha": {"enc_self": [[2.0, 0.0], [-5.0]]}},
   {"step": 15, "dev_loss": 1.0},
-  {"step": 20, "gates": {"enc_self": [[9.0, -9.0], [-9.0]]}},
+  {"step": 20, "log_alpha": {"enc_self": [[9.0, -9.0], [-9.0]]}},
 ]
 
 

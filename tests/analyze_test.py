@@ -49,7 +49,7 @@ def workdir(tmp_path_factory):
   gates = {name: np.array([[3.0, 0.0]], np.float32) for name in sizes.heads}
   gates["enc_self"][0, 1] = -3.0
   checkpoint.save_params(folder, {"model": init(jax.random.key(0))["params"], "gates": gates})
-  rows = [{"step": s, "gates": {n: g.tolist() for n, g in gates.items()}} for s in (1, 2)]
+  rows = [{"step": s, "log_alpha": {n: g.tolist() for n, g in gates.items()}} for s in (1, 2)]
   (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
   return folder
 

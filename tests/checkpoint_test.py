@@ -2,7 +2,6 @@
 
 import shutil
 
-from absl import logging
 import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
@@ -150,12 +149,10 @@ def test_missing_checkpoints(saved, tmp_path):
     checkpoint.load_params(tmp_path)
 
 
-def test_saving_says_nothing(tmp_path, capfd, monkeypatch):
-  monkeypatch.setattr(logging.get_absl_handler().python_handler, "stream", None)
-  logging.use_absl_handler()
-  verbosity = logging.get_verbosity()
-  logging.set_verbosity(logging.WARNING)
-  _save(tmp_path, {1: None, 2: 5.0}, keep=1)
+def test_saving_and_reading_warn_of_nothing(tmp_path, caplog):
+  with checkpoint.manager(tmp_path) as checkpoints:
+    for step, bleu in ((1, None), (2, 5.0)):
+      checkpoint.save(checkpoints, _state(step), _iterator(step), bleu)
+      checkpoints.wait_until_finished()
   checkpoint.load_params(tmp_path)
-  logging.set_verbosity(verbosity)
-  assert capfd.readouterr().err == ""
+  assert [record.getMessage() for record in caplog.records if record.levelname != "INFO"] == []

@@ -14,6 +14,7 @@ SMALL = {
   "data.corpus.dev": 6,
   "data.corpus.test": 6,
   "tokenizer.vocab_size": 150,
+  "model.layers": 1,
   "model.model_size": 16,
   "model.ff_size": 16,
   "model.num_heads": 4,
@@ -39,7 +40,11 @@ def run_notebook(name: str, folder: pathlib.Path, **parameters):
   values = "\n".join(f"{key} = {value!r}" for key, value in parameters.items())
   tagged = ["parameters" in cell.metadata.get("tags", ()) for cell in notebook.cells]
   notebook.cells.insert(tagged.index(True) + 1, nbformat.v4.new_code_cell(values))
-  environment = os.environ | {"XLA_FLAGS": "", "JAX_COMPILATION_CACHE_DIR": str(folder / "jax")}
+  environment = os.environ | {
+    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+    "JAX_COMPILATION_CACHE_DIR": str(folder / "jax"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+  }
   client = nbclient.NotebookClient(
     notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}
   )
@@ -65,7 +70,7 @@ def run_on_shared(name: str, folder: pathlib.Path, **parameters):
 def test_load_and_translate(folder):
   notebook = run_on_shared("1_load_and_translate", folder)
   text = printed(notebook)
-  assert "parameters\nenc_self  4 + 4 heads" in text
+  assert "parameters\nenc_self  4 heads" in text
   assert text.count("translation  ") == 6
   assert "BLEU " in text and "on 6 sentences (nrefs:1|" in text
   assert pictures(notebook) == 2
@@ -74,7 +79,7 @@ def test_load_and_translate(folder):
 def test_attention_maps(folder):
   notebook = run_on_shared("2_attention_maps", folder, MAPS=1)
   text = printed(notebook)
-  assert "dec_enc   (2, 4, " in text
+  assert "dec_enc   (1, 4, " in text
   lines = [line for line in text.split("\n") if line.startswith("_EOS_")]
   assert len(lines) == 1 and 0.0 < float(lines[0].split()[-1]) <= 1.0
   assert 4 <= pictures(notebook) <= 7  # at least one open head of cross-attention
@@ -83,7 +88,7 @@ def test_attention_maps(folder):
 def test_dead_heads(folder):
   notebook = run_on_shared("3_dead_heads", folder, SENTENCES=6)
   text = printed(notebook)
-  assert "of 8 heads open" in text
+  assert "of 4 heads open" in text
   assert float(text.split("largest difference of any piece: ")[1].split("\n")[0]) < 1e-4
   losses = [line for line in text.split("\n") if line.startswith(("baseline, ", "pruned run"))]
   assert len(losses) == 4 and all(float(line.split()[-1]) > 0 for line in losses)
@@ -101,7 +106,7 @@ def test_from_baseline_to_compact(folder):
   text = printed(notebook)
   lines = [line.split() for line in text.split("\n") if "heads open, test BLEU" in line]
   assert [line[1] for line in lines] == ["0.01", "3"]
-  assert int(lines[1][2]) < int(lines[0][2]) <= 24, "the larger penalty closes more heads"
+  assert int(lines[1][2]) < int(lines[0][2]) <= 12, "the larger penalty closes more heads"
   assert "all translations are identical" in text
   assert (folder / "curve" / "compact" / "config.json").exists()
   assert pictures(notebook) == 3 and pictures(notebook, "image/gif") == 1

@@ -51,6 +51,7 @@ def test_first_matching_rule_wins():
     (((".*", "train"), ("nothing/.*", "freeze")), "'nothing/.*' matches no parameter"),
     ((("model/.*", "train"),), "no pattern matches parameter gates/enc_self"),
     (((".*", "melt"),), "is not"),
+    ((("(", "train"),), "bad pattern"),
   ],
 )
 def test_bad_rules_are_named(rules, message):

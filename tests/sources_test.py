@@ -81,6 +81,7 @@ def test_splits_of_text_files(text_config):
   assert list(pairs) == ["train", "dev", "test"]
   text_config.text.test_src = text_config.text.test_tgt = ""
   assert list(sources.read_pairs(text_config)) == ["train", "dev"]
+  assert list(sources.read_pairs(text_config, ("dev",))) == ["dev"]
 
 
 @pytest.mark.parametrize("field", ["train_src", "dev_tgt", "test_tgt"])

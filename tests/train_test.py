@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from configs import concrete, fixed
-from headprune import checkpoint, train
+from headprune import checkpoint, gates, train
 from headprune import config as config_lib
 from headprune.errors import UserError
 
@@ -80,8 +80,8 @@ def test_main_job_trains_a_baseline_prunes_it_and_says_what_is_where(finished):
     assert (workdir / name).exists(), name
   heads = json.loads((workdir / "heads.json").read_text())
   assert [len(row) for row in heads["dec_enc"]] == [4, 4]
-  gates = [g for layers in heads.values() for row in layers for g in row]
-  assert min(gates) == 0.0, "a penalty this large closes some heads"
+  values = [g for layers in heads.values() for row in layers for g in row]
+  assert min(values) == 0.0, "a penalty this large closes some heads"
   assert len((workdir / "translations" / "dev-0000012.txt").read_text().split("\n")) == 13
 
 
@@ -91,12 +91,14 @@ def test_metrics_hold_losses_speed_bleu_and_gates(finished):
   for row in rows:
     by_step.setdefault(row["step"], {}).update(row)
   assert sorted(by_step) == [3, 6, 9, 12]
-  assert {"loss", "xent", "penalty", "tokens_per_second", "gates", "open"} <= by_step[3].keys()
+  assert {"loss", "xent", "penalty", "tokens_per_second", "log_alpha", "gates"} <= by_step[3].keys()
   assert {"dev_loss", "dev_bleu", "signature"} <= by_step[6].keys()
   assert {"dev_loss", "dev_bleu", "test_bleu"} <= by_step[12].keys()
   row = by_step[9]
   np.testing.assert_allclose(row["loss"], row["xent"] + 3.0 * row["penalty"], rtol=1e-4)
-  assert np.shape(row["gates"]["dec_self"]) == (2, 4)
+  log_alpha_NH = np.array(row["log_alpha"]["dec_self"])
+  np.testing.assert_allclose(row["gates"]["dec_self"], gates.expected(log_alpha_NH), atol=1e-6)
+  assert row["open"]["dec_self"] == (log_alpha_NH > -np.log(11)).sum()
 
 
 def test_a_finished_run_is_left_alone(finished, capsys):
@@ -170,3 +172,23 @@ def test_patience_ends_a_run_that_no_longer_improves():
 def test_config_json_reads_back(finished):
   config = small_config(concrete, finished[0] / "baseline")
   assert config_lib.differences(config_lib.load(finished[0] / "concrete"), config) == []
+
+
+def test_a_tokenizer_left_by_a_failed_start_is_not_reused(tmp_path):
+  lines = [f"{word} {i}" for i in range(40) for word in ("day", "week", "month")]
+  config = small_config(concrete, tmp_path)
+  config.init_from = ""
+  sizes = []
+  for vocab_size in (40, 30):
+    config.tokenizer.vocab_size = vocab_size
+    sizes.append(train._tokenizers(config, tmp_path / "x", (lines, lines))[0].vocab_size)
+  assert sizes[0] > sizes[1]
+
+
+def test_another_text_in_init_from_is_told(finished, capsys):
+  config = small_config(concrete, finished[0] / "baseline")
+  train._say_what_differs(config_lib.load(finished[0] / "baseline"), config)
+  assert capsys.readouterr().out == ""
+  config.data.corpus.locale = "de"
+  train._say_what_differs(config_lib.load(finished[0] / "baseline"), config)
+  assert "data.corpus.locale: 'ru' -> 'de'" in capsys.readouterr().out

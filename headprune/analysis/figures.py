@@ -67,10 +67,10 @@ def gate_history(rows: Sequence[dict]) -> tuple[list[int], dict[str, list[np.nda
   Returns:
     (steps, type -> for each layer P(open) as [rows, heads]); empty if no row has gates.
   """
-  rows = [row for row in rows if "gates" in row]
+  rows = [row for row in rows if "log_alpha" in row]
   history = {}
-  for name in rows[0]["gates"] if rows else ():
-    layers = zip(*(row["gates"][name] for row in rows))
+  for name in rows[0]["log_alpha"] if rows else ():
+    layers = zip(*(row["log_alpha"][name] for row in rows))
     history[name] = [np.asarray(gates_lib.p_open(np.array(layer))) for layer in layers]
   return [row["step"] for row in rows], history
 

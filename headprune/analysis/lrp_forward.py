@@ -83,8 +83,8 @@ def _attention(p: dict, kind: str, x_XD, memory_MD, mask_QM, gate_H):
 
 def _project(p: dict, x_XD, memory_MD):
   """q, k and v as [H, positions, K]."""
-  multiply = lambda x_XD, name: jnp.einsum("XD,DCHK->CHXK", x_XD, p[f"{name}_kernel"]) + (
-    p[f"{name}_bias"][:, :, None]
+  multiply = lambda x_XD, name: (
+    jnp.einsum("XD,DCHK->CHXK", x_XD, p[f"{name}_kernel"]) + (p[f"{name}_bias"][:, :, None])
   )
   if "q_kernel" not in p:
     return tuple(multiply(x_XD, "qkv"))
