@@ -3,7 +3,7 @@
   python -m headprune.main --config configs/fixed.py[:PRESET] --workdir runs/fixed
 
 PRESET: multi30k, enru or base; none is the built-in corpus. By default parameters and gates are
-those of `runs/concrete` (`runs/PRESET-concrete`): the pruned structure is trained on, without noise.
+those of `runs/concrete` (`runs/PRESET-concrete`): the pruned structure is trained on without noise.
 `PRESET,scratch` (or `,scratch`) trains the structure from new parameters, like a baseline.
 """
 

@@ -150,10 +150,11 @@ def test_relevance_is_conserved_from_layer_to_layer(setting, rule):
   params, gate_values = jax.tree.map(lambda x: np.asarray(x, np.float64), (params, gate_values))
   # Signed relevances of thousands cancel each other: float32 has not enough digits for their sum.
   with jax.enable_x64(rule == "proportional"):
-    sums, total_BLG = lrp.propagate(CONFIG, params, gate_values, batch, rule)
+    found = lrp.propagate(CONFIG, params, gate_values, batch, rule)
+    sums, total_BLG = jax.device_get(found)
   assert total_BLG.shape[1] == 1 + 2 + 2  # logits, decoder layers, encoder layers
   real_BG = batch["tgt_segment_BT"] > 0
-  for total_BG in np.moveaxis(np.asarray(total_BLG), 1, 0):
+  for total_BG in np.moveaxis(total_BLG, 1, 0):
     np.testing.assert_allclose(total_BG, real_BG, atol=1e-3)
   steps_B = real_BG.sum(1)
   for name, n, heads in (
