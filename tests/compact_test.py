@@ -196,7 +196,7 @@ def test_a_folder_in_use_is_left_alone(runs, taken):
 
 
 def test_unreadable_dev_data_asks_for_files(runs):
-  with pytest.raises(UserError, match="train_src is not set.*--src and --tgt"):
+  with pytest.raises(UserError, match="dev_src is not set.*--src and --tgt"):
     compact.compact(runs / "masked", runs / "new")
   assert not (runs / "new").exists()
 
