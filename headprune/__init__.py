@@ -4,6 +4,7 @@ Array names end in one letter per axis:
 
   B batch    S source   T target   Q query    M memory   D model channels   K channels of a head
   H heads    N layers   F feed-forward units   V vocabulary   C fused projections   W beams
+  G generation steps
 
 `headprune.load(workdir)` gives a Run, with `translate`, `attention`, `gates` and `score`.
 """
