@@ -20,7 +20,7 @@ SMALL = {
   "model.num_heads": 4,
   "optim.warmup_steps": 5,
   "optim.cooldown_steps": 0,
-  "optim.gates_factor": 3.0,
+  "optim.gates_factor": 2.7,
   "train.steps": 12,
   "train.batch_tokens": 512,
   "train.log_every": 3,
