@@ -133,7 +133,7 @@ def _log_row(job: Job, results: list[dict], clock, step: int) -> dict:
   row |= clock.read(step, sum(int(r["tokens"]) for r in results))
   values = _heads(job, {"gates": last["log_alpha"]})
   if last["log_alpha"]:
-    heads = {name: job.setup.model_config.heads[name] for name in last["log_alpha"]}
+    heads = {n: h for n, h in job.setup.model_config.heads.items() if n in last["log_alpha"]}
     row["log_alpha"] = config_lib.heads_as_lists(last["log_alpha"], heads)
     row["gates"] = {name: values[name] for name in heads}
   row["open"] = {name: sum(n) for name, n in summary.count_open(values).items()}
