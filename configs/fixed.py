@@ -5,6 +5,9 @@
 PRESET: multi30k, enru or base; none is the built-in corpus. By default parameters and gates are
 those of `runs/concrete` (`runs/PRESET-concrete`): the pruned structure is trained on without noise.
 `PRESET,scratch` (or `,scratch`) trains the structure from new parameters, like a baseline.
+
+multi30k, the 3 of 16 encoder heads of multi30k,encoder (BLEU 39.0), trained on for 500 steps with
+optim.scale 1, warmup_steps 200, cooldown_steps 250: test2016 BLEU 38.8.
 """
 
 from configs import baseline, common, concrete
