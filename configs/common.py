@@ -166,6 +166,8 @@ def _enru(config: ConfigDict) -> None:
   config.model.layers = 3
   config.model.model_size = 256
   config.model.ff_size = 1024
+  for name in ("embed", "residual"):
+    config.model[f"{name}_dropout"] = 0.2
 
 
 def _base(config: ConfigDict) -> None:

@@ -61,6 +61,15 @@ def length_limits(length: int) -> tuple[int, int]:
   return length // 4 - 1, 2 * length + 3
 
 
+def exact_limits(words: int) -> Callable[[int], tuple[int, int]]:
+  """Limits under which a search takes `words` steps, whatever the source's length.
+
+  Hypotheses that end earlier are lost; one that reaches max_len is extended by one last word. A
+  sentence whose hypotheses all end at once stops, its batch goes on with the others.
+  """
+  return lambda length: (words, words - 1)
+
+
 def beam_search(model_config, params, gates, src_BS, length_B, min_len_B, max_len_B, beam, steps):
   """Translates a batch; pure, to be jitted with `model_config` and `steps` static.
 

@@ -80,13 +80,14 @@ def table(masked: Variant, compact: Variant, pairs: list[dict], beam: decode.Bea
   rows = [["", "dense", "masked", "compact", "gain", "arithmetic"]]
   rows += [_cost_row(name, variants, value) for name, value in _costs(lengths).items()]
   rows.append(_speed_row("scoring, tokens/s", _scoring(variants, pairs), scoring))
-  speeds = [None, *_translation((masked, compact), pairs, beam)]
+  words = max(1, round(lengths[1]))
+  speeds = _translation(variants, pairs, beam, words)
   rows.append(_speed_row("translation, sentences/s", speeds, translation))
   lines = [f"  {row[0]:<26}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows]
   note = (
     f"{len(pairs)} sentences of {lengths[0]:.1f} source and {lengths[1]:.1f} target tokens, in "
-    f"{precision}, beam {beam.beams}; medians of {_REPEATS}, compilation left out.\n"
-    "Dense (all gates 1) runs the masked program; its translations have other lengths."
+    f"{precision}, beam {beam.beams}, translations of {words} words; medians of {_REPEATS}, "
+    "compilation left out.\nDense, with all gates 1, runs the masked program."
   )
   return "\n".join([*map(str.rstrip, lines), note])
 
@@ -108,9 +109,9 @@ def _cost_row(name: str, variants, value) -> list[str]:
   return [name, *(f"{v:,.0f}" for v in values), gain, ""]
 
 
-def _speed_row(name: str, speeds: list, arithmetic: float) -> list[str]:
+def _speed_row(name: str, speeds: list[float], arithmetic: float) -> list[str]:
   """Measured speeds; the gain beside what the removed operations alone would give."""
-  shown = ["-" if v is None else f"{v:,.0f}" if v >= 100 else f"{v:.1f}" for v in speeds]
+  shown = [f"{v:,.0f}" if v >= 100 else f"{v:.1f}" for v in speeds]
   return [name, *shown, f"{speeds[2] / speeds[1]:.2f}x", f"{arithmetic:.2f}x"]
 
 
@@ -125,9 +126,10 @@ def _scoring(variants, pairs: list[dict]) -> list[float]:
   return [tokens / seconds for seconds in _medians(calls)]
 
 
-def _translation(variants, pairs: list[dict], beam: decode.BeamConfig) -> list[float]:
-  """Sentences a second in one batch, for each variant."""
-  calls = [functools.partial(_translate, variant, pairs, beam) for variant in variants]
+def _translation(variants, pairs: list[dict], beam, words: int) -> list[float]:
+  """Sentences a second in one batch, `words` each, so that all variants do the same work."""
+  limits = decode.exact_limits(words)
+  calls = [functools.partial(_translate, variant, pairs, beam, limits) for variant in variants]
   return [len(pairs) / seconds for seconds in _medians(calls)]
 
 
@@ -142,9 +144,12 @@ def _medians(calls: list[Callable]) -> list[float]:
   return [statistics.median(row[1:]) for row in seconds]  # the first one compiles
 
 
-def _translate(variant: Variant, pairs: list[dict], beam: decode.BeamConfig) -> list[list[int]]:
+def _translate(variant: Variant, pairs: list[dict], beam, limits=decode.length_limits):
+  """The ids of each pair's translation."""
   ids = [pair["src"][:-1].tolist() for pair in pairs]
-  found = decode.translate(variant.config, variant.params, variant.gates, ids, beam, len(ids))
+  found = decode.translate(
+    variant.config, variant.params, variant.gates, ids, beam, len(ids), limits
+  )
   return [hypothesis.ids for hypothesis in found]
 
 

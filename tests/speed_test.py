@@ -26,8 +26,9 @@ def test_translations_take_exactly_20_steps():
   params = speed.random_params(config)
   params["dec_norm"] = {"scale": jnp.zeros(8), "bias": jnp.ones(8)}
   params["logits_kernel"] = jnp.zeros((8, 40)).at[:, 5].set(3.0)  # always the same word
+  limits = decode.exact_limits(speed.STEPS)
   found = decode.translate(
-    config, params, model.ones(config), [[3] * 8, [4] * 30], speed.BEAM, 2, speed.exact_limits
+    config, params, model.ones(config), [[3] * 8, [4] * 30], speed.BEAM, 2, limits
   )
   assert [h.ids for h in found] == [[5] * 19] * 2
 
