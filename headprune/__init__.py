@@ -10,8 +10,8 @@ Array names end in one letter per axis:
 """
 
 
-def load(workdir, which: str = "last"):
+def load(workdir, which: str = "last", precision: str | None = None):
   """Loads a run from its workdir; see headprune.run.load."""
   from headprune.run import load as load_run  # JAX only where it is needed: commands start faster
 
-  return load_run(workdir, which)
+  return load_run(workdir, which, precision)

@@ -9,7 +9,7 @@ import numpy as np
 
 from headprune import gates
 from headprune.errors import UserError
-from headprune.model import ModelConfig
+from headprune.layers import PRECISIONS, ModelConfig
 
 GATE_KINDS = ("none", "concrete", "fixed")
 _COUNTS = {
@@ -42,7 +42,7 @@ FREE_FIELDS = (  # what may change when a run goes on
 def validate(config: ConfigDict) -> None:
   """Raises a UserError that names the first field whose value cannot work."""
   _choice(config, "gates.kind", GATE_KINDS)
-  _choice(config, "model.precision", ("bfloat16", "float32"))
+  _choice(config, "model.precision", PRECISIONS)
   for name in config.gates.types:
     if name not in gates.TYPES:
       raise UserError(f"config.gates.types: {name!r} is not one of {', '.join(gates.TYPES)}")

@@ -8,6 +8,7 @@ import sacrebleu
 
 from headprune import cli, decode, sources
 from headprune.errors import UserError
+from headprune.layers import PRECISIONS
 
 
 def mean_loss(eval_step, params: dict, batches) -> float:
@@ -71,12 +72,13 @@ def main() -> None:
   parser.add_argument("--src", required=True, help="source text, one sentence a line (.gz is fine)")
   parser.add_argument("--ref", required=True, help="reference translations, as many lines")
   parser.add_argument("--checkpoint", default="last", help="last, best, or a step")
+  parser.add_argument("--precision", choices=PRECISIONS, help="of products; default: the run's")
   parser.add_argument("--out", help="file for the translations")
   args = parser.parse_args()
   src_lines, references = sources.read_parallel(args.src, args.ref)
   if args.out and not pathlib.Path(args.out).absolute().parent.is_dir():
     raise UserError(f"--out {args.out}: its folder does not exist")
-  run = load(args.workdir, args.checkpoint)
+  run = load(args.workdir, args.checkpoint, args.precision)
   hypotheses = run.translate(src_lines)
   if args.out:
     pathlib.Path(args.out).write_text("".join(f"{line}\n" for line in hypotheses), encoding="utf-8")

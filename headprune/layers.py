@@ -9,6 +9,8 @@ import numpy as np
 
 from headprune import ops
 
+PRECISIONS = ("bfloat16", "float32")
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
@@ -27,7 +29,7 @@ class ModelConfig:
   residual_dropout: float = 0.0
   attention_dropout: float = 0.0
   relu_dropout: float = 0.0
-  precision: str = "float32"  # of the operands of matrix products; everything else is float32
+  precision: str = "float32"  # of matrix products' operands, in PRECISIONS; all else is float32
 
   @property
   def layers(self) -> int:

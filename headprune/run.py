@@ -114,12 +114,13 @@ def _token_losses(model_config, params, batch, gate_values):
   return -jnp.take_along_axis(log_p_BTV, batch["tgt_BT"][..., None], axis=-1)[..., 0]
 
 
-def load(workdir: str | pathlib.Path, which: str = "last") -> Run:
+def load(workdir: str | pathlib.Path, which: str = "last", precision: str | None = None) -> Run:
   """Loads a run.
 
   Args:
     workdir: where it was trained, compacted or converted to.
     which: checkpoint: "last" (averaged over config.eval.average), "best" (dev BLEU) or a step.
+    precision: of matrix products, one of layers.PRECISIONS; by default that of the config.
   Raises:
     UserError: there is no run or no such checkpoint.
   """
@@ -127,6 +128,8 @@ def load(workdir: str | pathlib.Path, which: str = "last") -> Run:
   config = config_lib.load(workdir)
   tokenizers = tokenizer.load(workdir / "tokenizer")
   sizes = config_lib.model_config(config.model, *(t.vocab_size for t in tokenizers))
+  if precision:
+    sizes = dataclasses.replace(sizes, precision=precision)
   params = checkpoint.load_params(workdir, which, config.eval.average)
   gate_values = steps.test_gates(config_lib.fixed_gates(config.gates, sizes), params)
   return Run(workdir, config, sizes, params, gate_values, *tokenizers)

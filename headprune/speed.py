@@ -17,6 +17,7 @@ import optax
 
 from headprune import cli, cost, decode, model, steps
 from headprune.errors import UserError
+from headprune.layers import PRECISIONS
 
 SIZES = {  # name -> layers of each stack, D, F
   "small": (3, 256, 1024),
@@ -180,7 +181,7 @@ def main() -> None:
   parser.add_argument("--sizes", default="small,base", help=", ".join(SIZES))
   parser.add_argument("--heads", default="dense,half,quarter", help="heads kept; gain over first")
   parser.add_argument("--tasks", default=",".join(TASKS), help=", ".join(TASKS))
-  parser.add_argument("--precision", default="bfloat16", choices=("bfloat16", "float32"))
+  parser.add_argument("--precision", default="bfloat16", choices=PRECISIONS)
   parser.add_argument("--repeats", type=int, default=5)
   parser.add_argument("--json", type=pathlib.Path, help="also write the rows there")
   args = parser.parse_args()

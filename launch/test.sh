@@ -3,4 +3,5 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 ruff check .
+ruff format --check .
 exec python -m pytest --numprocesses=auto --dist=loadfile "$@"

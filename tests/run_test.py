@@ -63,6 +63,13 @@ def test_what_is_loaded(run):
   np.testing.assert_allclose(gates["enc_self"][0], 1.2 / (1 + np.exp(-log_alpha)) - 0.1, rtol=1e-5)
 
 
+def test_a_run_in_another_precision_scores_almost_alike(run):
+  exact = headprune.load(run.workdir, precision="float32")
+  assert (run.model_config.precision, exact.model_config.precision) == ("bfloat16", "float32")
+  losses = [np.concatenate(r.score(*zip(*PAIRS))) for r in (run, exact)]
+  assert 0 < np.abs(losses[0] - losses[1]).max() < 0.05  # bfloat16 holds 8 bits
+
+
 def test_heads_json_holds_the_gates(run):
   heads = json.loads((run.workdir / "heads.json").read_text())
   for name, layers in heads.items():
