@@ -37,7 +37,7 @@ _FIGURE_TITLES = {
 def main() -> None:
   args = _parse()
   run = load(args.workdir, args.checkpoint)
-  before = _read_before(args.before)
+  before = [_read_before(workdir) for workdir in args.before]
   options = _options(args)
   text, rank_V = _read_text(run, args)
   links = _read_links(args.alignments, len(text[0]))
@@ -56,12 +56,19 @@ def main() -> None:
   _print(result, run.workdir)
 
 
-def compare_with(before: dict, after: dict) -> dict:
-  """What became of each function of an earlier run: "before" and "outcomes" for the report."""
-  shapes = [[len(row) for row in result["heads"]["enc_self"]] for result in (before, after)]
-  found = [result["functions"] for result in (before, after)]
+def compare_with(before: list[dict], after: dict) -> dict:
+  """What became of the functions of earlier runs: "before" and "outcomes" for the report.
+
+  Args:
+    before: results of earlier runs; outcomes are told against the first of them.
+    after: the result of this run.
+  """
+  pair = before[0], after
+  shapes = [[len(row) for row in result["heads"]["enc_self"]] for result in pair]
+  found = [result["functions"] for result in pair]
   rows = compare.outcomes(*found, same_heads=shapes[0] == shapes[1])
-  return {"before": {name: before[name] for name in ("run", "kinds")}, "outcomes": rows}
+  runs = [{name: result[name] for name in ("run", "kinds")} for result in before]
+  return {"before": runs, "outcomes": rows}
 
 
 def write(run: Run, result: dict, pairs: survey.Pairs, maps: int) -> None:
@@ -80,7 +87,7 @@ def write(run: Run, result: dict, pairs: survey.Pairs, maps: int) -> None:
     figure = figures.score_grid(by_type, _FIGURE_TITLES.get(score, score), gates)
     figures.save(figure, folder / f"{score.replace(', ', '-').replace(' ', '-')}.svg")
   figures.save(figures.retained(result["heads"]), folder / "retained.svg")
-  runs = [result["before"], result] if "before" in result else [result]
+  runs = [*result.get("before", ()), result]
   counts, names = [r["kinds"] for r in runs], [r["run"] for r in runs]
   figures.save(figures.functions_retained(counts, names), folder / "functions.svg")
   steps, history = figures.gate_history(metrics.read(run.workdir))
@@ -114,7 +121,7 @@ def _parse():
   add("--conllu", help="parsed source sentences (plain or .gz), for syntactic functions")
   add("--relations", default=",".join(functions.RELATIONS), help="comma-separated; exact names")
   add("--alignments", help="word alignments of the text in Pharaoh format")
-  add("--before", help="workdir of the analysed run to compare with, such as the dense one")
+  add("--before", nargs="+", default=[], metavar="WORKDIR", help="analysed runs to compare with")
   add("--frequencies", help="source text to count words in; by default the training text")
   add("--sentences", type=int, default=1000, help="at most so many of each file")
   add("--maps", type=int, default=4, help="sentences whose attention maps are in the report")
@@ -168,9 +175,7 @@ def _read_links(path: str | None, lines: int):
   return links
 
 
-def _read_before(workdir: str | None) -> dict | None:
-  if workdir is None:
-    return None
+def _read_before(workdir: str) -> dict:
   path = pathlib.Path(workdir) / "analysis.json"
   if not path.is_file():
     raise UserError(f"--before {workdir}: no analysis.json; run headprune.analyze on it first")

@@ -42,7 +42,7 @@ RESULT = {
   ],
 }  # fmt: skip
 COMPARED = {
-  "before": {"run": "dense", "kinds": dict.fromkeys(RESULT["kinds"], 7)},
+  "before": [{"run": "dense", "kinds": dict.fromkeys(RESULT["kinds"], 7)}],
   "outcomes": [{"function": "position +1", "outcome": "lost", "before": [[0, 9]], "after": []}],
 }
 

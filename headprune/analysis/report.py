@@ -34,7 +34,7 @@ def write(result: dict, path: pathlib.Path, pictures: dict[str, bytes]) -> None:
 
   Args:
     result: from survey.survey, with "maps" (survey.maps) and, if there was something to compare
-      with, "before" and "outcomes".
+      with, "before" (earlier runs, the first of which outcomes refer to) and "outcomes".
     path: the HTML file.
     pictures: "gates.svg" and "gates.gif", of a run that learned its gates.
   """
@@ -110,14 +110,13 @@ def _outcomes(result: dict) -> str:
     for r in result["outcomes"]
   ]
   columns = [("function", True), ("outcome", True), ("heads before", True), ("heads after", True)]
-  kinds = result["before"]["kinds"]
-  counts = [[_text(kind), kinds[kind], result["kinds"][kind]] for kind in compare.KINDS]
-  before = html.escape(result["before"]["run"])
-  return f"""<h2>Before and after: {before}</h2>
+  runs = [*result["before"], result]
+  counts = [[_text(kind), *(run["kinds"][kind] for run in runs)] for kind in compare.KINDS]
+  return f"""<h2>Before and after: {html.escape(runs[0]["run"])}</h2>
 <p>Kept: a head that had the function still has it. Moved: only other heads have it now.</p>
 {_table(columns, rows)}
 <h3>Open encoder heads of each kind</h3>
-{_table([("kind", True), "before", "after"], counts)}"""
+{_table([("kind", True), *(run["run"] for run in runs)], counts)}"""
 
 
 def _relations(result: dict) -> str:
