@@ -37,8 +37,8 @@ def set_schedule(config, preset: str) -> None:
     config.train.translate_every = 1000
     config.train.checkpoint_every = 250
   elif preset == "enru":
-    config.optim.warmup_steps = 1000
-    config.optim.cooldown_steps = 1200
-    config.train.steps = 3000
+    config.optim.warmup_steps = 800
+    config.optim.cooldown_steps = 1000
+    config.train.steps = 2400
     config.train.eval_every = 250
     config.train.translate_every = 1000

@@ -61,6 +61,6 @@ def set_schedule(config, preset: str) -> None:
     config.train.steps = 1800
     config.train.checkpoint_every = 75
   elif preset == "enru":
-    config.optim.warmup_steps = 300
-    config.optim.cooldown_steps = 500
-    config.train.steps = 1200
+    config.optim.warmup_steps = 200
+    config.optim.cooldown_steps = 400
+    config.train.steps = 1000
