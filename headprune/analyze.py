@@ -5,6 +5,7 @@ is the dev set that the run's config names; syntax needs --conllu.
 """
 
 import argparse
+import dataclasses
 import json
 import pathlib
 
@@ -46,6 +47,8 @@ def main() -> None:
     spaced = isinstance(run.src_tokenizer, Whitespace)
     parsed = conllu.read(args.conllu, spaced)[: args.sentences]
   pairs = survey.encode(run, *text, options.max_tokens)
+  for workdir, result in zip(args.before, before):
+    _check_alike(workdir, result, options, survey.sizes(pairs, parsed))
   if not pairs.text:
     raise UserError(f"the text has no pair with 1 to {options.max_tokens - 1} tokens a side")
   metrics.say(f"{len(pairs.text):,} sentence pairs, {len(parsed or ()):,} parsed sentences")
@@ -82,10 +85,12 @@ def write(run: Run, result: dict, pairs: survey.Pairs, maps: int) -> None:
   """
   folder = run.workdir / "figures"
   folder.mkdir(exist_ok=True)
-  for score, by_type in result["scores"].items():
+  shares = {name: {"enc_self": result["encoder"][name]} for name in report.shown_shares(result)}
+  for score, by_type in (result["scores"] | shares).items():
     gates = {name: result["heads"][name] for name in by_type}
     figure = figures.score_grid(by_type, _FIGURE_TITLES.get(score, score), gates)
-    figures.save(figure, folder / f"{score.replace(', ', '-').replace(' ', '-')}.svg")
+    name = score.replace("→", " to ").replace(",", "").replace(" ", "-")
+    figures.save(figure, folder / f"{name}.svg")
   figures.save(figures.retained(result["heads"]), folder / "retained.svg")
   runs = [*result.get("before", ()), result]
   counts, names = [r["kinds"] for r in runs], [r["run"] for r in runs]
@@ -107,6 +112,12 @@ def _print(result: dict, workdir: pathlib.Path) -> None:
   for name, heads in result["functions"].items():
     print(f"  {name:<18} {', '.join(map(report.name_head, heads))}")
   print("  " + ", ".join(f"{count} {kind}" for kind, count in result["kinds"].items()))
+  if result["aligning"] is not None:
+    print(f"  {report.aligning(result)}")
+  seen = {name.split(" ")[0] for name in result["relations"]}
+  missing = [name for name in result["options"]["relations"] if name not in seen]
+  if missing and result["sentences"]["parsed"]:
+    print(f"  note: no case of {', '.join(missing)} in the parsed sentences")
   for row in result.get("outcomes", ()):
     print(f"  {row['outcome']:<6} {row['function']}")
   print(f"report: {workdir / 'report.html'}")
@@ -130,6 +141,8 @@ def _parse():
   add("--syntactic", type=float, default=limits.syntactic, help="accuracy above the baseline")
   add("--rare", type=float, default=limits.rare, help="share on the rarest token")
   defaults = survey.Options()
+  add("--aligning", type=float, default=limits.aligning, help="alignment error rate at most")
+  add("--min-cases", type=int, default=limits.cases, help="of a relation, to count as syntactic")
   add("--rare-top", type=int, default=defaults.rare_top, help="ranks that are not rare")
   add("--max-offset", type=int, default=defaults.max_offset, help="relative positions to look at")
   add("--lrp-sentences", type=int, default=defaults.lrp_sentences, help="0: no relevance")
@@ -142,10 +155,25 @@ def _parse():
   return args
 
 
+def _check_alike(workdir: str, before: dict, options: survey.Options, sizes: dict) -> None:
+  """Raises a UserError if an earlier run was analysed otherwise: functions would seem to change."""
+  here = json.loads(json.dumps(dataclasses.asdict(options))) | sizes
+  there = before["options"] | before["sentences"]
+  fields = ("relations", "limits", "max_offset", "rare_top", *sizes)
+  changed = [f"{f} {there[f]} -> {here[f]}" for f in fields if there.get(f) != here[f]]
+  if changed:
+    raise UserError(
+      f"--before {workdir} was analysed otherwise ({'; '.join(changed)}): analyse it again with "
+      "the same arguments"
+    )
+
+
 def _options(args) -> survey.Options:
   return survey.Options(
     relations=tuple(filter(None, args.relations.split(","))),
-    limits=functions.Thresholds(args.positional, args.syntactic, args.rare),
+    limits=functions.Thresholds(
+      args.positional, args.syntactic, args.rare, args.aligning, args.min_cases
+    ),
     max_offset=args.max_offset,
     rare_top=args.rare_top,
     lrp_sentences=args.lrp_sentences,
@@ -156,14 +184,25 @@ def _options(args) -> survey.Options:
 
 def _read_text(run: Run, args):
   """((source lines, target lines), rank_V of source ids by frequency)."""
-  data = None
-  if not (args.text and args.frequencies):
-    data = sources.read_pairs(run.config.data)
-  text = sources.read_parallel(*args.text) if args.text else data["dev"]
-  counted = sources.read_lines(args.frequencies) if args.frequencies else data["train"][0]
+  if args.text:
+    text = sources.read_parallel(*args.text)
+  else:
+    text = sources.read_dev(run.config.data, "give --text SRC TGT")
+  counted = _read_counted(run, args.frequencies, text[0])
   tokenizer = run.src_tokenizer
   rank_V = functions.ranks(tokenizer.encode(counted), tokenizer.vocab_size)
   return tuple(lines[: args.sentences] for lines in text), rank_V
+
+
+def _read_counted(run: Run, path: str | None, text: list[str]) -> list[str]:
+  """Source lines that tell how frequent a word is: a file, the training text, or else `text`."""
+  if path:
+    return sources.read_lines(path)
+  try:
+    return sources.read_pairs(run.config.data, ("train",))["train"][0]
+  except UserError as error:
+    metrics.say(f"note: words are counted in the analysed text itself ({error}); see --frequencies")
+    return text
 
 
 def _read_links(path: str | None, lines: int):

@@ -130,15 +130,8 @@ def _check_out(workdir: pathlib.Path, out: pathlib.Path) -> None:
 
 def _pairs(run: Run, text, sentences: int) -> list[dict]:
   """The first pairs of `text` or of the dev data that fit the model's rows, as ids with EOS."""
-  if text:
-    lines = sources.read_parallel(*text)
-  else:
-    try:
-      lines = sources.read_pairs(run.config.data, ("dev",))["dev"]
-    except UserError as error:
-      raise UserError(
-        f"the run's dev data cannot be read ({error}): give sentences with --src and --tgt"
-      ) from error
+  instead = "give sentences with --src and --tgt"
+  lines = sources.read_parallel(*text) if text else sources.read_dev(run.config.data, instead)
   tokenizers = run.src_tokenizer, run.tgt_tokenizer
   pairs, _ = data.encode(*lines, tokenizers, run.config.data.row_length)
   return [pairs[i] for i in range(min(sentences, len(pairs)))]

@@ -37,9 +37,12 @@ def target_flops(config: ModelConfig, src_len: float, tgt_len: float) -> float:
 
 
 def pair_flops(config: ModelConfig, src_len: float, tgt_len: float, beams: int = 1) -> float:
-  """Operations for one sentence: scored with its translation, or translated with `beams`."""
+  """Operations for one sentence: scored with its translation, or translated with `beams`.
+
+  The search reads the cached words of all beams and masks those that are not its own.
+  """
   source = src_len * source_flops(config, src_len)
-  return source + beams * tgt_len * target_flops(config, src_len, tgt_len)
+  return source + beams * tgt_len * target_flops(config, src_len, beams * tgt_len)
 
 
 def cache_bytes(config: ModelConfig) -> tuple[int, int]:

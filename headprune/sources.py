@@ -37,6 +37,14 @@ def read_pairs(config, splits=SPLITS) -> dict[str, tuple[list[str], list[str]]]:
   return pairs
 
 
+def read_dev(config, instead: str) -> tuple[list[str], list[str]]:
+  """The dev data of a finished run; if its files have moved, `instead` says what to give."""
+  try:
+    return read_pairs(config, ("dev",))["dev"]
+  except UserError as error:
+    raise UserError(f"the run's dev data cannot be read ({error}): {instead}") from error
+
+
 def read_lines(path: str | pathlib.Path) -> list[str]:
   """Lines of a UTF-8 file, plain or .gz, without their line ends."""
   path = pathlib.Path(path)

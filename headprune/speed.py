@@ -153,7 +153,18 @@ def measure(size: str, heads: Sequence[str], task: str, precision: str, repeats:
 
 def table(rows: list[dict]) -> str:
   """The rows as text."""
-  title = ("size", "task", "heads", "speed", "low", "high", "unit", "compile s", "gain", "bound")
+  title = (
+    "size",
+    "task",
+    "heads",
+    "speed",
+    "low",
+    "high",
+    "unit",
+    "compile s",
+    "gain",
+    "predicted",
+  )
   cells = [title] + [
     (
       row["size"], row["task"], row["heads"],
@@ -187,7 +198,10 @@ def main() -> None:
   args = parser.parse_args()
   if args.repeats < 1:
     raise UserError(f"--repeats {args.repeats} must be at least 1")
+  if args.json and not args.json.absolute().parent.is_dir():
+    raise UserError(f"--json {args.json}: its folder does not exist")
   heads = _names(args.heads, KEPT, "heads")
+  jax.config.update("jax_enable_compilation_cache", False)  # its time is measured too
   rows = []
   for size in _names(args.sizes, SIZES, "sizes"):
     for task in _names(args.tasks, TASKS, "tasks"):

@@ -50,6 +50,10 @@ def test_positional_needs_its_share():
   assert label(0.75) == [[["position -1"]]] and label(0.76) == [[[]]]
 
 
+def test_an_offset_that_few_tokens_have_is_no_position():
+  assert functions.common(np.array([2, 4, 5, 6, 5, 4, 2])).tolist() == [False, *[True] * 5, False]
+
+
 def test_rare_words():
   rank_V = np.arange(10)  # id 9 is the least frequent
   ids = np.array([[3, 9, 4, 8, 2, 1, 1]])

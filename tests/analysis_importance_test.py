@@ -93,15 +93,15 @@ def test_closing_each_head(trained):
   assert not np.any(increase["dec_self"][1])
 
 
-def test_gradient_is_the_mean_absolute_slope_over_sentences(trained):
+def test_gradient_is_the_mean_absolute_slope_times_the_gate(trained):
   params, gate_values = trained
   found = importance.gradient(CONFIG, params, gate_values, batches(48))
   slopes = jax.jit(jax.jacrev(sentence_losses, argnums=1))(params, gate_values)
   for name in found:
-    expected = importance.unit_layers(np.abs(slopes[name]).sum(0))
+    expected = importance.unit_layers(np.abs(slopes[name]).sum(0) * gate_values[name])
     np.testing.assert_allclose(found[name], expected, rtol=1e-3, atol=1e-6)
   np.testing.assert_allclose(np.linalg.norm(found["dec_enc"], axis=1), 1.0, rtol=1e-6)
-  assert not np.any(found["dec_self"][1])
+  assert not np.any(found["dec_self"][1]) and found["enc_self"][0, 1] == 0
 
 
 def test_closed_one_by_one(trained):

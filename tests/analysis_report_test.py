@@ -10,8 +10,8 @@ from headprune.analysis import report
 
 RESULT = {
   "run": "a<b",
-  "options": {"limits": {"positional": 0.9, "syntactic": 0.1, "rare": 0.5}},
-  "sentences": {"text": 1000, "parsed": 20, "rare": 900},
+  "options": {"limits": {"positional": 0.9, "syntactic": 0.1, "rare": 0.5, "aligning": 0.4}},
+  "sentences": {"text": 1000, "parsed": 20},
   "loss": 1.5,
   "heads": {"enc_self": [[1.0, 0.0], [0.5]], "dec_self": [[], [1.0]], "dec_enc": [[1.0], [1.0]]},
   "scores": {
@@ -29,6 +29,7 @@ RESULT = {
   "labels": [[["position -1"], []], [["obj head→dep", "rare words"]]],
   "functions": {"position -1": [[0, 0]], "obj head→dep": [[1, 0]], "rare words": [[1, 0]]},
   "kinds": {"positional": 1, "syntactic": 1, "rare words": 0, "unknown": 0},
+  "aligning": [[0, 0]],
   "correlations": {"enc_self": {"names": ["confidence", "gate"], "matrix": [[1, -0.5], [-0.5, 1]]}},
   "maps": [
     {
@@ -97,6 +98,24 @@ def test_functions_name_their_heads(page):
   ]
   assert "5 of 6 heads open" in parsed.text and "1,000 sentence pairs" in parsed.text
   assert "Heads of a<b" in parsed.text
+
+
+def test_aligning_heads_if_there_were_alignments(page):
+  words = "open cross-attention heads align words"
+  assert f"1 of 2 {words} (error rate of at most 40%): 1.1." in Page(page(RESULT)).text
+  assert (
+    f"0 of 2 {words} (error rate of at most 40%)." in Page(page(RESULT | {"aligning": []})).text
+  )
+  assert words not in Page(page(RESULT | {"aligning": None})).text
+
+
+def test_grids_of_where_encoder_heads_look(page):
+  parsed = Page(
+    page(RESULT | {"encoder": RESULT["encoder"] | {"position -2": [[0.4, 0.3], [0.2]]}})
+  )
+  assert [["", "1", "2"], ["2", "0.600", ""], ["1", "0.100", "×"]] in parsed.tables
+  assert "rarest" in parsed.text and "position -1" in parsed.text
+  assert "position -2" not in parsed.text
 
 
 def test_best_head_of_a_relation_is_open(page):

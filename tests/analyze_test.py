@@ -1,6 +1,8 @@
 """Tests of headprune.analyze: the command on a small run, from workdir to report."""
 
+import dataclasses
 import json
+import pathlib
 import sys
 
 import jax
@@ -8,9 +10,23 @@ import numpy as np
 import pytest
 
 from configs import common
-from headprune import analyze, checkpoint, model, run, sources, tokenizer
+from headprune import (
+  analyze,
+  checkpoint,
+  compact,
+  evaluate,
+  model,
+  proof,
+  run,
+  sources,
+  tokenizer,
+)
 from headprune import config as config_lib
+from headprune.analysis import survey
+from headprune.convert.__main__ import convert_original
 from headprune.errors import UserError
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
 
 ARTICLES = "the a one".split()
 LINES = [f"{a} dog saw {b} cat ." for a in ARTICLES for b in ("the", "red", "old", "big")]
@@ -64,14 +80,15 @@ def test_the_whole_command(workdir, monkeypatch, capsys):
   command(
     monkeypatch, workdir, "--conllu", workdir.parent / "parsed.conllu",
     "--alignments", workdir.parent / "links", "--rare-top", 0, "--lrp-sentences", 4,
+    "--bleu-sentences", 4, "--aligning", 1, "--relations", "obj,amod,iobj",
   )  # fmt: skip
   result = json.loads((workdir / "analysis.json").read_text())
-  assert result["sentences"] == {"text": 12, "parsed": 1, "rare": 72}
+  assert result["sentences"] == {"text": 12, "parsed": 1} and result["rare_tokens"] == 72
   assert result["heads"]["enc_self"] == [[1.0, 0.0]]
   scores = result["scores"]
   assert set(scores) == {
     "loss", "gradient", "relevance", "gate", "p_open", "confidence",
-    "alignment error, writing", "alignment error, reading",
+    "alignment error, writing", "alignment error, reading", "bleu",
   }  # fmt: skip
   assert scores["loss"]["enc_self"][0][1] == 0.0  # closed already
   np.testing.assert_allclose(np.sum(scores["relevance"]["dec_enc"]), 1.0, rtol=1e-3)
@@ -80,10 +97,63 @@ def test_the_whole_command(workdir, monkeypatch, capsys):
   own = np.mean(np.concatenate(run.load(workdir).score(LINES, LINES)))
   np.testing.assert_allclose(result["loss"], own, rtol=1e-2)  # the run's own are of bfloat16
   page = (workdir / "report.html").read_text(encoding="utf-8")
-  assert "Gates while pruning" in page and "red" in page
+  assert "Gates while pruning" in page and '["the","dog","saw","the","cat",".","_EOS_"]' in page
   names = {path.name for path in (workdir / "figures").iterdir()}
   assert {"confidence.svg", "retained.svg", "functions.svg", "gates.svg", "gates.gif"} <= names
-  assert str(workdir / "report.html") in capsys.readouterr().out
+  assert {"position--1.svg", "obj-head-to-dep.svg", "one-of-two-rarest.svg"} <= names
+  printed = capsys.readouterr().out
+  assert str(workdir / "report.html") in printed
+  assert "2 of 2 open cross-attention heads align words" in printed
+  assert "no case of iobj in the parsed sentences" in printed
+
+
+def test_bleu_lost_by_closing_a_head(workdir):
+  one = run.load(workdir)
+  drops = survey.bleu_drops(one, list(zip(LINES[:4], LINES[:4])))
+  gates = one.gates()
+  bleu = lambda values: evaluate.bleu(
+    dataclasses.replace(one, gate_values=values).translate(LINES[:4]), LINES[:4], one.config.eval
+  )[0]
+  closed = gates | {"dec_enc": gates["dec_enc"] * np.array([[1.0, 0.0]], np.float32)}
+  assert drops["dec_enc"][0, 1] == bleu(gates) - bleu(closed)
+  assert drops["enc_self"][0, 1] == 0.0  # closed already
+
+
+def test_a_compact_run_is_analysed_with_the_same_result(workdir, monkeypatch, tmp_path):
+  monkeypatch.setattr(proof, "_REPEATS", 1)
+  compact.compact(workdir, tmp_path / "compact", sentences=2)
+  pairs = survey.encode(run.load(workdir), LINES, LINES, 128)
+  options = survey.Options(lrp_sentences=4)
+  whole, small = (
+    survey.scores(run.load(path), pairs, options) for path in (workdir, tmp_path / "compact")
+  )
+  np.testing.assert_allclose(small[0], whole[0], rtol=1e-5)
+  for score in ("loss", "gradient", "relevance"):
+    kept = whole[1][score]["enc_self"][:, :1]
+    np.testing.assert_allclose(small[1][score]["enc_self"][:, :1], kept, rtol=2e-3, atol=1e-6)
+  command(monkeypatch, tmp_path / "compact", "--lrp-sentences", 0)
+  result = json.loads((tmp_path / "compact" / "analysis.json").read_text())
+  assert result["heads"]["enc_self"] == [[1.0]]
+
+
+def test_a_converted_run_needs_no_other_text(monkeypatch, capsys, tmp_path):
+  files = (GOLDEN / "concrete/model.npz", GOLDEN / "src.voc.txt", GOLDEN / "dst.voc.txt")
+  convert_original(*files, GOLDEN / "concrete/hp.json", tmp_path / "run")
+  with pytest.raises(UserError, match="dev data cannot be read .*give --text SRC TGT"):
+    command(monkeypatch, tmp_path / "run")
+  text = "--text", GOLDEN / "eval.src", GOLDEN / "eval.dst"
+  command(monkeypatch, tmp_path / "run", *text, "--lrp-sentences", 0)
+  assert "words are counted in the analysed text itself" in capsys.readouterr().out
+  result = json.loads((tmp_path / "run" / "analysis.json").read_text())
+  assert result["sentences"]["text"] == 8 and result["aligning"] is None
+
+
+def test_runs_that_were_analysed_otherwise_are_not_compared(workdir, monkeypatch, tmp_path):
+  options = json.loads(json.dumps(dataclasses.asdict(survey.Options(max_offset=3))))
+  earlier = {"options": options, "sentences": {"text": 12, "parsed": 0}}
+  (tmp_path / "analysis.json").write_text(json.dumps(earlier))
+  with pytest.raises(UserError, match=r"was analysed otherwise \(max_offset 3 -> 5\): analyse"):
+    command(monkeypatch, workdir, "--before", tmp_path)
 
 
 def test_before_and_after_of_two_results():

@@ -38,6 +38,25 @@ def test_scoring_counts_the_products_that_the_model_traces():
   assert cost.pair_flops(CONFIG, S, T) == dot_flops(traced.jaxpr)
 
 
+def test_translating_counts_the_products_that_the_search_traces():
+  module, params, batch, gates = transformer()
+  memory = jnp.zeros((1, S, CONFIG.model_size))
+  encode = lambda p: module.apply(p, batch, gates, method=model.Transformer.encode)
+  start = lambda p: module.apply(p, memory, T, W, method=model.Transformer.start)
+  token, past, source = (
+    jnp.zeros((1, W), int),
+    jnp.ones((1, W, T * W), bool),
+    jnp.ones((1, S), bool),
+  )
+  step = lambda p, cache: module.apply(
+    p, token, 0, cache, past, source, gates, method=model.Transformer.step
+  )
+  cache = jax.eval_shape(start, params)
+  once = sum(dot_flops(jax.make_jaxpr(f)(params).jaxpr) for f in (encode, start))
+  steps = T * dot_flops(jax.make_jaxpr(step)(params, cache).jaxpr)
+  assert cost.pair_flops(CONFIG, S, T, W) == once + steps
+
+
 def test_caches_are_as_large_as_those_of_the_decoder():
   module, params, _, _ = transformer()
   start = lambda p, m: module.apply(p, m, T, W, method=model.Transformer.start)

@@ -21,6 +21,8 @@ class Thresholds:
   positional: float = 0.9  # share of tokens whose largest weight is at one relative position
   syntactic: float = 0.1  # accuracy above that of the relation's most frequent offset
   rare: float = 0.5  # share of tokens whose largest weight is on the sentence's rarest token
+  aligning: float = 0.5  # alignment error rate at most, of cross-attention
+  cases: int = 50  # of a relation at least, to call a head syntactic
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,6 +170,14 @@ def add(total: dict, part: dict) -> dict:
   return {n: tuple(a + b for a, b in zip(total.get(n, zero), part.get(n, zero))) for n in names}
 
 
+def common(cases_O: np.ndarray) -> np.ndarray:
+  """Offsets at which at least half of all tokens have a neighbour: bool [O].
+
+  Five back, in short sentences, is only ever the first token: no evidence of a position.
+  """
+  return 2 * cases_O >= cases_O.max()
+
+
 def share(count) -> np.ndarray:
   """hits / cases, 0 where there is no case."""
   hits, number = np.asarray(count[0], np.float64), np.asarray(count[1])
@@ -184,8 +194,8 @@ def label(offset_ONH, accuracy: dict, baseline: dict, rare_NH, limits: Threshold
   """Names the functions that each head has.
 
   Args:
-    offset_ONH: share of each offset, from `positional`.
-    accuracy: relation -> accuracy_NH.
+    offset_ONH: share of each offset, from `positional`; 0 for offsets that cannot be a function.
+    accuracy: relation -> accuracy_NH, of those with enough cases.
     baseline: relation -> (offset, accuracy).
     rare_NH: share on the rarest token.
     limits: thresholds.

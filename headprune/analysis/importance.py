@@ -20,14 +20,15 @@ def exact(model_config: model.ModelConfig) -> model.ModelConfig:
 def gradient(model_config, params: dict, gate_values: dict, batches: Iterable[dict]) -> dict:
   """Expected sensitivity to each gate (Michel et al. 2019, equation 2): type -> score_NH.
 
-  I = E |dL / d gate| over sentences, with L the -log p of a sentence's tokens at the given gates;
-  each layer is divided by its l2 norm.
+  I = E |g dL / dg| over sentences, with L the -log p of a sentence's tokens and g the given gate (1
+  in that paper): a closed head has none, and cutting it out changes nothing. Each layer is divided
+  by its l2 norm.
   """
   totals = {name: 0.0 for name in gate_values}
   for batch in batches:
     part = _absolute_gradient(exact(model_config), params, gate_values, batch)
     totals = {name: totals[name] + np.asarray(part[name], np.float64) for name in totals}
-  return {name: unit_layers(total_NH) for name, total_NH in totals.items()}
+  return {n: unit_layers(total_NH * np.asarray(gate_values[n])) for n, total_NH in totals.items()}
 
 
 def unit_layers(score_NH: np.ndarray) -> np.ndarray:

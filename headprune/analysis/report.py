@@ -44,6 +44,7 @@ def write(result: dict, path: pathlib.Path, pictures: dict[str, bytes]) -> None:
     _outcomes(result),
     _relations(result),
     _grids(result),
+    _shares(result),
     _all_heads(result),
     _correlations(result),
     _gates(pictures),
@@ -91,7 +92,20 @@ def _functions(result: dict) -> str:
 Syntactic: at least {100 * limits["syntactic"]:.0f} points above always pointing at the relation's
 most frequent offset. Rare words: at least {limits["rare"]:.0%} of the largest weights on the
 sentence's least frequent token. A head counts once, under its first kind: {kinds}.</p>
-{found if rows else nothing}"""
+{found if rows else nothing}
+{"" if result["aligning"] is None else f"<p>{aligning(result)}.</p>"}"""
+
+
+def aligning(result: dict) -> str:
+  """How many open heads of cross-attention align words, and which."""
+  heads = result["aligning"]
+  total = sum(gate > 0 for row in result["heads"]["dec_enc"] for gate in row)
+  limit = result["options"]["limits"]["aligning"]
+  which = f": {', '.join(map(name_head, heads))}" if heads else ""
+  return (
+    f"{len(heads)} of {total} open cross-attention heads align words (error rate of at most "
+    f"{limit:.0%}){which}"
+  )
 
 
 def _strength(result: dict, name: str, heads) -> tuple:
@@ -151,6 +165,23 @@ def _grids(result: dict) -> str:
     title = f"<h3>{title[0].upper()}{title[1:]}</h3>"
     parts.append(f'{title}{explained}<div class="grids">{tables}</div>')
   return "<h2>Heads by layer</h2>" + "\n".join(parts)
+
+
+def shown_shares(result: dict) -> list[str]:
+  """Names of the shares that are drawn: all but those of positions further away than one."""
+  near = {f"position {offset:+d}" for offset in (-1, 0, 1)}
+  return [n for n in result["encoder"] if not n.startswith("position ") or n in near]
+
+
+def _shares(result: dict) -> str:
+  gates = result["heads"]["enc_self"]
+  parts = [
+    f"<div><h4>{html.escape(name)}</h4>{_grid(result['encoder'][name], gates, 1.0)}</div>"
+    for name in shown_shares(result)
+  ]
+  return f"""<h2>Where encoder heads look</h2>
+<p>How often a head's largest weight is there; black would be always.</p>
+<div class="grids">{"".join(parts)}</div>"""
 
 
 def _grid(layers, gates, top: float) -> str:
@@ -217,7 +248,7 @@ def _maps(result: dict) -> str:
   types = [f'<option value="{name}">{figures.TITLES[name]}</option>' for name in result["heads"]]
   return f"""<h2>Attention maps</h2>
 <p>Each row is a token that looks, each column one that is looked at; choose a head, then point at a
-cell. Rows of the decoder are named by the piece it has just read.</p>
+cell. Rows of the decoder are named by the piece that it is about to write.</p>
 <p><label>Sentence <select id="sentence">{"".join(sentences)}</select></label>
 <label>Type <select id="type">{"".join(types)}</select></label></p>
 <div id="thumbs"></div><p id="says" class="soft"></p><div id="map" class="scroll"></div>"""

@@ -143,6 +143,11 @@ def syntax(run: Run, parsed: Sequence[conllu.Sentence], options: Options):
   return accuracy, functions.baselines(list(cases.values())), numbers
 
 
+def sizes(pairs: Pairs, parsed) -> dict[str, int]:
+  """How much there is to look at: sentence pairs and parsed sentences."""
+  return {"text": len(pairs.text), "parsed": len(parsed or ())}
+
+
 def survey(run: Run, pairs: Pairs, rank_V, parsed=None, links=None, options=Options()) -> dict:
   """All scores and functions of a run's heads, ready for JSON.
 
@@ -162,7 +167,9 @@ def survey(run: Run, pairs: Pairs, rank_V, parsed=None, links=None, options=Opti
     found[f"alignment error, {step}"] = {"dec_enc": error_NH}
   offset_ONH, rare_2NH = functions.share(counts["offset"]), functions.share(counts["rare"])
   accuracy, baseline, numbers = syntax(run, parsed, options) if parsed else ({}, {}, {})
-  labels = functions.label(offset_ONH, accuracy, baseline, rare_2NH[0], options.limits)
+  common_O11 = functions.common(np.asarray(counts["offset"][1]))[:, None, None]
+  enough = {name: x for name, x in accuracy.items() if numbers[name] >= options.limits.cases}
+  labels = functions.label(offset_ONH * common_O11, enough, baseline, rare_2NH[0], options.limits)
   heads = config_lib.heads_as_lists(run.gates(), run.model_config.heads)
   encoder = {"rarest": rare_2NH[0], "one of two rarest": rare_2NH[1]}
   encoder |= {f"position {o - options.max_offset:+d}": x for o, x in enumerate(offset_ONH)}
@@ -170,7 +177,8 @@ def survey(run: Run, pairs: Pairs, rank_V, parsed=None, links=None, options=Opti
   return {
     "run": run.workdir.name,
     "options": dataclasses.asdict(options),
-    "sentences": {"text": len(pairs.text), "parsed": len(parsed or ()), "rare": counts["rare"][1]},
+    "sentences": sizes(pairs, parsed),
+    "rare_tokens": counts["rare"][1],
     "loss": loss,
     "heads": heads,
     "scores": {name: as_lists(by_type) for name, by_type in found.items()},
@@ -182,8 +190,19 @@ def survey(run: Run, pairs: Pairs, rank_V, parsed=None, links=None, options=Opti
     "labels": [row[:count] for row, count in zip(labels, run.model_config.enc_self)],
     "functions": compare.holders(labels, heads["enc_self"]),
     "kinds": compare.count_kinds(labels, heads["enc_self"]),
+    "aligning": _aligning(found, run, options.limits.aligning),
     "correlations": _correlations(found, run),
   }
+
+
+def _aligning(found: dict, run: Run, limit: float) -> list[tuple[int, int]] | None:
+  """Open cross-attention heads that align at one of the steps; None without alignments."""
+  errors = [by["dec_enc"] for name, by in found.items() if name.startswith("alignment error")]
+  if not errors:
+    return None
+  is_open_NH = importance.open_heads(run.gates()["dec_enc"], run.model_config.dec_enc)
+  aligns_NH = is_open_NH & (np.min(errors, axis=0) <= limit)
+  return [(int(n), int(h)) for n, h in np.argwhere(aligns_NH)]
 
 
 def _ragged(by_type: dict, heads: dict) -> dict:
