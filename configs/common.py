@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 from headprune.errors import UserError
 
 ALL_TYPES = ("enc_self", "dec_self", "dec_enc")
-ENCODER_ONLY = (
+ENCODER_ONLY = (  # shared embeddings stay frozen: they are the decoder's too
   (r"model/src_.*", "train"),
   (r"model/enc.*", "train"),
   (r"gates/.*", "train"),
@@ -92,7 +92,7 @@ def base() -> ConfigDict:
   config.train = ConfigDict()
   config.train.steps = 500  # optimiser steps
   config.train.patience = 0  # end after so many evaluations without a better dev loss; 0 is never
-  config.train.batch_tokens = 2048  # token slots a step and side, over all devices
+  config.train.batch_tokens = 1920  # token slots a step and side, over all devices
   config.train.accumulate = 1  # micro-batches a step, one after the other
   config.train.label_smoothing = 0.1  # probability mass
   config.train.log_every = 50  # steps

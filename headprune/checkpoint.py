@@ -31,6 +31,14 @@ def manager(workdir: pathlib.Path, keep: int = 1) -> ocp.CheckpointManager:
   )
 
 
+def exists(workdir: pathlib.Path) -> bool:
+  """Whether a run has a finished checkpoint."""
+  if not (workdir / "checkpoints").is_dir():
+    return False
+  with manager(workdir) as checkpoints:
+    return checkpoints.latest_step() is not None
+
+
 def _quality(metrics: dict) -> float:
   return metrics.get("bleu", -1.0)  # any measured BLEU is better than none
 
@@ -50,9 +58,18 @@ def save(checkpoints, state: TrainState, data_iterator, bleu: float | None) -> N
 
 
 def restore(checkpoints, state: TrainState, data_iterator) -> TrainState:
-  """The newest saved state, sharded as `state`; sets `data_iterator` to its place as well."""
+  """The newest saved state, sharded as `state`; sets `data_iterator` to its place as well.
+
+  Raises:
+    UserError: it was saved by another number of processes, each of which has its own data.
+  """
+  step, processes = checkpoints.latest_step(), jax.process_count()
+  folder = pathlib.Path(checkpoints.directory) / str(step) / "data"
+  if not (folder / f"process_{jax.process_index()}-of-{processes}.json").is_file():
+    there = len(list(folder.glob("process_*.json")))
+    raise UserError(f"{folder.parent} was saved by {there} process(es), here are {processes}")
   restored = checkpoints.restore(
-    checkpoints.latest_step(),
+    step,
     args=ocp.args.Composite(
       params=ocp.args.StandardRestore(state.params),
       optimizer=ocp.args.StandardRestore({"step": state.step, "state": state.opt_state}),
@@ -84,7 +101,7 @@ def load_params(workdir: pathlib.Path, which: str = "last", average: int = 1) ->
 
   Args:
     workdir: a run.
-    which: "last", "best" (dev BLEU) or a step's number.
+    which: "last", "best" (dev BLEU; that checkpoint alone) or a step's number.
     average: of "last", how many of the newest checkpoints to average.
   Returns:
     {"model": ..., "gates": type -> log_alpha_NH} as NumPy arrays.

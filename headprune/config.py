@@ -67,6 +67,8 @@ def validate(config: ConfigDict) -> None:
   if config.gates.kind == "concrete" and not config.gates.types:
     raise UserError("config.gates.types is empty: name at least one of " + ", ".join(gates.TYPES))
   model = model_config(config.model, 3, 3)
+  if config.gates.kind == "concrete" and not gates.num_modules(config.gates.types, model.heads):
+    raise UserError(f"config.gates.types={config.gates.types}: no layer has heads of these types")
   if config.gates.kind == "fixed":
     fixed_gates(config.gates, model)
 
@@ -229,12 +231,18 @@ def flatten(config: ConfigDict) -> dict:
   return rows
 
 
-def inherit_heads(config: ConfigDict) -> ConfigDict:
-  """Takes the head counts that `config` leaves open from the run that it starts from, if it can."""
-  start = pathlib.Path(config.init_from)
-  if not config.init_from or not (start / "config.json").is_file():
+def inherit_heads(config: ConfigDict, workdir: pathlib.Path) -> ConfigDict:
+  """Takes the head counts that `config` leaves open from the run that it is made of, if it can.
+
+  That is the workdir's own when it goes on, else that of `init_from`, or of `gates.fixed_from` for
+  a structure that is trained from scratch.
+  """
+  fixed_from = config.gates.fixed_from if config.gates.kind == "fixed" else ""
+  runs = [workdir, *(pathlib.Path(name) for name in (config.init_from, fixed_from) if name)]
+  run = next((run for run in runs if (run / "config.json").is_file()), None)
+  if run is None:
     return config
-  there = load(start).model
+  there = load(run).model
   result = ConfigDict(config.to_dict())
   for name, counts in result.model.heads.items():
     if not counts and there.layers == config.model.layers:

@@ -25,7 +25,13 @@ def product(equation: str, x, w, dtype):
   Returns:
     float32 array.
   """
-  return jnp.einsum(equation, x.astype(dtype), w.astype(dtype), preferred_element_type=jnp.float32)
+  return jnp.einsum(
+    equation,
+    x.astype(dtype),
+    w.astype(dtype),
+    precision="highest" if dtype == "float32" else None,  # accelerators else take fewer bits
+    preferred_element_type=jnp.float32,
+  )
 
 
 def _product_fwd(equation, x, w, dtype):

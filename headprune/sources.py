@@ -6,6 +6,9 @@ import pathlib
 import textwrap
 import zlib
 
+import jax
+from jax.experimental import multihost_utils
+
 from headprune import corpus
 from headprune.errors import UserError
 
@@ -116,7 +119,10 @@ def _from_tfds(config, splits) -> dict:
       names = ", ".join(sorted(builder.info.features))
       raise UserError(f"config.data.tfds.{side}={c[side]!r}: {c.name} has the features {names}")
   try:
-    builder.download_and_prepare(file_format=tfds.core.FileFormat.ARRAY_RECORD)
+    if jax.process_index() == 0:  # the others would write into the same folder
+      builder.download_and_prepare(file_format=tfds.core.FileFormat.ARRAY_RECORD)
+    if jax.process_count() > 1:
+      multihost_utils.sync_global_devices("tfds")
   except Exception as error:
     raise UserError(
       f"config.data.tfds.name={c.name!r}: TFDS cannot prepare it in {builder.data_dir}, give "

@@ -9,13 +9,14 @@ import sys
 
 from absl import flags
 from absl.testing import flagsaver
+from flax import traverse_util
 from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
 from configs import baseline, common, concrete, fixed
 from headprune import config as config_lib
-from headprune import main
+from headprune import data, main, optim, start
 from headprune.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -228,6 +229,36 @@ def test_differences_name_the_fields_that_matter():
   other = ConfigDict(concrete.get_config().to_dict())
   other.pretrain.train.steps = 1  # how the baseline was trained is its own workdir's matter
   assert config_lib.differences(concrete.get_config(), other) == []
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_batch_has_as_many_rows_on_eight_devices_as_on_one(preset):
+  config = baseline.get_config(preset)
+  rows = config.train.batch_tokens // config.data.row_length
+  assert rows % 8 == 0
+  assert data.batch_rows(config.train.batch_tokens, config.data.row_length, 1) == rows
+
+
+@pytest.mark.parametrize("preset, table", [("", "src_embed"), ("multi30k", None)])
+def test_encoder_only_trains_the_source_side_and_the_gates(preset, table):
+  config = concrete.get_config(f"{preset},encoder")
+  shapes = start._shapes(config, config_lib.model_config(config.model, 9, 9))
+  labels = traverse_util.flatten_dict(optim.label(shapes, config.optim.rules), sep="/")
+  trained = {path for path, label in labels.items() if label != "freeze"}
+  outside = {p.removeprefix("model/") for p in trained if not p.startswith("model/enc")}
+  assert outside == {"gates/enc_self", "src_bias"} | ({table} if table else set())
+  assert all(label != "freeze" for path, label in labels.items() if path.startswith("model/enc"))
+
+
+def test_a_structure_from_scratch_has_the_heads_of_the_compact_run(tmp_path):
+  compact = ConfigDict(common.base().to_dict())
+  compact.model.heads.update({"enc_self": (3, 0), "dec_self": (8, 1), "dec_enc": (2, 2)})
+  config_lib.save(compact, tmp_path / "config.json")
+  config = fixed.get_config(",scratch")
+  config.gates.fixed_from = str(tmp_path)
+  found = config_lib.inherit_heads(config, tmp_path / "new")
+  assert found.model.heads.to_dict() == compact.model.heads.to_dict()
+  assert config_lib.inherit_heads(baseline.get_config(), tmp_path).model.heads.enc_self == (3, 0)
 
 
 def test_pretraining_is_the_baseline_config():

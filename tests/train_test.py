@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from configs import concrete, fixed
-from headprune import checkpoint, gates, train
+from headprune import checkpoint, gates, start, train
 from headprune import config as config_lib
 from headprune.errors import UserError
 
@@ -120,6 +120,7 @@ def test_killed_and_restarted_it_ends_with_the_same_bits(finished, tmp_path):
   process.kill()
   process.wait()
   assert not (tmp_path / "concrete" / "summary.json").exists()
+  shutil.rmtree(tmp_path / "baseline")  # a run that has begun needs no other
   again = subprocess.run(args, capture_output=True, text=True, timeout=300)
   assert again.returncode == 0, again.stderr
   assert "going on at step" in again.stdout
@@ -163,6 +164,46 @@ def test_mistakes_about_other_runs_are_named_and_change_nothing(finished, tmp_pa
   assert not (tmp_path / "x" / "config.json").exists()
 
 
+def test_mistakes_in_pruning_are_told_before_the_baseline_is_trained(tmp_path):
+  config = small_config(concrete, tmp_path / "baseline")
+  config.optim.rules = (("model/.*", "train"), ("gate/.*", "train"))
+  with pytest.raises(UserError, match="no pattern matches parameter gates/"):
+    train.train_and_evaluate(config, tmp_path / "x")
+  config = small_config(concrete, tmp_path / "baseline")
+  config.pretrain.train.keep = 1
+  with pytest.raises(UserError, match="config.pretrain.train and .optim: config.eval.average=2"):
+    train.train_and_evaluate(config, tmp_path / "x")
+  assert not list(tmp_path.iterdir())
+
+
+def test_folders_that_are_not_runs_are_left_alone(tmp_path):
+  (tmp_path / "x" / "tokenizer").mkdir(parents=True)
+  (tmp_path / "x" / "tokenizer" / "mine.txt").write_text("mine")
+  with pytest.raises(UserError, match="x holds files that are not of a run"):
+    train.train_and_evaluate(small_config(concrete, tmp_path / "none"), tmp_path / "x")
+  under_a_file = tmp_path / "x" / "tokenizer" / "mine.txt" / "run"
+  with pytest.raises(UserError, match="mine.txt is not a folder"):
+    train.train_and_evaluate(small_config(concrete, tmp_path / "none"), under_a_file)
+  assert (tmp_path / "x" / "tokenizer" / "mine.txt").read_text() == "mine"
+
+
+def test_a_checkpoint_of_other_processes_is_told(finished, tmp_path):
+  shutil.copytree(finished[0] / "concrete", tmp_path / "run")
+  (tmp_path / "run" / "summary.json").unlink()
+  data = tmp_path / "run" / "checkpoints" / "12" / "data"
+  (data / "process_0-of-1.json").rename(data / "process_0-of-2.json")
+  config = small_config(concrete, finished[0] / "baseline")
+  with pytest.raises(UserError, match="was saved by 1 process"):
+    train.train_and_evaluate(config, tmp_path / "run")
+
+
+def test_training_that_broke_down_is_not_saved():
+  train._check_finite({"loss": 1.0, "grad_norm": 2.0}, 3)
+  for loss, norm in ((float("nan"), 1.0), (1.0, float("inf"))):
+    with pytest.raises(UserError, match="not finite at step 3: lower config.optim.scale"):
+      train._check_finite({"loss": loss, "grad_norm": norm}, 3)
+
+
 def test_patience_ends_a_run_that_no_longer_improves():
   rows = [{"step": i, "dev_loss": loss} for i, loss in enumerate([3.0, 2.0, 2.1, 2.2])]
   assert train._out_of_patience(rows, 2) and not train._out_of_patience(rows, 3)
@@ -181,7 +222,7 @@ def test_a_tokenizer_left_by_a_failed_start_is_not_reused(tmp_path):
   sizes = []
   for vocab_size in (40, 30):
     config.tokenizer.vocab_size = vocab_size
-    sizes.append(train._tokenizers(config, tmp_path / "x", (lines, lines))[0].vocab_size)
+    sizes.append(start._tokenizers(config, tmp_path / "x", (lines, lines))[0].vocab_size)
   assert sizes[0] > sizes[1]
 
 
