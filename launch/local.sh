@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Trains on this machine, after all set-up: bash launch/local.sh [arguments of headprune.main]
 # Without --config: configs/concrete.py, the whole job on the built-in corpus, into runs/concrete.
+# On a machine with an NVIDIA GPU: ACCELERATOR=cuda13 bash launch/local.sh ...
 set -euo pipefail
-config=configs/concrete.py workdir=runs/concrete
+defaults=(--config configs/concrete.py --workdir runs/concrete)
 for argument in "$@"; do
   case "$argument" in
-    --config | --config=*) config= ;;
-    --workdir | --workdir=*) workdir= ;;
+    --config | --config=*) defaults=() ;;
+    --workdir | --workdir=*) [ ${#defaults[@]} -eq 0 ] || defaults=(--config configs/concrete.py) ;;
   esac
 done
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
-exec python -m headprune.main ${config:+--config "$config"} ${workdir:+--workdir "$workdir"} "$@"
+exec python -m headprune.main "${defaults[@]}" "$@"

@@ -1,12 +1,14 @@
 # Sourced by the scripts beside it: installs the project into a virtual environment, once, and
-# activates it. PYTHON names the interpreter (default python3), VENV the folder (default .venv).
+# activates it. PYTHON names the interpreter (default python3), VENV the folder (default .venv),
+# ACCELERATOR what JAX runs on besides the CPU: cuda13, cuda12 or tpu (default none).
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 VENV=${VENV:-.venv}
-stamp="$VENV/installed-$(cat requirements.txt pyproject.toml | cksum | cut -d' ' -f1)"
+stamp="$VENV/installed-$(cat requirements.txt pyproject.toml | cksum | cut -d' ' -f1)-${ACCELERATOR:-cpu}"
 if [ ! -e "$stamp" ]; then
   echo "Installing into $VENV ..."
-  "${PYTHON:-python3}" -m venv "$VENV"
-  "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+  "${PYTHON:-python3}" -m venv "$VENV" || return 1
+  "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[test]' \
+    ${ACCELERATOR:+"jax[$ACCELERATOR]"} || return 1
   touch "$stamp"
 fi
 source "$VENV/bin/activate"
