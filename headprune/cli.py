@@ -28,6 +28,12 @@ def run(command) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def check_new_folder(out: pathlib.Path) -> None:
+  """Raises a UserError if --out is there already, unless it is an empty folder."""
+  if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    raise UserError(f"--out {out} exists and is not an empty folder: take another or remove it")
+
+
 def _use_huge_pages() -> None:
   """Restarts the program once with huge pages for malloc, which glibc only reads at its start.
 

@@ -122,10 +122,7 @@ def compact(
 def _check_out(workdir: pathlib.Path, out: pathlib.Path) -> None:
   if out.absolute() == workdir.absolute():
     raise UserError("--out and --workdir are the same folder: take another --out")
-  if out.is_dir() and not any(out.iterdir()):
-    return
-  if out.exists():
-    raise UserError(f"--out {out} exists and is not an empty folder: take another or remove it")
+  cli.check_new_folder(out)
 
 
 def _pairs(run: Run, text, sentences: int) -> list[dict]:

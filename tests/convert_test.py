@@ -5,16 +5,18 @@ import pathlib
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
 from configs import common
 import headprune
-from headprune import checkpoint, evaluate, gates, summary, tokenizer, train
+from headprune import checkpoint, compact, evaluate, gates, model, summary, tokenizer, train
 from headprune import config as config_lib
 from headprune.convert import __main__ as convert
 from headprune.convert import original
 from headprune.errors import UserError
+from headprune.model import ModelConfig
 
 ROOT = pathlib.Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "golden"
@@ -127,6 +129,53 @@ def test_fixed_gates_become_those_of_the_run(tmp_path):
   values = headprune.load(tmp_path / "run").gates()
   np.testing.assert_array_equal(values["dec_enc"], alive["dec-enc"])
   np.testing.assert_array_equal(values["enc_self"], np.ones((2, 4)))
+
+
+@pytest.mark.parametrize("kind", ["concrete", "baseline"])
+def test_what_is_exported_is_what_was_imported(kind, tmp_path):
+  make_run(tmp_path / "run", kind)
+  convert.export(tmp_path / "run", "last", tmp_path / "out")
+  recorded, written = np.load(GOLDEN / kind / "model.npz"), np.load(tmp_path / "out" / "model.npz")
+  assert sorted(written.files) == sorted(recorded.files)
+  for name in recorded.files:
+    np.testing.assert_array_equal(written[name], recorded[name], err_msg=name)
+  hp, known = json.loads((tmp_path / "out" / "hp.json").read_text()), hp_of(kind)
+  both = hp.keys() & known.keys()
+  assert {"num_heads", "num_layers", "ff_size", "rescale_emb"} <= both
+  assert {field: hp[field] for field in both} == {field: known[field] for field in both}
+  for side in ("src", "dst"):
+    name = f"{side}.voc.txt"
+    assert (tmp_path / "out" / name).read_bytes() == (GOLDEN / name).read_bytes()
+  with pytest.raises(UserError, match="exists and is not an empty folder"):
+    convert.export(tmp_path / "run", "last", tmp_path / "out")
+
+
+def test_a_compact_run_is_exported_and_read_back(tmp_path):
+  make_run(tmp_path / "run")
+  run = headprune.load(tmp_path / "run")
+  values = run.gates() | {"enc_self": np.array([[1, 0, 0, 1], [0, 0, 0, 0]], np.float32)}
+  sizes, params = compact.cut(run.model_config, run.params["model"], values)
+  arrays, hp = original.to_npz(sizes, {"model": params, "gates": {}})
+  assert hp["heads"]["enc-self"] == [2, 0] and "concrete_heads" not in hp
+  assert arrays["mod/enc_attn-0/mem_conv/W:0"].shape == (32, 3 * 2 * 8)
+  assert "mod/enc_attn-1/mem_conv/W:0" not in arrays
+  config, again = original.from_npz(arrays, json.loads(json.dumps(hp)))
+  assert config.heads == sizes.heads and config.head_size == 8
+  jax.tree.map(np.testing.assert_array_equal, again["model"], jax.device_get(params))
+  for wrong in ({"enc-self": [2, 0]}, dict.fromkeys(hp["heads"], [[2]]), 3):
+    with pytest.raises(UserError, match="hp.heads must be lists"):
+      original.from_npz(arrays, hp | {"heads": wrong})
+
+
+def test_shared_embeddings_are_exported_as_three_matrices():
+  sizes = ModelConfig(5, 5, 4, 2, 3, (2,), (2,), (2,), share_embeddings=True)
+  batch = model.unpacked_batch([[1]], [[1]], 1, 1)
+  params = model.Transformer(sizes).init(jax.random.key(0), batch, model.ones(sizes))["params"]
+  arrays, hp = original.to_npz(sizes, {"model": params, "gates": {}})
+  _, again = original.from_npz(arrays, hp)
+  for name in ("src_embed", "tgt_embed"):
+    np.testing.assert_array_equal(again["model"][name], params["shared_embed"])
+  np.testing.assert_array_equal(again["model"]["logits_kernel"], params["shared_embed"].T)
 
 
 def test_pruning_starts_from_a_converted_run(tmp_path):
@@ -276,5 +325,5 @@ def test_files_that_do_not_fit_are_named(tmp_path):
       convert.convert_original(npz, src, tgt, hp, out)
   assert not out.exists()
   (out / "checkpoints").mkdir(parents=True)
-  with pytest.raises(UserError, match="exists already: take another --out"):
+  with pytest.raises(UserError, match="exists and is not an empty folder"):
     convert.convert_original(npz, src, tgt, None, out)

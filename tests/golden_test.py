@@ -239,7 +239,9 @@ def test_weights_after_the_recorded_steps():
   assert ours.keys() == theirs.keys()
   for path, expected in theirs.items():
     pair = (without_key_bias(path, x) for x in (ours[path], expected))
-    np.testing.assert_allclose(*pair, rtol=0, atol=2e-5, err_msg=path)
+    # Weights move by up to 0.05 here. Adam magnifies the rounding of small gradients, which differs
+    # from processor to processor: 1.9e-5 and 2.1e-5 were seen.
+    np.testing.assert_allclose(*pair, rtol=0, atol=5e-5, err_msg=path)
 
 
 def test_key_biases_change_nothing():

@@ -1,7 +1,8 @@
-"""Makes a run of another program's model.
+"""Makes a run of another program's model, or plain arrays of a run.
 
   python -m headprune.convert original --npz model.npz --src-vocab src.txt --tgt-vocab tgt.txt \\
     [--hp hp.json] --out runs/x
+  python -m headprune.convert export --workdir runs/x --out folder
 """
 
 import argparse
@@ -19,6 +20,7 @@ from headprune import config as config_lib
 from headprune.convert import original
 from headprune.errors import UserError
 from headprune.model import ModelConfig
+from headprune.run import load
 
 
 def main() -> None:
@@ -32,8 +34,49 @@ def main() -> None:
   sub.add_argument("--tgt-vocab", required=True, help="target tokens, one a line in id order")
   sub.add_argument("--hp", help="its hyper-parameters as JSON; needed without trained gates")
   sub.add_argument("--out", required=True, help="folder of the new run")
+  sub.set_defaults(call=lambda a: convert_original(a.npz, a.src_vocab, a.tgt_vocab, a.hp, a.out))
+  sub = commands.add_parser("export", help="a run as model.npz, hp.json and vocabularies")
+  sub.add_argument("--workdir", required=True, help="any run: gated, fixed, dense or compact")
+  sub.add_argument("--checkpoint", default="last", help="last, best, or a step")
+  sub.add_argument("--out", required=True, help="folder for the files")
+  sub.set_defaults(call=lambda a: export(a.workdir, a.checkpoint, a.out))
   args = parser.parse_args()
-  print(convert_original(args.npz, args.src_vocab, args.tgt_vocab, args.hp, pathlib.Path(args.out)))
+  args.out = pathlib.Path(args.out)
+  print(args.call(args))
+
+
+def export(workdir, which: str, out: pathlib.Path) -> str:
+  """Writes a run under the original program's variable names, for other programs to read.
+
+  Fixed gates, of which that program knows nothing in a checkpoint, go into hp.alive_heads.
+
+  Args:
+    workdir: the run.
+    which: checkpoint: "last", "best" or a step.
+    out: folder to make.
+  Returns:
+    A line that says what was written.
+  Raises:
+    UserError: there is no such run, or `out` is in use.
+  """
+  cli.check_new_folder(out)
+  run = load(workdir, which)
+  arrays, hp = original.to_npz(run.model_config, run.params)
+  if run.config.gates.kind == "fixed":
+    lists = config_lib.heads_as_lists(run.gates(), run.model_config.heads)
+    hp["alive_heads"] = {original.TYPES[name][0]: layers for name, layers in lists.items()}
+  c = run.config
+  hp |= {"label_smoothing": c.train.label_smoothing, "beam_size": c.eval.beams}
+  hp |= {"len_alpha": c.eval.alpha, "beam_spread": c.eval.spread}
+  out.mkdir(parents=True, exist_ok=True)
+  for side, one in (("src", run.src_tokenizer), ("dst", run.tgt_tokenizer)):
+    pieces = one.pieces(range(one.vocab_size))
+    (out / f"{side}.voc.txt").write_text(
+      "".join(f"{piece}\n" for piece in pieces), encoding="utf-8"
+    )
+  (out / "hp.json").write_text(json.dumps(hp, indent=1) + "\n", encoding="utf-8")
+  np.savez(out / "model.npz", **arrays)
+  return f"{out}: model.npz ({len(arrays)} arrays), hp.json, src.voc.txt, dst.voc.txt"
 
 
 def convert_original(npz, src_vocab, tgt_vocab, hp_path, out: pathlib.Path) -> str:
@@ -50,8 +93,7 @@ def convert_original(npz, src_vocab, tgt_vocab, hp_path, out: pathlib.Path) -> s
   Raises:
     UserError: a file or a field of hp cannot be used, or `out` is in use.
   """
-  if out.exists() and (not out.is_dir() or any(out.iterdir())):
-    raise UserError(f"{out} exists already: take another --out")
+  cli.check_new_folder(out)
   arrays, hp = read_npz(npz), _read_hp(hp_path)
   tokens = sources.read_lines(src_vocab), sources.read_lines(tgt_vocab)
   try:
@@ -116,7 +158,10 @@ def _config(model: ModelConfig, gated: tuple, fixed: dict, hp: dict) -> ConfigDi
   config.tokenizer.kind = "whitespace"
   config.tokenizer.vocab_size = 0
   config.model.layers = model.layers
-  config.model.num_heads = model.max_heads
+  config.model.num_heads = model.model_size // model.head_size
+  for name, counts in model.heads.items():
+    if set(counts) != {config.model.num_heads}:
+      config.model.heads[name] = counts
   for field in ("model_size", "ff_size", "precision"):
     config.model[field] = getattr(model, field)
   for name in ("embed", "residual", "attention", "relu"):

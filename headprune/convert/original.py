@@ -1,7 +1,8 @@
-"""Checkpoints of the original TensorFlow program (Voita et al. 2019) as parameters of this one.
+"""Checkpoints of the original TensorFlow program (Voita et al. 2019), from and to parameters.
 
 Its variables are the same matrices in other shapes: heads and fused projections lie side by side in
-one axis, head h in columns [hK, (h+1)K). So a conversion is a table of names and reshapes.
+one axis, head h in columns [hK, (h+1)K). So a conversion is a table of names and reshapes. Compact
+models have narrower ones; hp.heads, which that program does not know, counts their heads.
 """
 
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ import re
 import statistics
 from typing import NamedTuple
 
+from flax import traverse_util
 import numpy as np
 
 from headprune.errors import UserError
@@ -89,6 +91,41 @@ def from_npz(arrays: Mapping[str, np.ndarray], hp: Mapping | None) -> tuple[Mode
   return config, {"model": model, "gates": gates}
 
 
+def to_npz(config: ModelConfig, params: dict) -> tuple[dict[str, np.ndarray], dict]:
+  """The other way: variables and hyper-parameters of a run's parameters.
+
+  Args:
+    config: sizes.
+    params: {"model": ..., "gates": type -> log_alpha_NH}. Of shared embeddings, all three matrices
+      are written.
+  Returns:
+    (variable name -> float32 array, hp); from_npz gives the same model back.
+  """
+  model = dict(params["model"])
+  if config.share_embeddings:
+    shared = model.pop("shared_embed")
+    model |= {"src_embed": shared, "tgt_embed": shared, "logits_kernel": shared.T}
+  flat = traverse_util.flatten_dict(model, sep="/")
+  arrays = {
+    v.name: np.asarray(flat[v.path], np.float32).reshape(v.shape) for v in _variables(config)
+  }
+  for name, log_alpha_NH in params["gates"].items():
+    for n, log_alpha_H in enumerate(log_alpha_NH):
+      row = np.asarray(log_alpha_H, np.float32).reshape(1, -1, 1, 1)
+      arrays[f"mod/{TYPES[name][1]}-{n}/gate/log_a:0"] = row
+  size = config.model_size
+  hp = {field: value for field, value in _REQUIRED.items() if not field.startswith("dst_")}
+  hp |= {"num_layers": config.layers, "num_heads": size // config.head_size}
+  hp |= {"hid_size": size, "emb_size": size, "ff_size": config.ff_size}
+  hp |= {"res_dropout": config.residual_dropout, "attn_dropout": config.attention_dropout}
+  hp["relu_dropout"] = config.relu_dropout
+  if params["gates"]:
+    hp["concrete_heads"] = [TYPES[name][0] for name in params["gates"]]
+  if any(count != hp["num_heads"] for heads in config.heads.values() for count in heads):
+    hp["heads"] = {TYPES[name][0]: list(heads) for name, heads in config.heads.items()}
+  return arrays, hp
+
+
 def fixed_gates(hp: Mapping | None, config: ModelConfig) -> dict[str, tuple]:
   """The constant gates of a fixed-gate model.
 
@@ -164,9 +201,13 @@ def _sizes(arrays: Mapping, hp: Mapping) -> ModelConfig:
   if "mod/emb_inp/mat:0" not in arrays and not any(map(_LAYER_VARIABLE.match, arrays)):
     raise UserError("no variable is called mod/...: this is not a model of the original program")
   size = _most_common(arrays, "layer_norm/scale:0", 0)
-  per_layer = len(_layer_variables(0, 1, 1, 1))
+  per_layer = len(_layer_variables(ModelConfig(1, 1, 1, 1, 1, (1,), (1,), (1,)), 0))
+  counts = _head_counts(hp)
+  if counts and _most_common(arrays, "/gate/log_a:0", 1):
+    raise UserError("hp.heads is of a compact model, which has no gates")
+  named = sum(map(bool, map(_LAYER_VARIABLE.match, arrays)))
   found = {
-    "num_layers": round(sum(map(bool, map(_LAYER_VARIABLE.match, arrays))) / per_layer),
+    "num_layers": len(counts["enc_self"]) if counts else round(named / per_layer),
     "hid_size": size,
     "emb_size": size,
     "key_size": size,
@@ -193,8 +234,21 @@ def _sizes(arrays: Mapping, hp: Mapping) -> ModelConfig:
     residual_dropout=hp.get("res_dropout", 0.1),
     attention_dropout=hp.get("attn_dropout", 0.1),
     relu_dropout=hp.get("relu_dropout", 0.1),
-    **{name: (heads,) * layers for name in TYPES},
+    **(counts or {name: (heads,) * layers for name in TYPES}),
   )
+
+
+def _head_counts(hp: Mapping) -> dict[str, tuple[int, ...]] | None:
+  """Heads of each layer of a compact model, None for others."""
+  if "heads" not in hp:
+    return None
+  try:
+    counts = {name: tuple(map(int, hp["heads"][key])) for name, (key, _) in TYPES.items()}
+  except (KeyError, TypeError, ValueError):
+    counts = {}
+  if len({len(heads) for heads in counts.values()}) != 1 or min(map(min, counts.values())) < 0:
+    raise UserError("hp.heads must be lists of head counts for enc-self, dec-self and dec-enc")
+  return counts
 
 
 def _most_common(arrays: Mapping, suffix: str, axis: int) -> int | None:
@@ -215,40 +269,47 @@ def _variables(c: ModelConfig) -> list[_Variable]:
     *_norm("mod/dec_out_norm", "dec_norm", size),
   ]
   for n in range(c.layers):
-    rows += _layer_variables(n, size, c.max_heads, c.ff_size)
+    rows += _layer_variables(c, n)
   return rows
 
 
-def _layer_variables(n: int, size: int, heads: int, hidden: int) -> list[_Variable]:
+def _layer_variables(c: ModelConfig, n: int) -> list[_Variable]:
   """Encoder and decoder layer `n`."""
-  encoder, decoder = f"encoder_{n}", f"decoder_{n}"
+  encoder, decoder, size, hidden = f"encoder_{n}", f"decoder_{n}", c.model_size, c.ff_size
+  attention = lambda name, path, heads, cross: _attention(
+    f"mod/{name}-{n}", path, size, (heads[n], c.head_size), cross
+  )
   return [
-    *_attention(f"mod/enc_attn-{n}", f"{encoder}/self_attention", size, heads, cross=False),
+    *attention("enc_attn", f"{encoder}/self_attention", c.enc_self, cross=False),
     *_norm(f"mod/enc_attn-{n}/layer_norm", f"{encoder}/self_norm", size),
     *_feed_forward(f"mod/enc_ffn-{n}", f"{encoder}/ffn", size, hidden),
-    *_attention(f"mod/dec_attn-{n}", f"{decoder}/self_attention", size, heads, cross=False),
+    *attention("dec_attn", f"{decoder}/self_attention", c.dec_self, cross=False),
     *_norm(f"mod/dec_attn-{n}/layer_norm", f"{decoder}/self_norm", size),
-    *_attention(f"mod/dec_enc_attn-{n}", f"{decoder}/cross_attention", size, heads, cross=True),
+    *attention("dec_enc_attn", f"{decoder}/cross_attention", c.dec_enc, cross=True),
     *_norm(f"mod/dec_enc_attn-{n}/layer_norm", f"{decoder}/cross_norm", size),
     *_feed_forward(f"mod/dec_ffn-{n}", f"{decoder}/ffn", size, hidden),
   ]
 
 
-def _attention(name: str, path: str, size: int, heads: int, cross: bool) -> list[_Variable]:
-  split = (heads, size // heads)
+def _attention(name: str, path: str, size: int, split: tuple[int, int], cross: bool):
+  """One attention; `split` is its heads and their size."""
+  rows = [_Variable(f"{name}/out_conv/b:0", (size,), f"{path}/out_bias", (size,))]
+  if split[0] == 0:
+    return rows
   fused, kernel = (2, "kv") if cross else (3, "qkv")
-  rows = [
+  width = split[0] * split[1]
+  memory, query = f"{name}/mem_conv", f"{name}/query_conv"
+  rows += [
     _Variable(
-      f"{name}/mem_conv/W:0", (size, fused * size), f"{path}/{kernel}_kernel", (size, fused, *split)
+      f"{memory}/W:0", (size, fused * width), f"{path}/{kernel}_kernel", (size, fused, *split)
     ),
-    _Variable(f"{name}/mem_conv/b:0", (fused * size,), f"{path}/{kernel}_bias", (fused, *split)),
-    _Variable(f"{name}/out_conv/W:0", (size, size), f"{path}/out_kernel", (*split, size)),
-    _Variable(f"{name}/out_conv/b:0", (size,), f"{path}/out_bias", (size,)),
+    _Variable(f"{memory}/b:0", (fused * width,), f"{path}/{kernel}_bias", (fused, *split)),
+    _Variable(f"{name}/out_conv/W:0", (width, size), f"{path}/out_kernel", (*split, size)),
   ]
   if cross:
     rows += [
-      _Variable(f"{name}/query_conv/W:0", (size, size), f"{path}/q_kernel", (size, *split)),
-      _Variable(f"{name}/query_conv/b:0", (size,), f"{path}/q_bias", split),
+      _Variable(f"{query}/W:0", (size, width), f"{path}/q_kernel", (size, *split)),
+      _Variable(f"{query}/b:0", (width,), f"{path}/q_bias", split),
     ]
   return rows
 
