@@ -158,9 +158,10 @@ def test_runs_that_were_analysed_otherwise_are_not_compared(workdir, monkeypatch
 
 def test_before_and_after_of_two_results():
   before = {"run": "dense", "kinds": {"positional": 1}, "heads": {"enc_self": [[1, 1]]}}
-  after = before | {"run": "pruned", "functions": {}}
-  found = analyze.compare_with([before | {"functions": {"position -1": [[0, 1]]}}, after], after)
-  assert found["outcomes"][0]["outcome"] == "lost"
+  after = before | {"run": "pruned", "functions": {"position +1": [(0, 0)]}}
+  functions = json.loads('{"position -1": [[0, 1]], "position +1": [[0, 0], [0, 1]]}')
+  found = analyze.compare_with([before | {"functions": functions}, after], after)
+  assert [row["outcome"] for row in found["outcomes"]] == ["lost", "kept"]
   assert [run["run"] for run in found["before"]] == ["dense", "pruned"]
 
 

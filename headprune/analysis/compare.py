@@ -35,7 +35,7 @@ def outcomes(before: dict, after: dict, same_heads: bool) -> list[dict]:
     Rows with function, outcome ("kept": a head still has it; "moved": only others have it;
     "lost"; "new") and the heads before and after.
   """
-  place = (lambda head: head) if same_heads else (lambda head: head[0])
+  place = tuple if same_heads else (lambda head: head[0])  # JSON has lists for heads
   rows = []
   for name in [*before, *(name for name in after if name not in before)]:
     old, new = before.get(name, []), after.get(name, [])

@@ -23,7 +23,7 @@ _SCORES = {
 _MEANINGS = {
   "confidence": "mean over tokens of the largest weight, EOS excluded",
   "relevance": "share of the layer's relevance for the most likely word (LRP)",
-  "gradient": "mean |dL / d gate| over sentences, each layer divided by its l2 norm",
+  "gradient": "mean |g dL / dg| over sentences, g a head's gate; each layer divided by its l2 norm",
   "loss": "increase of -log p per target token when this head alone is closed",
   "bleu": "percent points of BLEU lost when this head alone is closed",
 }
@@ -180,7 +180,7 @@ def _shares(result: dict) -> str:
     for name in shown_shares(result)
   ]
   return f"""<h2>Where encoder heads look</h2>
-<p>How often a head's largest weight is there; black would be always.</p>
+<p>How often a head's largest weight is there; the full colour would be always.</p>
 <div class="grids">{"".join(parts)}</div>"""
 
 
