@@ -55,7 +55,7 @@ def base() -> ConfigDict:
   config.model.model_size = 128  # D, channels
   config.model.ff_size = 256  # F, hidden units of the feed-forward layers
   config.model.num_heads = 8  # a layer's heads; each has D / num_heads channels
-  config.model.heads = ConfigDict()  # heads of each layer; () is those of init_from, else num_heads
+  config.model.heads = ConfigDict()  # heads of each layer; () is as in init_from, else num_heads
   config.model.heads.enc_self = ()
   config.model.heads.dec_self = ()
   config.model.heads.dec_enc = ()

@@ -16,7 +16,8 @@ multi30k, on two CPU cores (AMD EPYC, Zen 5) with some other work beside it; tes
   1,800 steps in 11:48: 28 of 48 heads closed (2 / 6 / 12 left), BLEU 39.2
   --config.l0.coef=0.3, in 10:32: 32 closed (2 / 4 / 10 left), BLEU 38.5
 multi30k,encoder, same machine:
-  python -m headprune.main --config configs/concrete.py:multi30k,encoder --workdir runs/multi30k-encoder
+  python -m headprune.main --config configs/concrete.py:multi30k,encoder \\
+    --workdir runs/multi30k-encoder
   1,800 steps in 9:29: 13 of 16 encoder heads closed, BLEU 39.5
 """
 

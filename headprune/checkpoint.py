@@ -31,12 +31,24 @@ def manager(workdir: pathlib.Path, keep: int = 1) -> ocp.CheckpointManager:
   )
 
 
-def exists(workdir: pathlib.Path) -> bool:
-  """Whether a run has a finished checkpoint."""
+def begun(workdir: pathlib.Path) -> bool:
+  """Whether a run has a finished checkpoint, so that it can go on.
+
+  Raises:
+    UserError: it was saved by another number of processes, each of which has its own data.
+  """
   if not (workdir / "checkpoints").is_dir():
     return False
   with manager(workdir) as checkpoints:
-    return checkpoints.latest_step() is not None
+    step = checkpoints.latest_step()
+  folder, processes = workdir / "checkpoints" / str(step) / "data", jax.process_count()
+  if step is None or (folder / f"process_{jax.process_index()}-of-{processes}.json").is_file():
+    return step is not None
+  there = len(list(folder.glob("process_*.json")))
+  raise UserError(
+    f"{workdir} was trained by {there} process(es), here are {processes}: go on with as many, or "
+    "take another --workdir"
+  )
 
 
 def _quality(metrics: dict) -> float:
@@ -58,18 +70,9 @@ def save(checkpoints, state: TrainState, data_iterator, bleu: float | None) -> N
 
 
 def restore(checkpoints, state: TrainState, data_iterator) -> TrainState:
-  """The newest saved state, sharded as `state`; sets `data_iterator` to its place as well.
-
-  Raises:
-    UserError: it was saved by another number of processes, each of which has its own data.
-  """
-  step, processes = checkpoints.latest_step(), jax.process_count()
-  folder = pathlib.Path(checkpoints.directory) / str(step) / "data"
-  if not (folder / f"process_{jax.process_index()}-of-{processes}.json").is_file():
-    there = len(list(folder.glob("process_*.json")))
-    raise UserError(f"{folder.parent} was saved by {there} process(es), here are {processes}")
+  """The newest saved state, sharded as `state`; sets `data_iterator` to its place as well."""
   restored = checkpoints.restore(
-    step,
+    checkpoints.latest_step(),
     args=ocp.args.Composite(
       params=ocp.args.StandardRestore(state.params),
       optimizer=ocp.args.StandardRestore({"step": state.step, "state": state.opt_state}),

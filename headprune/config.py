@@ -235,18 +235,22 @@ def inherit_heads(config: ConfigDict, workdir: pathlib.Path) -> ConfigDict:
   """Takes the head counts that `config` leaves open from the run that it is made of, if it can.
 
   That is the workdir's own when it goes on, else that of `init_from`, or of `gates.fixed_from` for
-  a structure that is trained from scratch.
+  a structure that is trained from scratch. A run that goes on needs neither: its own config holds
+  the fixed gates as well.
   """
   fixed_from = config.gates.fixed_from if config.gates.kind == "fixed" else ""
   runs = [workdir, *(pathlib.Path(name) for name in (config.init_from, fixed_from) if name)]
   run = next((run for run in runs if (run / "config.json").is_file()), None)
   if run is None:
     return config
-  there = load(run).model
+  found = load(run)
+  there = found.model
   result = ConfigDict(config.to_dict())
   for name, counts in result.model.heads.items():
     if not counts and there.layers == config.model.layers:
       result.model.heads[name] = there.heads[name]
+  if run == workdir and fixed_from and not pathlib.Path(fixed_from).exists():
+    result.gates.fixed_from, result.gates.fixed = "", found.gates.fixed
   return result.lock()
 
 

@@ -43,14 +43,13 @@ def check(masked: Variant, compact: Variant, pairs: list[dict], beam: decode.Bea
     UserError: logits differ by more than TOLERANCE, or a translation is another one.
   """
   variants = masked.put("float32"), compact.put("float32")
-  with jax.default_matmul_precision("highest"):  # float32 products are coarser on accelerators
-    difference = float(np.max([_difference(*variants, batch) for batch in _batches(pairs)]))
-    if not difference <= TOLERANCE:
-      raise UserError(
-        f"not the same model: logits differ by {difference:.2g} in float32, more than "
-        f"{TOLERANCE:g}; nothing was written"
-      )
-    old, new = (_translate(variant, pairs, beam) for variant in variants)
+  difference = float(np.max([_difference(*variants, batch) for batch in _batches(pairs)]))
+  if not difference <= TOLERANCE:
+    raise UserError(
+      f"not the same model: logits differ by {difference:.2g} in float32, more than "
+      f"{TOLERANCE:g}; nothing was written"
+    )
+  old, new = (_translate(variant, pairs, beam) for variant in variants)
   changed = [i for i, (a, b) in enumerate(zip(old, new), 1) if a != b]
   if changed:
     raise UserError(

@@ -110,6 +110,8 @@ def _from_tfds(config, splits) -> dict:
   import tensorflow_datasets.translate  # noqa: F401  (registers the WMT and TED builders)
 
   c = config.tfds
+  if jax.process_index() > 0:  # in a folder that all share, the first process prepares the set
+    multihost_utils.sync_global_devices("tfds")
   try:
     builder = tfds.builder(c.name, data_dir=c.data_dir or None)
   except Exception as error:  # the set's own code may raise anything, here and below
@@ -119,15 +121,14 @@ def _from_tfds(config, splits) -> dict:
       names = ", ".join(sorted(builder.info.features))
       raise UserError(f"config.data.tfds.{side}={c[side]!r}: {c.name} has the features {names}")
   try:
-    if jax.process_index() == 0:  # the others would write into the same folder
-      builder.download_and_prepare(file_format=tfds.core.FileFormat.ARRAY_RECORD)
-    if jax.process_count() > 1:
-      multihost_utils.sync_global_devices("tfds")
+    builder.download_and_prepare(file_format=tfds.core.FileFormat.ARRAY_RECORD)
   except Exception as error:
     raise UserError(
       f"config.data.tfds.name={c.name!r}: TFDS cannot prepare it in {builder.data_dir}, give "
       f"config.data.tfds.data_dir a folder that holds it: {_brief(error)}"
     ) from error
+  if jax.process_index() == 0 and jax.process_count() > 1:
+    multihost_utils.sync_global_devices("tfds")
   pairs = {}
   for split in splits:
     if c[split]:

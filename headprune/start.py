@@ -59,9 +59,6 @@ def _check_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
       f"{workdir} holds a model that was not trained there; to train it on, take another "
       f"--workdir and --config.init_from={workdir}"
     )
-  parent = next(path for path in (workdir, *workdir.absolute().parents) if path.exists())
-  if not parent.is_dir() or not os.access(parent, os.W_OK):
-    raise UserError(f"{workdir} cannot be made: {parent} is not a folder that one may write to")
   if (workdir / "config.json").is_file():
     changed = config_lib.differences(config_lib.load(workdir), config)
     if changed:
@@ -69,17 +66,15 @@ def _check_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
         f"{workdir} holds a run with another config; take another folder or undo: "
         + "; ".join(changed)
       )
-  elif not _left_by_a_start(workdir):
-    raise UserError(f"{workdir} holds files that are not of a run; take another folder")
-
-
-def _left_by_a_start(workdir: pathlib.Path) -> bool:
-  """Whether a folder has no files but those of a tokenizer, which a failed start leaves."""
-  names = ("src", "tgt", "shared", "tokenizer")
-  files = (path for path in workdir.rglob("*") if not path.is_dir())
-  return all(
-    path.parent == workdir / "tokenizer" and path.name.split(".")[0] in names for path in files
-  )
+    return
+  parent = next(path for path in (workdir, *workdir.absolute().parents) if path.exists())
+  if not parent.is_dir() or not os.access(parent, os.W_OK):
+    raise UserError(f"{workdir} cannot be made: {parent} is not a folder that one may write to")
+  foreign = [workdir / name for name in ("checkpoints", "metrics.jsonl", "summary.json")]
+  foreign += [path for path in (workdir / "tokenizer").glob("*") if not tokenizer.owns(path)]
+  for path in foreign:
+    if path.exists():
+      raise UserError(f"{path} is there, but no config.json: not a run; take another folder")
 
 
 def set_up(config: ConfigDict, workdir: pathlib.Path, begun: bool) -> tuple[Job, dict]:

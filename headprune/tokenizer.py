@@ -178,6 +178,11 @@ def write_whitespace(
   _write(folder, files, {"kind": "whitespace", "shared": False, "lowercase": False})
 
 
+def owns(path: pathlib.Path) -> bool:
+  """Whether a file is called as those that `train` writes, unfinished ones included."""
+  return path.name.split(".")[0] in (*_SIDE_NAMES, "tokenizer")
+
+
 def exists(folder: pathlib.Path) -> bool:
   """Whether `folder` holds a tokenizer that was written to its end."""
   return (folder / _META).is_file()

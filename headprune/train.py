@@ -32,7 +32,7 @@ def train_and_evaluate(config: ConfigDict, workdir: pathlib.Path) -> None:
     say(f"{workdir} is finished:")
     say(_table(config, workdir, done))
     return
-  begun = checkpoint.exists(workdir)
+  begun = checkpoint.begun(workdir)
   if config.init_from and not begun:
     _ensure_baseline(config, workdir)
   job, params = start.set_up(config, workdir, begun)
@@ -46,7 +46,7 @@ def train_and_evaluate(config: ConfigDict, workdir: pathlib.Path) -> None:
       config.data.packing_bins,
       config.seed,
     )
-    if checkpoints.latest_step() is not None:
+    if begun:
       state = checkpoint.restore(checkpoints, state, iterator)
       say(f"going on at step {int(state.step):,} of {config.train.steps:,}")
     writer = metrics.Writer(workdir, int(state.step))

@@ -11,4 +11,4 @@ for argument in "$@"; do
   esac
 done
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
-exec python -m headprune.main "${defaults[@]}" "$@"
+exec python -m headprune.main ${defaults[@]+"${defaults[@]}"} "$@"

@@ -10,7 +10,9 @@ from headprune.analysis import report
 
 RESULT = {
   "run": "a<b",
-  "options": {"limits": {"positional": 0.9, "syntactic": 0.1, "rare": 0.5, "aligning": 0.4}},
+  "options": {
+    "limits": {"positional": 0.9, "syntactic": 0.1, "rare": 0.5, "aligning": 0.4, "cases": 50}
+  },
   "sentences": {"text": 1000, "parsed": 20},
   "loss": 1.5,
   "heads": {"enc_self": [[1.0, 0.0], [0.5]], "dec_self": [[], [1.0]], "dec_enc": [[1.0], [1.0]]},

@@ -93,13 +93,6 @@ def test_cutting_twice_is_cutting_once_with_the_product_of_the_gates(rows, other
   jax.tree.map(np.testing.assert_array_equal, params, once)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_precision():
-  """That of the proof, everywhere: the programs it compiles serve all tests."""
-  with jax.default_matmul_precision("highest"):
-    yield
-
-
 @pytest.fixture(scope="module")
 def converted():
   """The original's pruned model, its test-time gates, and the recorded sentences."""

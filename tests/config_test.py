@@ -9,14 +9,13 @@ import sys
 
 from absl import flags
 from absl.testing import flagsaver
-from flax import traverse_util
 from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
 from configs import baseline, common, concrete, fixed
 from headprune import config as config_lib
-from headprune import data, main, optim, start
+from headprune import data, main
 from headprune.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -239,15 +238,17 @@ def test_a_batch_has_as_many_rows_on_eight_devices_as_on_one(preset):
   assert data.batch_rows(config.train.batch_tokens, config.data.row_length, 1) == rows
 
 
-@pytest.mark.parametrize("preset, table", [("", "src_embed"), ("multi30k", None)])
-def test_encoder_only_trains_the_source_side_and_the_gates(preset, table):
-  config = concrete.get_config(f"{preset},encoder")
-  shapes = start._shapes(config, config_lib.model_config(config.model, 9, 9))
-  labels = traverse_util.flatten_dict(optim.label(shapes, config.optim.rules), sep="/")
-  trained = {path for path, label in labels.items() if label != "freeze"}
-  outside = {p.removeprefix("model/") for p in trained if not p.startswith("model/enc")}
-  assert outside == {"gates/enc_self", "src_bias"} | ({table} if table else set())
-  assert all(label != "freeze" for path, label in labels.items() if path.startswith("model/enc"))
+def test_a_fixed_run_that_goes_on_needs_no_other_folder(tmp_path):
+  config = fixed.get_config(",scratch")
+  config.gates.fixed_from = str(tmp_path / "heads.json")
+  gates = {name: [[1.0] * 7 + [0.5]] * 2 for name in ("enc_self", "dec_self", "dec_enc")}
+  (tmp_path / "heads.json").write_text(json.dumps(gates))
+  config_lib.save(config, tmp_path / "config.json")
+  (tmp_path / "heads.json").unlink()
+  again = config_lib.inherit_heads(config, tmp_path)
+  config_lib.validate(again)
+  assert again.gates.fixed.enc_self[1][7] == 0.5
+  assert config_lib.differences(config_lib.load(tmp_path), again) == []
 
 
 def test_a_structure_from_scratch_has_the_heads_of_the_compact_run(tmp_path):

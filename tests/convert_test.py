@@ -162,7 +162,7 @@ def test_a_compact_run_is_exported_and_read_back(tmp_path):
   config, again = original.from_npz(arrays, json.loads(json.dumps(hp)))
   assert config.heads == sizes.heads and config.head_size == 8
   jax.tree.map(np.testing.assert_array_equal, again["model"], jax.device_get(params))
-  for wrong in ({"enc-self": [2, 0]}, dict.fromkeys(hp["heads"], [[2]]), 3):
+  for wrong in ({"enc-self": [2, 0]}, dict.fromkeys(hp["heads"], []), 3):
     with pytest.raises(UserError, match="hp.heads must be lists"):
       original.from_npz(arrays, hp | {"heads": wrong})
 

@@ -88,10 +88,11 @@ def _functions(result: dict) -> str:
   found = _table([("function", True), "heads", ("which", True), ("how strong", True)], rows)
   nothing = "<p>No open encoder head passes a threshold.</p>"
   return f"""<h2>Functions of encoder heads</h2>
-<p>Positional: at least {limits["positional"]:.0%} of the largest weights at one relative position.
-Syntactic: at least {100 * limits["syntactic"]:.0f} points above always pointing at the relation's
-most frequent offset. Rare words: at least {limits["rare"]:.0%} of the largest weights on the
-sentence's least frequent token. A head counts once, under its first kind: {kinds}.</p>
+<p>Positional: at least {limits["positional"]:.0%} of the largest weights at one relative position
+that half of all tokens have. Syntactic: at least {100 * limits["syntactic"]:.0f} points above
+always pointing at the relation's most frequent offset, in at least {limits["cases"]} cases.
+Rare words: at least {limits["rare"]:.0%} of the largest weights on the sentence's least frequent
+token. A head counts once, under its first kind: {kinds}.</p>
 {found if rows else nothing}
 {"" if result["aligning"] is None else f"<p>{aligning(result)}.</p>"}"""
 

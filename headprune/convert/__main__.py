@@ -57,13 +57,16 @@ def export(workdir, which: str, out: pathlib.Path) -> str:
   Returns:
     A line that says what was written.
   Raises:
-    UserError: there is no such run, or `out` is in use.
+    UserError: there is no such run, `out` is in use, or gates are of layers with unequal heads.
   """
   cli.check_new_folder(out)
   run = load(workdir, which)
+  kind, heads = run.config.gates.kind, run.model_config.heads
+  if kind != "none" and len({count for counts in heads.values() for count in counts}) > 1:
+    raise UserError(f"{workdir} has gates and uneven layers: run headprune.compact on it first")
   arrays, hp = original.to_npz(run.model_config, run.params)
-  if run.config.gates.kind == "fixed":
-    lists = config_lib.heads_as_lists(run.gates(), run.model_config.heads)
+  if kind == "fixed":
+    lists = config_lib.heads_as_lists(run.gates(), heads)
     hp["alive_heads"] = {original.TYPES[name][0]: layers for name, layers in lists.items()}
   c = run.config
   hp |= {"label_smoothing": c.train.label_smoothing, "beam_size": c.eval.beams}

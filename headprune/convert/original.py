@@ -246,7 +246,8 @@ def _head_counts(hp: Mapping) -> dict[str, tuple[int, ...]] | None:
     counts = {name: tuple(map(int, hp["heads"][key])) for name, (key, _) in TYPES.items()}
   except (KeyError, TypeError, ValueError):
     counts = {}
-  if len({len(heads) for heads in counts.values()}) != 1 or min(map(min, counts.values())) < 0:
+  lengths = {len(heads) for heads in counts.values()}
+  if len(lengths) != 1 or lengths == {0} or min(map(min, counts.values())) < 0:
     raise UserError("hp.heads must be lists of head counts for enc-self, dec-self and dec-enc")
   return counts
 

@@ -1,0 +1,52 @@
+"""What a run checks before it starts, and what it starts with."""
+
+from flax import traverse_util
+import pytest
+
+from configs import baseline, common, concrete
+from headprune import config as config_lib
+from headprune import optim, start
+from headprune.errors import UserError
+
+
+@pytest.mark.parametrize("preset, table", [("", "src_embed"), ("multi30k", None)])
+def test_encoder_only_trains_the_source_side_and_the_gates(preset, table):
+  config = concrete.get_config(f"{preset},encoder")
+  shapes = start._shapes(config, config_lib.model_config(config.model, 9, 9))
+  labels = traverse_util.flatten_dict(optim.label(shapes, config.optim.rules), sep="/")
+  trained = {path for path, label in labels.items() if label != "freeze"}
+  outside = {p.removeprefix("model/") for p in trained if not p.startswith("model/enc")}
+  assert outside == {"gates/enc_self", "src_bias"} | ({table} if table else set())
+  assert all(label != "freeze" for path, label in labels.items() if path.startswith("model/enc"))
+
+
+def test_a_tokenizer_left_by_a_failed_start_is_not_reused(tmp_path):
+  lines = [f"{word} {i}" for i in range(40) for word in ("day", "week", "month")]
+  config = common.base()
+  sizes = []
+  for vocab_size in (40, 30):
+    config.tokenizer.vocab_size = vocab_size
+    sizes.append(start._tokenizers(config, tmp_path / "x", (lines, lines))[0].vocab_size)
+  assert sizes[0] > sizes[1]
+
+
+def test_folders_that_are_not_runs_are_left_alone(tmp_path):
+  (tmp_path / "x" / "tokenizer").mkdir(parents=True)
+  (tmp_path / "x" / "tokenizer" / "mine.txt").write_text("mine")
+  with pytest.raises(UserError, match="mine.txt is there, but no config.json: not a run"):
+    start.check(baseline.get_config(), tmp_path / "x")
+  under_a_file = tmp_path / "x" / "tokenizer" / "mine.txt" / "run"
+  with pytest.raises(UserError, match="mine.txt is not a folder"):
+    start.check(baseline.get_config(), under_a_file)
+  assert (tmp_path / "x" / "tokenizer" / "mine.txt").read_text() == "mine"
+
+
+def test_what_a_failed_start_leaves_is_no_hindrance(tmp_path):
+  (tmp_path / "tokenizer").mkdir()
+  for name in ("src.model.tmp", "tokenizer.json"):
+    (tmp_path / "tokenizer" / name).write_text("")
+  (tmp_path / "log.txt").write_text("")
+  start.check(baseline.get_config(), tmp_path)
+  (tmp_path / "checkpoints").mkdir()
+  with pytest.raises(UserError, match="checkpoints is there, but no config.json"):
+    start.check(baseline.get_config(), tmp_path)
