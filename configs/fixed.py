@@ -14,7 +14,7 @@ EPYC, Zen 5) with other work beside it; test2016, lower-cased, 13a:
   600 steps in 4:26: BLEU 39.5
   python -m headprune.main --config configs/fixed.py:multi30k,scratch \\
     --config.gates.fixed_from=runs/multi30k-encoder --workdir runs/multi30k-scratch
-  5,000 steps in SCRATCH_TIME: BLEU SCRATCH_BLEU
+  5,000 steps in 28:27: BLEU 39.1
 """
 
 from configs import baseline, common, concrete
