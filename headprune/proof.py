@@ -4,17 +4,16 @@ from collections.abc import Callable
 import dataclasses
 import functools
 import statistics
-import time
 
 import jax
 import numpy as np
 
-from headprune import cost, decode, model
+from headprune import cost, decode, model, timing
 from headprune.errors import UserError
 
 TOLERANCE = 1e-4  # between logits, in float32
 _ROWS = 32  # sentences scored at a time
-_REPEATS = 5  # of each measurement
+_REPEATS = 6  # of each measurement
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -133,14 +132,9 @@ def _translation(variants, pairs: list[dict], beam, words: int) -> list[float]:
 
 
 def _medians(calls: list[Callable]) -> list[float]:
-  """Median seconds of each call. They take turns, so that a slow moment of the machine hits all."""
-  seconds = [[] for _ in calls]
-  for _ in range(_REPEATS + 1):
-    for call, row in zip(calls, seconds):
-      start = time.perf_counter()
-      call()
-      row.append(time.perf_counter() - start)
-  return [statistics.median(row[1:]) for row in seconds]  # the first one compiles
+  """Median seconds of each call."""
+  _, seconds = timing.take_turns(calls, _REPEATS)
+  return list(map(statistics.median, seconds))
 
 
 def _translate(variant: Variant, pairs: list[dict], beam, limits=decode.length_limits):

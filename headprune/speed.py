@@ -9,13 +9,12 @@ from collections.abc import Callable, Sequence
 import json
 import pathlib
 import statistics
-import time
 
 import jax
 import numpy as np
 import optax
 
-from headprune import cli, cost, decode, model, steps
+from headprune import cli, cost, decode, model, steps, timing
 from headprune.errors import UserError
 from headprune.layers import PRECISIONS
 
@@ -100,17 +99,6 @@ def translation(config: model.ModelConfig, batch_size: int) -> Callable[[], None
   return lambda: decode.translate(config, params, gates, sources, BEAM, batch_size, limits)
 
 
-def take_turns(calls: Sequence[Callable[[], None]], repeats: int) -> list[list[float]]:
-  """Seconds of every repeat of each call, the first one, which compiles, included."""
-  seconds = [[] for _ in calls]
-  for _ in range(repeats + 1):
-    for call, row in zip(calls, seconds):
-      start = time.perf_counter()
-      call()
-      row.append(time.perf_counter() - start)
-  return seconds
-
-
 def measure(size: str, heads: Sequence[str], task: str, precision: str, repeats: int) -> list[dict]:
   """One task for all head counts.
 
@@ -119,7 +107,7 @@ def measure(size: str, heads: Sequence[str], task: str, precision: str, repeats:
     heads: names in KEPT; gains are over the first.
     task: one of TASKS.
     precision: 'bfloat16' or 'float32'.
-    repeats: timed calls, besides the one that compiles.
+    repeats: timed calls, besides the one that compiles and those that warm up.
   Returns:
     A row per head count: median, lowest and highest speed (source + target tokens/s or
     sentences/s), compile seconds, gain and the gain that the removed operations predict.
@@ -134,17 +122,18 @@ def measure(size: str, heads: Sequence[str], task: str, precision: str, repeats:
     units, lengths, beams = SENTENCES, (source, STEPS), BEAM.beams
   flops = [cost.pair_flops(config, *lengths, beams) for config in configs]
   rows = []
-  for name, seconds, operations in zip(heads, take_turns(calls, repeats), flops):
-    median = statistics.median(seconds[1:])
+  first, timed = timing.take_turns(calls, repeats)
+  for name, compiling, seconds, operations in zip(heads, first, timed, flops):
+    median = statistics.median(seconds)
     rows.append({
       "size": size,
       "heads": name,
       "task": task,
       "unit": "tokens/s" if task == "train" else "sentences/s",
       "median": units / median,
-      "low": units / max(seconds[1:]),
-      "high": units / min(seconds[1:]),
-      "compile_s": seconds[0] - median,
+      "low": units / max(seconds),
+      "high": units / min(seconds),
+      "compile_s": compiling - median,
       "gain": units / median / rows[0]["median"] if rows else 1.0,
       "arithmetic": flops[0] / operations,
     })  # fmt: skip
@@ -193,7 +182,7 @@ def main() -> None:
   parser.add_argument("--heads", default="dense,half,quarter", help="heads kept; gain over first")
   parser.add_argument("--tasks", default=",".join(TASKS), help=", ".join(TASKS))
   parser.add_argument("--precision", default="bfloat16", choices=PRECISIONS)
-  parser.add_argument("--repeats", type=int, default=5)
+  parser.add_argument("--repeats", type=int, default=6)
   parser.add_argument("--json", type=pathlib.Path, help="also write the rows there")
   args = parser.parse_args()
   if args.repeats < 1:

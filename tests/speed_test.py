@@ -33,18 +33,10 @@ def test_translations_take_exactly_20_steps():
   assert [h.ids for h in found] == [[5] * 19] * 2
 
 
-def test_calls_take_turns():
-  order = []
-  seconds = speed.take_turns([lambda: order.append("a"), lambda: order.append("b")], repeats=2)
-  assert order == ["a", "b"] * 3
-  assert [len(row) for row in seconds] == [3, 3]
-
-
 def test_gains_and_bounds_are_over_the_first_head_count(monkeypatch):
   monkeypatch.setattr(speed, "translation", lambda config, batch_size: config)
-  monkeypatch.setattr(
-    speed, "take_turns", lambda calls, repeats: [[9.0, 2.0, 4.0, 2.0], [8.0, 1.0, 1.0, 1.0]]
-  )
+  seconds = [9.0, 8.0], [[2.0, 4.0, 2.0], [1.0, 1.0, 1.0]]
+  monkeypatch.setattr(speed.timing, "take_turns", lambda calls, repeats: seconds)
   dense, quarter = speed.measure("base", ("dense", "quarter"), "batch 100", "bfloat16", 3)
   assert (dense["median"], dense["low"], dense["high"]) == (50.0, 25.0, 50.0)
   assert dense["compile_s"] == 7.0 and dense["gain"] == dense["arithmetic"] == 1.0
