@@ -1,7 +1,7 @@
 """Measures training and translation with random weights: `python -m headprune.speed`.
 
 Translation is of 100 sentences of 8 to 30 words, beam 4, exactly 20 decoding steps each. Head
-counts take turns within a measurement, so that a slow moment of the machine hits all of them.
+counts take turns.
 """
 
 import argparse
