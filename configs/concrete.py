@@ -19,6 +19,9 @@ multi30k,encoder, same machine:
   python -m headprune.main --config configs/concrete.py:multi30k,encoder \\
     --workdir runs/multi30k-encoder
   1,800 steps in 9:29: 13 of 16 encoder heads closed, BLEU 39.5
+
+enru,encoder from the short baseline in baseline.py, optim.cooldown_steps 300: 250 steps of 700,
+then resumed with train.steps 300: 23 of 24 encoder heads closed, test BLEU 11.4 -> 10.6
 """
 
 from ml_collections import ConfigDict
