@@ -157,8 +157,8 @@ def save(figure: Figure, path: pathlib.Path) -> None:
 
 
 def padded(layers: Ragged) -> np.ndarray:
-  """[N, H] with NaN where a layer has no such head."""
-  width = max((len(row) for row in layers), default=0)
+  """[N, H] with NaN where a layer has no such head; H is at least 1, to be drawn."""
+  width = max((1, *map(len, layers)))
   return np.array([[*row, *[np.nan] * (width - len(row))] for row in layers], float)
 
 
