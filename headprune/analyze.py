@@ -160,7 +160,7 @@ def _check_alike(workdir: str, before: dict, options: survey.Options, sizes: dic
   here = json.loads(json.dumps(dataclasses.asdict(options))) | sizes
   there = before["options"] | before["sentences"]
   fields = ("relations", "limits", "max_offset", "rare_top", *sizes)
-  changed = [f"{f} {there[f]} -> {here[f]}" for f in fields if there.get(f) != here[f]]
+  changed = [f"{f} {there.get(f)} -> {here[f]}" for f in fields if there.get(f) != here[f]]
   if changed:
     raise UserError(
       f"--before {workdir} was analysed otherwise ({'; '.join(changed)}): analyse it again with "

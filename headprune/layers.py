@@ -92,7 +92,7 @@ class Attention(nn.Module):
     """
     precision = self.config.precision
     dtype = ops.attention_dtype(precision)
-    # Heads before positions: on CPUs the two products and their gradients then take half the time.
+    # Heads before positions: the gradient of the two products then takes half the time on a CPU.
     q_BHQK = q_BQHK.swapaxes(1, 2) * self.config.head_size**-0.5
     k_BHMK, v_BHMK = k_BMHK.swapaxes(1, 2), v_BMHK.swapaxes(1, 2)
     score_BHQM = ops.product("BHQK,BHMK->BHQM", q_BHQK, k_BHMK, dtype)

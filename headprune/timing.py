@@ -11,9 +11,9 @@ def take_turns(
 ) -> tuple[list[float], list[list[float]]]:
   """Times calls that take turns, so that a slow moment of the machine hits all of them.
 
-  A turn is several calls in a row, the first of which does not count: a program that follows
-  another finds its memory returned to the system and pays for new pages, which one that runs alone
-  does not.
+  A turn is several calls in a row, the first of which does not count: a large program that follows
+  another is much slower at first than one that runs alone (its memory has to be mapped anew,
+  presumably).
 
   Args:
     calls: functions to time.

@@ -1,5 +1,6 @@
 """Models of the original program as runs: the whole path, other sizes, and mistakes."""
 
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -165,6 +166,16 @@ def test_a_compact_run_is_exported_and_read_back(tmp_path):
   for wrong in ({"enc-self": [2, 0]}, dict.fromkeys(hp["heads"], []), 3):
     with pytest.raises(UserError, match="hp.heads must be lists"):
       original.from_npz(arrays, hp | {"heads": wrong})
+
+
+def test_gates_on_cut_layers_are_not_exported(tmp_path, monkeypatch):
+  make_run(tmp_path / "run")
+  run = headprune.load(tmp_path / "run")
+  cut = dataclasses.replace(run.model_config, **dict.fromkeys(original.TYPES, (3, 3)))
+  monkeypatch.setattr(convert, "load", lambda *_: dataclasses.replace(run, model_config=cut))
+  with pytest.raises(UserError, match="has gates and cut layers: run headprune.compact"):
+    convert.export(tmp_path / "run", "last", tmp_path / "out")
+  assert not (tmp_path / "out").exists()
 
 
 def test_shared_embeddings_are_exported_as_three_matrices():

@@ -57,13 +57,14 @@ def export(workdir, which: str, out: pathlib.Path) -> str:
   Returns:
     A line that says what was written.
   Raises:
-    UserError: there is no such run, `out` is in use, or gates are of layers with unequal heads.
+    UserError: there is no such run, `out` is in use, or gates are of layers that lack heads.
   """
   cli.check_new_folder(out)
   run = load(workdir, which)
   kind, heads = run.config.gates.kind, run.model_config.heads
-  if kind != "none" and len({count for counts in heads.values() for count in counts}) > 1:
-    raise UserError(f"{workdir} has gates and uneven layers: run headprune.compact on it first")
+  whole = run.model_config.model_size // run.model_config.head_size
+  if kind != "none" and any(count != whole for counts in heads.values() for count in counts):
+    raise UserError(f"{workdir} has gates and cut layers: run headprune.compact on it first")
   arrays, hp = original.to_npz(run.model_config, run.params)
   if kind == "fixed":
     lists = config_lib.heads_as_lists(run.gates(), heads)
