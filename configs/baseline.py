@@ -18,32 +18,8 @@ enru with train.steps 1,500, optim.warmup_steps 500 and cooldown_steps 800, same
 work beside it: 16:16, median 12,300 tokens/s, dev BLEU 11.9, test BLEU 11.4: far from converged.
 """
 
-from configs import common
+from headprune.runs import defaults
 
 
-def get_config(preset: str = ""):
-  config = common.base()
-  common.apply_preset(config, preset)
-  set_schedule(config, preset)
-  return config.lock()
-
-
-def set_schedule(config, preset: str) -> None:
-  """How a baseline is trained: the `optim` and `train` sections."""
-  if preset == "":
-    config.optim.scale = 2.0
-    config.optim.cooldown_steps = 200
-  elif preset == "multi30k":
-    config.optim.scale = 2.0
-    config.optim.warmup_steps = 2000
-    config.optim.cooldown_steps = 1500
-    config.train.steps = 5000
-    config.train.eval_every = 250
-    config.train.translate_every = 1000
-    config.train.checkpoint_every = 250
-  elif preset == "enru":
-    config.optim.warmup_steps = 800
-    config.optim.cooldown_steps = 1000
-    config.train.steps = 2400
-    config.train.eval_every = 250
-    config.train.translate_every = 1000
+def get_config(argument: str = ""):
+  return defaults.config("baseline", argument)

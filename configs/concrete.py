@@ -24,46 +24,8 @@ enru,encoder from the short baseline in baseline.py, optim.cooldown_steps 300: 2
 then resumed with train.steps 300: 23 of 24 encoder heads closed, test BLEU 11.4 -> 10.6
 """
 
-from ml_collections import ConfigDict
-
-from configs import baseline, common
+from headprune.runs import defaults
 
 
 def get_config(argument: str = ""):
-  preset, encoder_only = common.split(argument, "encoder")
-  config = common.base()
-  common.apply_preset(config, preset)
-  config.pretrain = ConfigDict()  # how a missing baseline is trained
-  schedule = common.base()
-  common.apply_preset(schedule, preset)
-  baseline.set_schedule(schedule, preset)
-  config.pretrain.train, config.pretrain.optim = schedule.train, schedule.optim
-  config.init_from = f"runs/{preset}-baseline" if preset else "runs/baseline"
-  config.gates.kind = "concrete"
-  set_schedule(config, preset)
-  if encoder_only:
-    config.gates.types = ("enc_self",)
-    config.l0.coef /= 6.0  # half the lambda on a third of the modules: these heads go first
-    config.optim.rules = common.ENCODER_ONLY
-  return config.lock()
-
-
-def set_schedule(config, preset: str) -> None:
-  """How the gated model is trained on; the paper's recipe (`base`) keeps its own schedule."""
-  config.l0.coef = {"": 0.08, "base": 0.1, "multi30k": 0.25}.get(preset, 0.2)
-  if preset != "base":
-    config.optim.gates_factor = 10.0  # short runs: log_alpha must travel about 3
-  if preset == "":
-    config.optim.warmup_steps = 100
-    config.optim.cooldown_steps = 200
-  elif preset == "multi30k":
-    config.optim.scale = 0.4  # gentle on what the baseline knows
-    config.optim.gates_factor = 25.0
-    config.optim.warmup_steps = 300
-    config.optim.cooldown_steps = 900
-    config.train.steps = 1800
-    config.train.checkpoint_every = 75
-  elif preset == "enru":
-    config.optim.warmup_steps = 200
-    config.optim.cooldown_steps = 400
-    config.train.steps = 1000
+  return defaults.config("concrete", argument)

@@ -17,22 +17,8 @@ EPYC, Zen 5) with other work beside it; test2016, lower-cased, 13a:
   5,000 steps in 28:27: BLEU 39.1
 """
 
-from configs import baseline, common, concrete
+from headprune.runs import defaults
 
 
 def get_config(argument: str = ""):
-  preset, scratch = common.split(argument, "scratch")
-  config = common.base()
-  common.apply_preset(config, preset)
-  config.gates.kind = "fixed"
-  config.gates.fixed_from = f"runs/{preset}-concrete" if preset else "runs/concrete"
-  if scratch:
-    baseline.set_schedule(config, preset)
-  else:
-    concrete.set_schedule(config, preset)
-    config.train.steps //= 3  # no head has to close any more
-    config.train.checkpoint_every //= 3
-    config.optim.cooldown_steps //= 3
-    config.init_from = config.gates.fixed_from
-  config.l0.coef = 0.0
-  return config.lock()
+  return defaults.config("fixed", argument)

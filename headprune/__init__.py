@@ -4,14 +4,20 @@ Array names end in one letter per axis:
 
   B batch    S source   T target   Q query    M memory   D model channels   K channels of a head
   H heads    N layers   F feed-forward units   V vocabulary   C fused projections   W beams
-  G generation steps
+  A micro-batches of a step
 
-`headprune.load(workdir)` gives a Run, with `translate`, `attention`, `gates` and `score`.
+(analysis/__init__.py adds those that analyses alone use.)
+
+`headprune.load(workdir)` gives a Run, with `translate`, `attention`, `gates`, `score` and more.
 """
+
+__version__ = "0.1.0"
 
 
 def load(workdir, which: str = "last", precision: str | None = None):
-  """Loads a run from its workdir; see headprune.run.load."""
-  from headprune.run import load as load_run  # JAX only where it is needed: commands start faster
+  """Loads a run from its workdir; see headprune.runs.run.load."""
+  from headprune.runs.run import (
+    load as load_run,
+  )  # JAX only where it is needed: commands start faster
 
   return load_run(workdir, which, precision)

@@ -1,4 +1,7 @@
-"""How every command starts and how it reports a user's mistake."""
+"""How every command starts and how it reports a user's mistake.
+
+HEADPRUNE_HUGE_PAGES=0 keeps a command from restarting itself with huge memory pages.
+"""
 
 import os
 import pathlib
@@ -28,19 +31,14 @@ def run(command) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def check_new_folder(out: pathlib.Path) -> None:
-  """Raises a UserError if --out is there already, unless it is an empty folder."""
-  if out.exists() and (not out.is_dir() or any(out.iterdir())):
-    raise UserError(f"--out {out} exists and is not an empty folder: take another or remove it")
-
-
 def _use_huge_pages() -> None:
   """Restarts the program once with huge pages for malloc, which glibc only reads at its start.
 
   XLA takes its buffers from malloc anew at each step; with small pages a train step on two CPU
   cores spends a quarter of its time on page faults.
   """
-  if platform.libc_ver()[0] == "glibc" and _TUNABLES not in os.environ:
+  wanted = os.environ.get("HEADPRUNE_HUGE_PAGES", "1") != "0"
+  if wanted and platform.libc_ver()[0] == "glibc" and _TUNABLES not in os.environ:
     os.environ[_TUNABLES] = "glibc.malloc.hugetlb=1"
     os.execv(sys.executable, [sys.executable] + sys.orig_argv[1:])
 

@@ -6,14 +6,17 @@ import re
 import sys
 
 from absl import app, flags, logging
-import jax
 from ml_collections import config_flags
 
-from headprune import cli, train
-from headprune import config as config_lib
+from headprune import cli
 from headprune.errors import UserError
+from headprune.runs import config as config_lib
+from headprune.runs import defaults
+from headprune.train import devices, loop, prepare
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, with an optional :preset.")
+_CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "Config file, or one of baseline, concrete, fixed; with an optional :preset."
+)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 _DISTRIBUTED = flags.DEFINE_bool(
   "distributed", False, "One of several processes (Slurm, TPU pod): find the others first."
@@ -23,6 +26,7 @@ _FIELD = re.compile(r"--?(?:no)?config\.([^=]+)")
 
 def _parse(argv: list[str]) -> list[str]:
   """absl's parsing, with one line for a mistake."""
+  argv = _name_config_file(argv)
   _check_config(argv)
   try:
     rest = flags.FLAGS(argv)
@@ -33,6 +37,20 @@ def _parse(argv: list[str]) -> list[str]:
   if rest[1:]:
     raise UserError(f"unknown argument {rest[1]!r}")
   return rest
+
+
+def _name_config_file(argv: list[str]) -> list[str]:
+  """`argv` with a file in place of a config that is given as METHOD[:PRESET]."""
+  result = list(argv)
+  for i, argument in enumerate(argv):
+    flag, equals, value = argument.partition("=")
+    if flag not in ("--config", "-config") or not (equals or i + 1 < len(argv)):
+      continue
+    place, prefix = (i, f"{flag}=") if equals else (i + 1, "")
+    value = value if equals else argv[i + 1]
+    if value.partition(":")[0] in defaults.PARTS:
+      result[place] = f"{prefix}{defaults.__file__}:{value}"
+  return result
 
 
 def _check_config(argv: list[str]) -> None:
@@ -59,8 +77,14 @@ def _train(argv: list[str]) -> None:
   del argv
   logging.set_verbosity(logging.WARNING)  # Orbax tells every file it writes
   if _DISTRIBUTED.value:
-    jax.distributed.initialize()
-  train.train_and_evaluate(_CONFIG.value, pathlib.Path(_WORKDIR.value))
+    devices.connect()
+  workdir = pathlib.Path(_WORKDIR.value)
+  *before, run = prepare.stages(_CONFIG.value, workdir)
+  for stage in before:
+    devices.print_first(f"No finished baseline at {stage[1]}: training it first.")
+    loop.train(*stage)
+    devices.print_first(f"\nThe baseline is ready; now {workdir}.")
+  loop.train(*run)
 
 
 def main() -> None:

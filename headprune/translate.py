@@ -6,7 +6,7 @@ import sys
 
 from headprune import cli
 from headprune.errors import UserError
-from headprune.run import load
+from headprune.runs.run import load
 
 CHUNK = 2000  # lines read at a time: enough to sort by length, few enough to stream
 

@@ -1,1 +1,15 @@
-"""What attention heads do: how important each one is, which function it has, and how it looks."""
+"""What attention heads do: how important each one is, which function it has, and how it looks.
+
+An analysis is one file here and one entry in `survey.ANALYSES`; `plug` says what the file holds.
+
+Letters that analyses add to the glossary in `headprune/__init__.py`:
+
+  X positions of one side    U units (words, or words that share a piece)
+  R relative positions       A alternative gate settings
+  P scores that are compared
+and in `lrp`, where G counts the generation steps whose relevance is followed and equals T:
+  I inputs of an operation   O its outputs    L cuts through the model
+  J channels of a head once more, E model channels once more: the second axis of an outer product
+
+A digit is an axis of that length.
+"""

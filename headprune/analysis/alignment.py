@@ -1,17 +1,65 @@
 """Word alignment by cross-attention heads, against alignments in Pharaoh format (`0-0 1-2 3p2`)."""
 
 from collections.abc import Sequence
+import functools
 import pathlib
 import re
 
 import numpy as np
 
-from headprune import sources
-from headprune.analysis import conllu
+from headprune.analysis import plug, words
+from headprune.analysis.result import Findings, Function, Kind, Score
+from headprune.analysis.subject import Subject
 from headprune.errors import UserError
+from headprune.text import sources
+
+KIND = "aligning"
+STEPS = ("writing", "reading")  # the step that predicts a target piece; the next one, its reader
 
 Links = tuple[set, set]  # (source word, target word): the sure links; all possible ones
-STEPS = ("writing", "reading")  # the step that predicts a target piece; the next one, its reader
+
+
+def add_options(add) -> None:
+  add("--alignments", help="word alignments of the text in Pharaoh format")
+  add("--aligning", type=float, default=0.5, help="alignment error rate at most")
+
+
+def prepare(subject: Subject, options) -> plug.Plan | None:
+  if options.alignments is None:
+    return None
+  links, needed = read(options.alignments), 1 + max(subject.numbers)
+  if len(links) < needed:
+    raise UserError(f"{options.alignments} has {len(links)} lines for {needed} sentence pairs")
+  run = functools.partial(measure, subject, links, options.aligning)
+  return plug.Plan(run, {"aligning": options.aligning})
+
+
+def measure(subject: Subject, links: Sequence[Links], limit: float) -> Findings:
+  """Error rates of every cross-attention head, and the heads with one of at most `limit`.
+
+  Args:
+    subject: a run and its text.
+    links: of all lines that the subject's pairs come from.
+    limit: of either step.
+  """
+  error_2NH = error_rates(subject, links)
+  best_NH = error_2NH.min(0)
+  heads = subject.find_heads("dec_enc", best_NH <= limit)
+  functions = ()
+  if heads:
+    strength = min(float(best_NH[head]) for head in heads)
+    functions = (Function(KIND, "word alignment", "dec_enc", heads, "error rate", strength),)
+  scores = [
+    Score(
+      key=f"alignment-error-{step}",
+      title=f"alignment error, {step}",
+      meaning=f"alignment error rate of the steps that are {step} a target word",
+      values=subject.as_lists({"dec_enc": error_NH}),
+    )
+    for step, error_NH in zip(STEPS, error_2NH)
+  ]
+  rule = f"an alignment error rate of at most {limit:.0%}"
+  return Findings(scores=tuple(scores), kinds=(Kind(KIND, "dec_enc", rule),), functions=functions)
 
 
 def read(path: str | pathlib.Path) -> list[Links]:
@@ -35,13 +83,24 @@ def read(path: str | pathlib.Path) -> list[Links]:
   return links
 
 
-def word_spans(line: str) -> list[conllu.Span]:
-  """The line's words, which Pharaoh's numbers count: what stands between spaces."""
-  return [match.span() for match in re.finditer(r"\S+", line)]
+def error_rates(subject: Subject, links: Sequence[Links]) -> np.ndarray:
+  """The alignment error rate of each head at each of STEPS: [2, N, H]."""
+  tokenizers, counts = (subject.run.src_tokenizer, subject.run.tgt_tokenizer), 0
+  for rows, batch in subject.batches():
+    attn_NBHTS = np.asarray(subject.translator.attention(batch)["dec_enc"])
+    for row, i in enumerate(rows):
+      (src_words, src_units), (tgt_words, tgt_units) = (
+        words.units(words.spans(line), tokenizer.spans(line))
+        for line, tokenizer in zip(subject.text[i], tokenizers)
+      )
+      tops = (align(attn_NBHTS[:, row], src_units, tgt_units, shift) for shift in range(len(STEPS)))
+      right = links[subject.numbers[i]]
+      counts += np.stack([count_links(top_NHU, src_words, tgt_words, right) for top_NHU in tops])
+  return np.stack([error_rate(counts_4NH) for counts_4NH in counts])
 
 
-def aligned(attn_NHTS, src_units, tgt_units, shift: int) -> np.ndarray:
-  """The source word that each head aligns to each target word: top_NHU, U target units.
+def align(attn_NHTS, src_units, tgt_units, shift: int) -> np.ndarray:
+  """The source unit that each head aligns to each target unit: top_NHU.
 
   Args:
     attn_NHTS: one pair's cross-attention.
@@ -55,11 +114,11 @@ def aligned(attn_NHTS, src_units, tgt_units, shift: int) -> np.ndarray:
   return np.argmax(np.stack(rows, axis=-2), axis=-1)
 
 
-def count_links(top_NHU, src_words, tgt_words, links: Links):
-  """Counts for the alignment error rate: (in sure_NH, in possible_NH, links drawn, sure links).
+def count_links(top_NHU, src_words, tgt_words, links: Links) -> np.ndarray:
+  """Counts for the error rate: in sure links, in possible ones, links drawn, sure links; [4, N, H].
 
   Args:
-    top_NHU: from `aligned`, source unit of each target unit.
+    top_NHU: from `align`, source unit of each target unit.
     src_words: unit of each source word, -1 for none.
     tgt_words: unit of each target word.
     links: the right ones, of words.

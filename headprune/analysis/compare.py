@@ -1,69 +1,64 @@
 """What pruning did to each function: the heads that had it before and those that have it after."""
 
-from collections.abc import Sequence
+import dataclasses
 
-Head = tuple[int, int]  # layer and head, from 0
-Labels = Sequence[Sequence[Sequence[str]]]  # layer -> head -> names of functions
+from headprune.analysis.result import Head, Result
 
-KINDS = ("positional", "syntactic", "rare words", "unknown")
-
-
-def holders(labels: Labels, gates: Sequence[Sequence[float]]) -> dict[str, list[Head]]:
-  """Function -> the open heads that have it.
-
-  Args:
-    labels: from functions.label.
-    gates: layer -> head -> test-time gate; heads without an entry are not there.
-  """
-  found = {}
-  for n, row in enumerate(gates):
-    for h, gate in enumerate(row):
-      for name in labels[n][h] if gate > 0 else ():
-        found.setdefault(name, []).append((n, h))
-  return found
+UNKNOWN = "unknown"
 
 
-def outcomes(before: dict, after: dict, same_heads: bool) -> list[dict]:
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+  """What happened to a function: "kept" (a head still has it), "moved" (only others), "lost", "new"."""
+
+  function: str
+  type: str
+  outcome: str
+  before: tuple[Head, ...]
+  after: tuple[Head, ...]
+
+
+def outcomes(before: Result, after: Result) -> list[Outcome]:
   """What happened to each function.
 
-  Args:
-    before: function -> heads, from `holders`.
-    after: the same of the pruned model.
-    same_heads: whether head h of a layer is the same one in both. In a compact model, whose heads
-      have new numbers, only the layer tells whether a function stayed where it was.
-  Returns:
-    Rows with function, outcome ("kept": a head still has it; "moved": only others have it;
-    "lost"; "new") and the heads before and after.
+  In a compact model heads have new numbers: only the layer tells whether a function stayed there.
   """
-  place = tuple if same_heads else (lambda head: head[0])  # JSON has lists for heads
+  old, new = (
+    {(f.kind, f.type, f.name): f.heads for f in result.functions} for result in (before, after)
+  )
   rows = []
-  for name in [*before, *(name for name in after if name not in before)]:
-    old, new = before.get(name, []), after.get(name, [])
-    if not old or not new:
-      outcome = "lost" if old else "new"
-    else:
-      outcome = "kept" if {*map(place, old)} & {*map(place, new)} else "moved"
-    rows.append({"function": name, "outcome": outcome, "before": old, "after": new})
+  for key in [*old, *(key for key in new if key not in old)]:
+    _, name, function = key
+    was, now = old.get(key, ()), new.get(key, ())
+    shapes = [[len(row) for row in result.heads[name]] for result in (before, after)]
+    outcome = _outcome(was, now, same_heads=shapes[0] == shapes[1])
+    rows.append(Outcome(function, name, outcome, was, now))
   return rows
 
 
-def kind(names: Sequence[str]) -> str:
-  """The one kind a head is counted as; a head with several counts as the first of KINDS."""
-  kinds = {_kind(name) for name in names} or {"unknown"}
-  return min(kinds, key=KINDS.index)
+def _outcome(before: tuple[Head, ...], after: tuple[Head, ...], same_heads: bool) -> str:
+  if not before or not after:
+    return "lost" if before else "new"
+  place = (lambda head: head) if same_heads else (lambda head: head[0])
+  return "kept" if {*map(place, before)} & {*map(place, after)} else "moved"
 
 
-def _kind(name: str) -> str:
-  if name.startswith("position "):
-    return "positional"
-  return "rare words" if name == "rare words" else "syntactic"
+def count_kinds(result: Result) -> dict[str, dict[str, int]]:
+  """How many open heads are of each kind (Voita et al. 2019, figure 8).
 
-
-def count_kinds(labels: Labels, gates: Sequence[Sequence[float]]) -> dict[str, int]:
-  """How many open heads are of each kind (Voita et al. 2019, figure 8)."""
-  counts = dict.fromkeys(KINDS, 0)
-  for n, row in enumerate(gates):
-    for h, gate in enumerate(row):
-      if gate > 0:
-        counts[kind(labels[n][h])] += 1
+  Returns:
+    Attention type -> kind -> number; the last kind is UNKNOWN. A head with functions of several
+    kinds counts as the first of them. Types for which there is no kind are left out.
+  """
+  counts = {}
+  for name in dict.fromkeys(kind.type for kind in result.kinds):
+    kinds = [kind.name for kind in result.kinds if kind.type == name]
+    found = {}
+    for function in result.functions:
+      if function.type == name:
+        for head in function.heads:
+          found.setdefault(head, []).append(function.kind)
+    counts[name] = dict.fromkeys([*kinds, UNKNOWN], 0)
+    for head in result.open_heads(name):
+      counts[name][min(found.get(head, [UNKNOWN]), key=[*kinds, UNKNOWN].index)] += 1
   return counts

@@ -1,17 +1,15 @@
-"""CoNLL-U files (any treebank or parser output), and words matched to sub-word pieces.
+"""CoNLL-U files: any treebank or parser output.
 
 Format: https://universaldependencies.org/format.html. Empty nodes (1.1) are left out; the words of
 a multiword token (1-2) split its characters where their forms spell it, and share it otherwise.
 """
 
-from collections.abc import Sequence
 import dataclasses
 import pathlib
 
-from headprune import sources
+from headprune.analysis.words import Span
 from headprune.errors import UserError
-
-Span = tuple[int, int]  # start and end, in characters of the text
+from headprune.text import sources
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,27 +86,3 @@ def _integer(text: str, where: str) -> int:
     return int(text)
   except ValueError:
     raise UserError(f"{where}: {text!r} is not a number") from None
-
-
-def units(words: Sequence[Span], pieces: Sequence[Span]) -> tuple[list[int], list[list[int]]]:
-  """Matches words to pieces; words that share a piece cannot be told apart and become one unit.
-
-  Args:
-    words: spans in a text.
-    pieces: spans in the same text; a lone word mark, whose span is empty, goes with the word that
-      starts there.
-  Returns:
-    (unit of each word, -1 where the word has no piece; pieces of each unit). A piece is in one
-    unit at most.
-  """
-  unit_of_word, members = [-1] * len(words), []
-  for w, (start, end) in sorted(enumerate(words), key=lambda item: item[1]):
-    mine = [p for p, (a, b) in enumerate(pieces) if a < end and start < max(b, a + 1)]
-    joined = [u for u, held in enumerate(members) if set(held) & set(mine)]
-    if joined:
-      members[joined[0]] = sorted({*members[joined[0]], *mine})
-      unit_of_word[w] = joined[0]
-    elif mine:
-      members.append(mine)
-      unit_of_word[w] = len(members) - 1
-  return unit_of_word, members

@@ -1,1 +1,0 @@
-"""Experiment configs: each file's docstring is its record (command, machine, time, result)."""

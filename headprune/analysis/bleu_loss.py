@@ -1,0 +1,41 @@
+"""What closing one head costs in BLEU. Slow: the text is translated once for each open head."""
+
+import functools
+
+import numpy as np
+
+from headprune.analysis import closing, plug
+from headprune.analysis.result import Findings, Score
+from headprune.analysis.subject import Subject
+
+
+def add_options(add) -> None:
+  add("--bleu-sentences", type=int, default=0, help="BLEU after closing each head; slow")
+
+
+def prepare(subject: Subject, options) -> plug.Plan | None:
+  if not options.bleu_sentences:
+    return None
+  return plug.Plan(functools.partial(measure, subject, options.bleu_sentences))
+
+
+def measure(subject: Subject, sentences: int) -> Findings:
+  meaning = "percent points of BLEU lost when this head alone is closed"
+  values = subject.as_lists(bleu_lost(subject, sentences))
+  return Findings(scores=(Score("bleu", "BLEU lost if closed", meaning, values),))
+
+
+def bleu_lost(subject: Subject, sentences: int) -> dict[str, np.ndarray]:
+  """BLEU lost by closing each open head alone, in percent points: type -> [N, H].
+
+  Args:
+    subject: a run and its text.
+    sentences: only so many pairs, from the first, are translated.
+  """
+  run = subject.run
+  pairs = tuple(map(list, zip(*subject.text[:sentences])))
+  before, _ = run.bleu(*pairs)
+  lost = {name: np.zeros(gate_NH.shape) for name, gate_NH in run.gates().items()}
+  for name, n, h, gate_values in closing.closed_one_by_one(run.translator):
+    lost[name][n, h] = before - run.with_gates(**gate_values).bleu(*pairs)[0]
+  return lost

@@ -1,0 +1,45 @@
+"""How scores of the same heads agree: Spearman's rank correlation."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from headprune.analysis.result import IMPORTANCE, Correlation, Head, Score
+from headprune.nn.config import TYPES
+
+
+def correlate(scores: Sequence[Score], open_heads: dict[str, Sequence[Head]]) -> list[Correlation]:
+  """Correlations between the importances of the open heads of each attention type.
+
+  Args:
+    scores: those that are the same for all open heads have no order and are left out.
+    open_heads: attention type -> heads; types with fewer than three are left out.
+  """
+  result = []
+  for name in TYPES:
+    values = {
+      score.key: np.array([score.values[name][n][h] for n, h in open_heads[name]])
+      for score in scores
+      if score.kind == IMPORTANCE and name in score.values
+    }
+    values = {key: x for key, x in values.items() if x.size > 2 and np.ptp(x) > 0}
+    if len(values) > 1:
+      matrix = correlations(list(values.values())).round(3).tolist()
+      result.append(Correlation(name, tuple(values), tuple(map(tuple, matrix))))
+  return result
+
+
+def correlations(values: Sequence[np.ndarray]) -> np.ndarray:
+  """Spearman's rank correlation of each pair of scores: [P, P]."""
+  rank = np.stack([ranked(score) for score in values])
+  rank -= rank.mean(1, keepdims=True)
+  norm_P = np.linalg.norm(rank, axis=1)
+  product_PP = np.outer(norm_P, norm_P)
+  # A score that is the same for all heads has no order: no correlation, not even with itself.
+  return rank @ rank.T / np.where(product_PP > 0, product_PP, np.inf)
+
+
+def ranked(score: np.ndarray) -> np.ndarray:
+  """Ranks from 1; equal values share the mean of their ranks."""
+  _, inverse, count = np.unique(score, return_inverse=True, return_counts=True)
+  return (np.cumsum(count) - (count - 1) / 2)[inverse]

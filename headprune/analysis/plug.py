@@ -1,0 +1,31 @@
+"""What an analysis is: a module with the two functions below, named in `survey.ANALYSES`.
+
+  def add_options(add) -> None: ...
+    Declares the analysis's command-line options; `add` is argparse's `add_argument`.
+
+  def prepare(subject: Subject, options) -> Plan | None: ...
+    Reads and checks what the analysis needs beside the subject, so that mistakes are told before
+    anything is computed. None: the options leave this analysis out. `options` are the parsed ones.
+
+What comes out (`result.Findings`) says itself what it means; command, report, figures and
+analysis.json treat all analyses alike.
+"""
+
+from collections.abc import Callable
+import dataclasses
+
+from headprune.analysis.result import Findings
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """An analysis that is ready to run."""
+
+  measure: Callable[[], Findings]
+  # Thresholds and sizes that decide which head has a function: only runs that share them can be
+  # compared with each other. Names are those of the options where there is one.
+  settings: dict[str, float | str] = dataclasses.field(default_factory=dict)
+
+
+def no_options(add) -> None:
+  """`add_options` of an analysis that has none."""

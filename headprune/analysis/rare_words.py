@@ -1,0 +1,125 @@
+"""Heads that look at a sentence's least frequent word (Voita et al. 2019, section 5.3)."""
+
+from collections.abc import Sequence
+import functools
+
+import numpy as np
+
+from headprune.analysis import plug, pointing
+from headprune.analysis.result import SHARE, Findings, Function, Kind, Score
+from headprune.analysis.subject import Subject
+from headprune.errors import UserError
+from headprune.text import sources
+
+KIND = "rare words"
+
+
+def add_options(add) -> None:
+  add("--frequencies", help="source text to count words in; by default the training text")
+  add("--rare", type=float, default=0.5, help="share on the rarest token")
+  add("--rare-top", type=int, default=500, help="ranks that are not rare")
+
+
+def prepare(subject: Subject, options) -> plug.Plan:
+  lines, notes = _read_counted(subject, options.frequencies)
+  tokenizer = subject.run.src_tokenizer
+  rank_V = ranks(tokenizer.encode(lines), tokenizer.vocab_size, tokenizer.eos)
+  settings = {"rare": options.rare, "rare_top": options.rare_top}
+  run = functools.partial(measure, subject, rank_V, options.rare, options.rare_top, notes)
+  return plug.Plan(run, settings)
+
+
+def measure(subject: Subject, rank_V, limit: float, top: int, notes=()) -> Findings:
+  """Shares on the rarest token, and the encoder heads whose share is at least `limit`.
+
+  Args:
+    subject: a run and its text.
+    rank_V: from `ranks`.
+    limit: share of a head that has the function.
+    top: ranks that are not rare, see `count`.
+    notes: what the report should say about the frequencies.
+  """
+  hits_2NH, cases = 0, 0
+  for _, batch in subject.batches():
+    attn_NBHSS = np.asarray(subject.translator.encoder_attention(batch))
+    word_BS = pointing.words(batch["src_segment_BS"])
+    part_2NH, more = count(attn_NBHSS, batch["src_BS"], word_BS, rank_V, top)
+    hits_2NH, cases = hits_2NH + part_2NH, cases + more
+  rarest_NH, either_NH = pointing.share(hits_2NH, cases)
+  heads = subject.find_heads("enc_self", rarest_NH >= limit)
+  functions = ()
+  if heads:
+    strength = max(float(rarest_NH[head]) for head in heads)
+    functions = (Function(KIND, "rare words", "enc_self", heads, "share", strength),)
+  rule = f"at least {limit:.0%} of the largest weights on the sentence's least frequent token"
+  return Findings(
+    scores=(
+      _score(subject, "rarest", "the sentence's least frequent token", rarest_NH),
+      _score(subject, "one of two rarest", "one of its two least frequent tokens", either_NH),
+    ),
+    kinds=(Kind(KIND, "enc_self", rule),),
+    functions=functions,
+    numbers={"rare_tokens": cases},
+    notes=notes,
+  )
+
+
+def count(attn_NBHSS, ids_BS, word_BS, rank_V, top: int):
+  """How often the largest weight (EOS excluded) is on the sentence's least frequent tokens.
+
+  Args:
+    attn_NBHSS: encoder weights.
+    ids_BS: token ids.
+    word_BS: real tokens without EOS.
+    rank_V: rank of each id by frequency, 0 is the most frequent; no two are equal.
+    top: sentences whose rarest token is among so many most frequent ones do not count.
+  Returns:
+    (hits_2NH, cases): on the rarest token; on one of the two rarest.
+  """
+  rank_BS = np.where(word_BS, rank_V[ids_BS], -1)
+  rarest_B1 = rank_BS.max(1, keepdims=True)
+  second_B1 = np.where(rank_BS == rarest_B1, -1, rank_BS).max(1, keepdims=True)
+  query_BS = word_BS & (rarest_B1 >= top)
+  top_NBHS = pointing.largest(attn_NBHSS, word_BS)
+  pointed_NBHS = np.take_along_axis(rank_BS[None, :, None], top_NBHS, axis=-1)
+  is_rarest = pointed_NBHS == rarest_B1[:, None]
+  is_second = (pointed_NBHS == second_B1[:, None]) & (second_B1 >= 0)[:, None]
+  counted = lambda hit_NBHS: np.sum(hit_NBHS & query_BS[:, None], axis=(1, 3))
+  return np.stack([counted(is_rarest), counted(is_rarest | is_second)]), int(query_BS.sum())
+
+
+def ranks(ids: Sequence[Sequence[int]], vocab: int, eos: int) -> np.ndarray:
+  """rank_V of each id by its frequency in a text, 0 is the most frequent; ties by id.
+
+  Args:
+    ids: sentences with EOS.
+    vocab: V.
+    eos: is not counted.
+  """
+  flat = np.concatenate([*map(np.asarray, ids), []]).astype(int)
+  count_V = np.bincount(flat[flat != eos], minlength=vocab)
+  rank_V = np.empty(vocab, np.int64)
+  rank_V[np.argsort(-count_V, kind="stable")] = np.arange(vocab)
+  return rank_V
+
+
+def _read_counted(subject: Subject, path: str | None) -> tuple[list[str], tuple[str, ...]]:
+  """(source lines to count words in, notes): a file, the training text, or else the subject's."""
+  if path:
+    return sources.read_lines(path), ()
+  try:
+    return sources.read_pairs(subject.run.config.data, ("train",))["train"][0], ()
+  except UserError as error:
+    note = f"Words are counted in the analysed text itself ({error}); see --frequencies."
+    return subject.lines, (note,)
+
+
+def _score(subject: Subject, title: str, place: str, share_NH) -> Score:
+  return Score(
+    key=title.replace(" ", "-"),
+    title=title,
+    meaning=f"share of tokens whose largest weight is on {place}",
+    values=subject.as_lists({"enc_self": share_NH}),
+    kind=SHARE,
+    full=1.0,
+  )

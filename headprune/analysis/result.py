@@ -1,0 +1,210 @@
+"""What analyses find, as typed values: the report, the figures and analysis.json are made of them."""
+
+from collections.abc import Iterator
+import dataclasses
+
+from headprune.errors import UserError
+from headprune.nn.config import TYPES
+from headprune.runs.workdir import Workdir, read_json, write_json
+
+Head = tuple[int, int]  # layer and head, from 0
+Ragged = list[list[float]]  # layer -> head -> number
+
+TITLES = {
+  "enc_self": "encoder self-attention",
+  "dec_self": "decoder self-attention",
+  "dec_enc": "cross-attention",
+}
+IMPORTANCE, SHARE = "importance", "share"
+FORMS = ("text", "wrapped text", "number", "percent", "points", "offset", "head", "heads")
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+  """A number for every head of some attention types."""
+
+  key: str  # names its figure and its entry in analysis.json; fit for a file name
+  title: str
+  meaning: str  # a sentence for the report
+  values: dict[str, Ragged]  # attention type -> layer -> head -> number
+  # IMPORTANCE: how much a head matters or how sure it is, a column of the table of all heads that
+  # is compared with the others. SHARE: how often its largest weight is at one kind of place.
+  kind: str = IMPORTANCE
+  full: float | None = None  # the value that gets full colour; None: the largest
+  drawn: bool = True  # as a grid in the report and as a figure
+
+  def __post_init__(self):
+    if self.kind not in (IMPORTANCE, SHARE) or not set(self.values) <= set(TYPES):
+      raise ValueError(f"score {self.key}: kind {self.kind!r}, types {', '.join(self.values)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+  """A kind of function, and when a head has one."""
+
+  name: str
+  type: str  # attention type whose heads may have it
+  rule: str  # a sentence for the report
+
+
+@dataclasses.dataclass(frozen=True)
+class Function:
+  """Something that heads do, of those that are open."""
+
+  kind: str  # name of its Kind
+  name: str
+  type: str
+  heads: tuple[Head, ...]  # at least one
+  measure: str  # what `strength` is: "share", "accuracy", "error rate"
+  strength: float  # of the best of the heads, 0..1
+  baseline: float | None = None  # what the same measure is without any head
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+  """A column of a table; `form`, in FORMS, says what its cells are and how they are written."""
+
+  name: str
+  form: str = "number"
+
+  def __post_init__(self):
+    if self.form not in FORMS:
+      raise ValueError(f"column {self.name}: form {self.form!r} is not one of {', '.join(FORMS)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+  """A table of the report. Cells: strings, numbers (shares for percent), heads; None is empty."""
+
+  title: str
+  meaning: str
+  columns: tuple[Column, ...]
+  rows: tuple[tuple, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Correlation:
+  """Rank correlations between scores of the open heads of one attention type."""
+
+  type: str
+  scores: tuple[str, ...]  # their keys
+  matrix: tuple[tuple[float, ...], ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Findings:
+  """What one analysis found; all of it may be left out."""
+
+  scores: tuple[Score, ...] = ()
+  kinds: tuple[Kind, ...] = ()
+  functions: tuple[Function, ...] = ()
+  tables: tuple[Table, ...] = ()
+  numbers: dict[str, float] = dataclasses.field(default_factory=dict)  # for analysis.json
+  notes: tuple[str, ...] = ()  # sentences, for the terminal and the head of the report
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Result(Findings):
+  """What all analyses found, of one run on one text."""
+
+  run: str
+  settings: dict[str, float | str]  # what two runs must share for their functions to be compared
+  sentences: int  # pairs
+  heads: dict[str, Ragged]  # test-time gates of the heads that there are
+  correlations: tuple[Correlation, ...] = ()
+
+  def score(self, key: str) -> Score:
+    """The score with a key; KeyError if it was not measured."""
+    return {score.key: score for score in self.scores}[key]
+
+  def open_heads(self, name: str) -> Iterator[Head]:
+    """The open heads of an attention type."""
+    for n, row in enumerate(self.heads[name]):
+      yield from ((n, h) for h, gate in enumerate(row) if gate > 0)
+
+
+def to_json(result: Result) -> dict:
+  """The content of analysis.json; scores stand under their keys."""
+  return dataclasses.asdict(result) | {
+    "scores": {score.key: dataclasses.asdict(score) for score in result.scores}
+  }
+
+
+def from_json(value: dict) -> Result:
+  """The other way.
+
+  Raises:
+    AttributeError, KeyError, TypeError, ValueError: it is not what `to_json` makes.
+  """
+  several = lambda make, items: tuple(make(item) for item in items)
+  return Result(
+    run=str(value["run"]),
+    settings=dict(value["settings"]),
+    sentences=int(value["sentences"]),
+    heads={name: _ragged(value["heads"][name]) for name in TYPES},
+    scores=several(_score, value["scores"].values()),
+    kinds=several(lambda item: Kind(**item), value["kinds"]),
+    functions=several(_function, value["functions"]),
+    tables=several(_table, value["tables"]),
+    numbers={str(name): float(x) for name, x in value["numbers"].items()},
+    notes=several(str, value["notes"]),
+    correlations=several(_correlation, value["correlations"]),
+  )
+
+
+def write(workdir: Workdir, result: Result) -> None:
+  """Writes analysis.json."""
+  write_json(workdir.analysis, to_json(result))
+
+
+def read(workdir: Workdir) -> Result:
+  """Reads analysis.json.
+
+  Raises:
+    UserError: there is none, or it is not what this version of the program writes.
+  """
+  value = read_json(workdir.analysis)
+  try:
+    return from_json(value)
+  except (AttributeError, KeyError, TypeError, ValueError) as error:
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    raise UserError(
+      f"{workdir.analysis}: damaged, or of another version of the program ({reason}); run "
+      "headprune.analyze on it again"
+    ) from error
+
+
+def _score(value: dict) -> Score:
+  return Score(**value | {"values": {name: _ragged(x) for name, x in value["values"].items()}})
+
+
+def _function(value: dict) -> Function:
+  return Function(**value | {"heads": tuple(map(_head, value["heads"]))})
+
+
+def _table(value: dict) -> Table:
+  columns = tuple(Column(**item) for item in value["columns"])
+  return Table(
+    **value | {"columns": columns, "rows": tuple(_row(row, columns) for row in value["rows"])}
+  )
+
+
+def _row(row: list, columns: tuple[Column, ...]) -> tuple:
+  makers = {"head": _head, "heads": lambda cell: tuple(map(_head, cell))}
+  if len(row) != len(columns):
+    raise ValueError(f"a row of {len(row)} cells under {len(columns)} columns")
+  return tuple(makers.get(column.form, lambda cell: cell)(x) for x, column in zip(row, columns))
+
+
+def _correlation(value: dict) -> Correlation:
+  matrix = tuple(tuple(map(float, row)) for row in value["matrix"])
+  return Correlation(**value | {"scores": tuple(map(str, value["scores"])), "matrix": matrix})
+
+
+def _head(value) -> Head:
+  layer, head = map(int, value)
+  return layer, head
+
+
+def _ragged(value) -> Ragged:
+  return [[float(x) for x in row] for row in value]

@@ -1,0 +1,240 @@
+"""Models of the original TensorFlow program (Voita et al. 2019), from and to runs.
+
+Compact models have narrower matrices; hp.heads, which that program does not know, counts their
+heads.
+"""
+
+from collections.abc import Mapping
+import json
+import pathlib
+
+from flax import traverse_util
+from ml_collections import ConfigDict
+import numpy as np
+
+from headprune.errors import UserError
+from headprune.formats import npz, original_hp
+from headprune.formats.original_variables import all_variables
+from headprune.nn import gates
+from headprune.nn.config import ModelConfig
+from headprune.runs import config as config_lib
+from headprune.runs import defaults, heads
+from headprune.runs import run as run_lib
+from headprune.runs.summary import Summary
+from headprune.runs.workdir import check_unused, new_folder
+from headprune.text import sources, tokenizer
+from headprune.translator.translator import Translator
+
+_CHOICES = (  # of a ModelConfig: its defaults are what that program computes
+  "norm", "final_norms", "norm_epsilon", "activation", "positions", "source_bias", "logits_bias",
+  "decoder_start", "eos",
+)  # fmt: skip
+
+
+def read(npz_path, src_vocab, tgt_vocab, hp_path, out: pathlib.Path) -> str:
+  """Makes a run of a model of the original program; nothing is written before all is read.
+
+  Args:
+    npz_path: its variables.
+    src_vocab: path of the source token list.
+    tgt_vocab: path of the target token list.
+    hp_path: path of the hyper-parameters or None.
+    out: folder to make.
+  Returns:
+    A line that says what was converted.
+  Raises:
+    UserError: a file or a field of hp cannot be used, or `out` is in use.
+  """
+  check_unused(out)
+  arrays, hp = npz.read(npz_path), original_hp.read(hp_path)
+  tokens = sources.read_lines(src_vocab), sources.read_lines(tgt_vocab)
+  try:
+    model, params = from_npz(arrays, hp)
+    fixed = original_hp.fixed_gates(hp, model)
+  except UserError as error:
+    raise UserError(f"{npz_path}: {error}") from None
+  for path, side, rows in zip((src_vocab, tgt_vocab), tokens, (model.src_vocab, model.tgt_vocab)):
+    if len(side) != rows:
+      raise UserError(f"{path} has {len(side)} tokens, but the model embeds {rows}")
+  config = _run_config(model, tuple(params["gates"]), fixed, hp or {})
+  config_lib.validate(config)
+  gate_values = gates.eval_gates(config_lib.fixed_gates(config.gates, model), params["gates"])
+  translator = Translator(model, params["model"], gate_values)
+  files, summary = tokenizer.whitespace_files(*tokens), Summary("converted", str(npz_path))
+  run_lib.write(out, config, files, translator, params["gates"], summary)
+  kinds = {"none": "no gates", "concrete": "trained gates", "fixed": "fixed gates"}
+  return (
+    f"{out}: {model.enc_layers}+{model.dec_layers} layers, D {model.model_size}, "
+    f"{config.model.num_heads} heads, {kinds[config.gates.kind]}"
+  )
+
+
+def write(run: run_lib.Run, out: pathlib.Path) -> str:
+  """Writes a run under the original program's variable names, for other programs to read.
+
+  Fixed gates, of which that program knows nothing in a checkpoint, go into hp.alive_heads.
+
+  Args:
+    run: gated, fixed, dense or compact.
+    out: folder to make.
+  Returns:
+    A line that says what was written.
+  Raises:
+    UserError: `out` is in use, the architecture is another one, or gates are of layers that lack
+      heads.
+  """
+  check_unused(out)
+  model, kind = run.translator.config, run.config.gates.kind
+  whole = original_hp.num_heads(model)
+  if kind != "none" and any(n != whole for counts in model.heads.values() for n in counts):
+    raise UserError(
+      f"{run.workdir.path} has gates and cut layers: run headprune.compact on it first"
+    )
+  arrays, hp = to_npz(model, {"model": run.translator.params, "gates": run.log_alphas})
+  if kind == "fixed":
+    lists = heads.as_lists(run.gates(), model.heads)
+    hp["alive_heads"] = {original_hp.TYPES[name][0]: layers for name, layers in lists.items()}
+  c = run.config
+  hp |= {"label_smoothing": c.train.label_smoothing, "beam_size": c.eval.beams}
+  hp |= {"len_alpha": c.eval.alpha, "beam_spread": c.eval.spread}
+  with new_folder(out) as draft:
+    for side, one in (("src", run.src_tokenizer), ("dst", run.tgt_tokenizer)):
+      text = "".join(f"{piece}\n" for piece in one.pieces(range(one.vocab_size)))
+      (draft / f"{side}.voc.txt").write_text(text, encoding="utf-8")
+    (draft / "hp.json").write_text(json.dumps(hp, indent=1) + "\n", encoding="utf-8")
+    np.savez(draft / "model.npz", **arrays)
+  return f"{out}: model.npz ({len(arrays)} arrays), hp.json, src.voc.txt, dst.voc.txt"
+
+
+def from_npz(arrays: Mapping[str, np.ndarray], hp: Mapping | None) -> tuple[ModelConfig, dict]:
+  """Converts a checkpoint's variables.
+
+  Args:
+    arrays: variable name -> array, as in `model-*.npz`.
+    hp: the program's hyper-parameters, as far as known; None for what the released scripts set.
+      Needed for the number of heads where no attention type has trained gates.
+  Returns:
+    (sizes and dropout rates, {"model": ..., "gates": type -> log_alpha_NH}), float32.
+  Raises:
+    UserError: a variable is missing, superfluous or mis-shaped, hp contradicts the file, or hp asks
+      for what this model does not compute.
+  """
+  hp = hp or {}
+  original_hp.check(hp)
+  gated = original_hp.gated_types(arrays, hp)
+  config = original_hp.sizes(arrays, hp)
+  variables = all_variables(config)
+  heads = original_hp.num_heads(config)
+  log_alphas = {
+    name: [f"mod/{original_hp.TYPES[name][1]}-{n}/gate/log_a:0" for n in range(config.enc_layers)]
+    for name in gated
+  }
+  shapes = {v.name: v.shape for v in variables}
+  shapes |= {name: (1, heads, 1, 1) for names in log_alphas.values() for name in names}
+  _check_arrays(arrays, shapes)
+  model = {}
+  for v in variables:
+    *parents, leaf = v.path.split("/")
+    node = model
+    for parent in parents:
+      node = node.setdefault(parent, {})
+    node[leaf] = np.asarray(arrays[v.name], np.float32).reshape(v.new_shape)
+  gates = {
+    name: np.stack([np.asarray(arrays[n], np.float32).reshape(heads) for n in names])
+    for name, names in log_alphas.items()
+  }
+  return config, {"model": model, "gates": gates}
+
+
+def to_npz(config: ModelConfig, params: dict) -> tuple[dict[str, np.ndarray], dict]:
+  """The other way: variables and hyper-parameters of a run's parameters.
+
+  Args:
+    config: sizes.
+    params: {"model": ..., "gates": type -> log_alpha_NH}. Of shared embeddings, all three matrices
+      are written.
+  Returns:
+    (variable name -> float32 array, hp); from_npz gives the same model back.
+  """
+  _check_architecture(config)
+  model = dict(params["model"])
+  if config.share_embeddings:
+    shared = model.pop("shared_embed")
+    model |= {"src_embed": shared, "tgt_embed": shared, "logits_kernel": shared.T}
+  flat = traverse_util.flatten_dict(model, sep="/")
+  arrays = {
+    v.name: np.asarray(flat[v.path], np.float32).reshape(v.shape) for v in all_variables(config)
+  }
+  for name, log_alpha_NH in params["gates"].items():
+    for n, log_alpha_H in enumerate(log_alpha_NH):
+      row = np.asarray(log_alpha_H, np.float32).reshape(1, -1, 1, 1)
+      arrays[f"mod/{original_hp.TYPES[name][1]}-{n}/gate/log_a:0"] = row
+  size = config.model_size
+  hp = {
+    field: value for field, value in original_hp.REQUIRED.items() if not field.startswith("dst_")
+  }
+  hp |= {"num_layers": config.enc_layers, "num_heads": original_hp.num_heads(config)}
+  hp |= {"hid_size": size, "emb_size": size, "ff_size": config.enc_ff_size}
+  hp |= {"res_dropout": config.residual_dropout, "attn_dropout": config.attention_dropout}
+  hp["relu_dropout"] = config.activation_dropout
+  if params["gates"]:
+    hp["concrete_heads"] = [original_hp.TYPES[name][0] for name in params["gates"]]
+  if any(count != hp["num_heads"] for heads in config.heads.values() for count in heads):
+    hp["heads"] = {original_hp.TYPES[name][0]: list(heads) for name, heads in config.heads.items()}
+  return arrays, hp
+
+
+def _check_architecture(config: ModelConfig) -> None:
+  """Raises a UserError for the first choice that the original program does not know."""
+  for name in _CHOICES:
+    value, default = getattr(config, name), getattr(ModelConfig, name)
+    if value != default:
+      raise UserError(f"config.model.{name}={value!r}: the original program has {default!r} only")
+  for name in ("layers", "head_size", "ff_size"):
+    values = getattr(config, f"enc_{name}"), getattr(config, f"dec_{name}")
+    if values[0] != values[1]:
+      raise UserError(f"encoder and decoder differ in {name}: the original program has one number")
+
+
+def _check_arrays(arrays: Mapping, shapes: Mapping) -> None:
+  """Raises a UserError for the first variable that should not be as it is."""
+  for name, shape in shapes.items():
+    if name not in arrays:
+      raise UserError(f"variable {name} is missing")
+    array = arrays[name]
+    if array.shape != shape:
+      raise UserError(f"variable {name} has shape {array.shape}, expected {shape}")
+    if not np.issubdtype(array.dtype, np.floating):
+      raise UserError(f"variable {name} has type {array.dtype}, expected float32")
+  superfluous = sorted(arrays.keys() - shapes.keys())
+  if superfluous:
+    raise UserError(
+      f"variable {superfluous[0]} is superfluous ({len(superfluous)} in all): the model has no "
+      "place for it"
+    )
+
+
+def _run_config(model: ModelConfig, gated: tuple, fixed: dict, hp: dict) -> ConfigDict:
+  """The config that a run of this model would have; what is unknown is as in defaults.base()."""
+  config = defaults.base()
+  config.data.kind = "text"
+  config.tokenizer.kind = "whitespace"
+  config.tokenizer.vocab_size = 0
+  c = config.model
+  c.layers, c.num_heads = model.enc_layers, original_hp.num_heads(model)
+  c.model_size, c.ff_size, c.precision = model.model_size, model.enc_ff_size, model.precision
+  for name, counts in model.heads.items():
+    if set(counts) != {c.num_heads}:
+      c.heads[name] = counts
+  for name in ("embed_dropout", "residual_dropout", "attention_dropout", "activation_dropout"):
+    c[name] = getattr(model, name)
+  if gated:
+    config.gates.kind, config.gates.types = "concrete", gated
+  elif fixed:
+    config.gates.kind = "fixed"
+    config.gates.fixed.update(fixed)
+  config.train.label_smoothing = hp.get("label_smoothing", config.train.label_smoothing)
+  for field, key in (("beams", "beam_size"), ("alpha", "len_alpha"), ("spread", "beam_spread")):
+    config.eval[field] = hp.get(key, config.eval[field])
+  config.eval.tokenize = "none"  # the text is split into pieces already
+  return config.lock()

@@ -1,0 +1,1 @@
+"""The model as a function: gates, layers, the Transformer, and what it costs."""

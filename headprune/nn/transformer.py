@@ -1,0 +1,224 @@
+"""The encoder-decoder Transformer, with a gate on every head.
+
+Gates are an argument, not a part of the model: training, evaluation, fixed heads and compact models
+are the same `apply`. Heads are counted per layer and attention type; of a layer that has none, only
+the output bias stays. All padding and packing is told by segment ids (0 is padding).
+"""
+
+import functools
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from headprune.nn import ops
+from headprune.nn.config import ModelConfig, open_gates
+from headprune.nn.layers import DecoderLayer, EncoderLayer, glorot, keep, layer_norm
+
+
+class Transformer(nn.Module):
+  """Encoder, decoder and embeddings; `__call__` scores pairs, the other methods translate."""
+
+  config: ModelConfig
+
+  def setup(self):
+    c = self.config
+    embed = nn.initializers.normal(c.model_size**-0.5)
+    if c.share_embeddings:
+      self.src_embed = self.tgt_embed = self.param(
+        "shared_embed", embed, (c.src_vocab, c.model_size)
+      )
+    else:
+      self.src_embed = self.param("src_embed", embed, (c.src_vocab, c.model_size))
+      self.tgt_embed = self.param("tgt_embed", embed, (c.tgt_vocab, c.model_size))
+      self.logits_kernel = self.param(
+        "logits_kernel", glorot(c.model_size, c.tgt_vocab), (c.model_size, c.tgt_vocab)
+      )
+    if c.source_bias:
+      self.src_bias = self.param("src_bias", glorot(1, c.model_size), (c.model_size,))
+    if c.logits_bias:
+      self.logits_bias = self.param("logits_bias", nn.initializers.zeros, (c.tgt_vocab,))
+    self.encoder = [EncoderLayer(c, heads) for heads in c.enc_self]
+    self.decoder = [DecoderLayer(c, *heads) for heads in zip(c.dec_self, c.dec_enc)]
+    if c.final_norms:
+      self.enc_norm, self.dec_norm = layer_norm(c), layer_norm(c)
+
+  def _signal(self, position_BS, length: int):
+    c = self.config
+    return jnp.asarray(ops.positions(length, c.model_size, c.positions))[position_BS]
+
+  def _scaled(self, embed_VD, id_BT):
+    return embed_VD[id_BT] * self.config.model_size**0.5
+
+  def _start(self):
+    """What the decoder reads before the first target token, [D] or 0."""
+    start = self.config.decoder_start
+    return 0.0 if start is None else self._scaled(self.tgt_embed, start)
+
+  def embed_source(self, src_BS, position_BS, noise=None):
+    """The encoder's input: emb * sqrt(D) + bias + position."""
+    x_BSD = self._scaled(self.src_embed, src_BS)
+    if self.config.source_bias:
+      x_BSD += self.src_bias
+    x_BSD += self._signal(position_BS, src_BS.shape[1])
+    return ops.dropout(x_BSD, self.config.embed_dropout, noise, ("src_embed",))
+
+  def embed_target(self, tgt_BT, position_BT, noise=None):
+    """The decoder's input: emb * sqrt(D), shifted right in each segment, + position."""
+    x_BTD = self._scaled(self.tgt_embed, tgt_BT)
+    x_BTD = jnp.pad(x_BTD[:, :-1], ((0, 0), (1, 0), (0, 0)))
+    x_BTD = jnp.where(position_BT[..., None] == 0, self._start(), x_BTD)
+    x_BTD += self._signal(position_BT, tgt_BT.shape[1])
+    return ops.dropout(x_BTD, self.config.embed_dropout, noise, ("tgt_embed",))
+
+  def encode(self, batch, gate_values, noise=None):
+    """Runs the encoder.
+
+    Args:
+      batch: src_BS, src_segment_BS, src_position_BS (int32).
+      gate_values: attention type -> gate_NH.
+      noise: dropout noise, None outside training.
+    Returns:
+      (memory_BSD after the final norm, list over layers of attn_BHSS).
+    """
+    x_BSD = self.embed_source(batch["src_BS"], batch["src_position_BS"], noise)
+    segment_BS = batch["src_segment_BS"]
+    mask_BSS = same_segment(segment_BS, segment_BS)
+    attns = []
+    for n, layer in enumerate(self.encoder):
+      x_BSD, attn_BHSS = layer(x_BSD, mask_BSS, gate_values["enc_self"][n], noise)
+      attns.append(attn_BHSS)
+    return self._leave("enc", x_BSD), attns
+
+  def decode(self, batch, memory_BSD, gate_values, noise=None):
+    """Runs the decoder on a known target.
+
+    Args:
+      batch: as for `encode`, and tgt_BT, tgt_segment_BT, tgt_position_BT (int32).
+      memory_BSD: what `encode` returns.
+      gate_values: attention type -> gate_NH.
+      noise: dropout noise, None outside training.
+    Returns:
+      (out_BTD after the final norm, lists over layers of attn_BHTT and of attn_BHTS).
+    """
+    x_BTD = self.embed_target(batch["tgt_BT"], batch["tgt_position_BT"], noise)
+    segment_BT = batch["tgt_segment_BT"]
+    length = segment_BT.shape[1]
+    causal_TT = np.tril(np.ones((length, length), bool))
+    self_mask_BTT = same_segment(segment_BT, segment_BT) & causal_TT[None]
+    cross_mask_BTS = same_segment(segment_BT, batch["src_segment_BS"])
+    self_attns, cross_attns = [], []
+    for n, layer in enumerate(self.decoder):
+      layer_gates = gate_values["dec_self"][n], gate_values["dec_enc"][n]
+      source = layer.cross_attention.read(memory_BSD)
+      x_BTD, self_attn, cross_attn, _ = layer(
+        x_BTD, source, self_mask_BTT, cross_mask_BTS, layer_gates, noise
+      )
+      self_attns.append(self_attn)
+      cross_attns.append(cross_attn)
+    return self._leave("dec", x_BTD), self_attns, cross_attns
+
+  def _leave(self, stack: str, x_BTD):
+    """A stack's output, of which the last layer's is kept as well."""
+    out_BTD = getattr(self, f"{stack}_norm")(x_BTD) if self.config.final_norms else x_BTD
+    keep(self, **{f"{stack}_x_BQD": x_BTD, f"{stack}_out_BQD": out_BTD})
+    return out_BTD
+
+  def logits(self, out_BTD):
+    """Scores over the target vocabulary."""
+    if self.config.share_embeddings:
+      logits_BTV = ops.product("BTD,VD->BTV", out_BTD, self.tgt_embed, self.config.precision)
+    else:
+      logits_BTV = ops.product("BTD,DV->BTV", out_BTD, self.logits_kernel, self.config.precision)
+    return logits_BTV + self.logits_bias if self.config.logits_bias else logits_BTV
+
+  def __call__(self, batch, gate_values, noise=None):
+    """Scores target words given their sources.
+
+    Args:
+      batch: src_BS, src_segment_BS, src_position_BS, tgt_BT, tgt_segment_BT, tgt_position_BT.
+      gate_values: attention type -> gate_NH.
+      noise: dropout noise, None outside training.
+    Returns:
+      (logits_BTV, attention type -> list over layers of attn_BHQM).
+    """
+    memory_BSD, enc_self = self.encode(batch, gate_values, noise)
+    out_BTD, dec_self, dec_enc = self.decode(batch, memory_BSD, gate_values, noise)
+    return self.logits(out_BTD), {"enc_self": enc_self, "dec_self": dec_self, "dec_enc": dec_enc}
+
+  def empty_cache(self, memory_BSD, length: int, beams: int) -> list[dict]:
+    """The decoder layers' caches before the first of `length` output positions.
+
+    Returns:
+      Per layer {"self": (k_BHKM, v_BHMK), M = length * beams, "source": (k_BHKS, v_BHSK)}; None for
+      an attention without heads.
+    """
+    batch, depth = memory_BSD.shape[0], self.config.dec_head_size
+    dtype, entries = self.config.attention_precision, length * beams
+    cache = []
+    for layer in self.decoder:
+      past, rows = None, (batch, layer.self_heads)
+      if layer.self_heads:
+        past = (
+          jnp.zeros((*rows, depth, entries), dtype),
+          jnp.zeros((*rows, entries, depth), dtype),
+        )
+      source = jax.tree.map(lambda x: x.astype(dtype), layer.cross_attention.read(memory_BSD))
+      cache.append({"self": past, "source": source})
+    return cache
+
+  def step(self, token_BW, t, cache, past_BWM, src_mask_BS, gate_values):
+    """Scores the next word of every beam.
+
+    Args:
+      token_BW: int32, the word at position t - 1 (any value at t = 0).
+      t: int32 scalar, the position to score.
+      cache: from `empty_cache` or the previous step.
+      past_BWM: bool, M = T * W, which cached (position, beam) entries belong to each beam's past,
+        position t included.
+      src_mask_BS: bool, real source tokens.
+      gate_values: attention type -> gate_NH.
+    Returns:
+      (logits_BWV, cache).
+    """
+    length = past_BWM.shape[-1] // token_BW.shape[1]
+    x_BWD = jnp.where(t == 0, self._start(), self._scaled(self.tgt_embed, token_BW))
+    x_BWD += self._signal(t, length)
+    cross_mask_BWS = jnp.broadcast_to(src_mask_BS[:, None], token_BW.shape + src_mask_BS.shape[1:])
+    new_cache = []
+    for n, layer in enumerate(self.decoder):
+      layer_gates, past = (gate_values["dec_self"][n], gate_values["dec_enc"][n]), cache[n]["self"]
+      x_BWD, _, _, past = layer(
+        x_BWD, cache[n]["source"], past_BWM, cross_mask_BWS, layer_gates, past=past, t=t
+      )
+      new_cache.append({**cache[n], "self": past})
+    return self.logits(self._leave("dec", x_BWD)), new_cache
+
+
+def same_segment(query_BQ, memory_BM):
+  """mask_BQM: true where both tokens are of the same pair and real."""
+  return (query_BQ[:, :, None] == memory_BM[:, None, :]) & (memory_BM[:, None, :] > 0)
+
+
+def apply(config: ModelConfig, params: dict, *args, **kwargs):
+  """`Transformer.apply` on plain parameters."""
+  return Transformer(config).apply({"params": params}, *args, **kwargs)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def init_params(config: ModelConfig, key) -> dict:
+  """New parameters."""
+  one = jnp.ones((1, 1), jnp.int32)
+  batch = {"src_BS": one, "src_segment_BS": one, "src_position_BS": 0 * one}
+  batch |= {"tgt_BT": one, "tgt_segment_BT": one, "tgt_position_BT": 0 * one}
+  return Transformer(config).init(key, batch, open_gates(config))["params"]
+
+
+def token_losses(
+  config: ModelConfig, params: dict, batch: dict, gate_values: dict, smoothing=0.0, noise=None
+):
+  """Each target token's smoothed loss (-log p without smoothing), 0 at padding: loss_BT."""
+  logits_BTV, _ = apply(config, params, batch, gate_values, noise)
+  loss_BT = ops.smoothed_loss(logits_BTV, batch["tgt_BT"], smoothing)
+  return jnp.where(batch["tgt_segment_BT"] > 0, loss_BT, 0.0)

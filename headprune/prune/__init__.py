@@ -1,0 +1,1 @@
+"""Fewer heads: the cut, and the proof that it changed nothing."""

@@ -1,0 +1,308 @@
+"""A run's config: checks before anything is compiled, what follows from it alone, its file."""
+
+import pathlib
+
+from ml_collections import ConfigDict
+import numpy as np
+
+from headprune.errors import UserError
+from headprune.nn import gates
+from headprune.nn.config import (
+  ACTIVATIONS,
+  NORMS,
+  POSITIONS,
+  PRECISIONS,
+  TYPES,
+  ModelConfig,
+  attention_precision,
+)
+from headprune.runs import defaults, heads
+from headprune.runs.workdir import Workdir, damaged, read_json, write_json
+
+GATE_KINDS = ("none", "concrete", "fixed")
+_CHOICES = {
+  "gates.kind": GATE_KINDS,
+  "model.precision": PRECISIONS,
+  "model.attention_precision": ("", *PRECISIONS),
+  "model.norm": NORMS,
+  "model.activation": ACTIVATIONS,
+  "model.positions": POSITIONS,
+}
+_COUNTS = (  # at least 1
+  "data.row_length", "data.packing_bins",
+  "model.layers", "model.model_size", "model.ff_size", "model.num_heads",
+  "train.steps", "train.batch_tokens", "train.accumulate", "train.log_every", "train.eval_every",
+  "train.translate_every", "train.checkpoint_every", "train.keep",
+  "eval.beams", "eval.batch_sentences", "eval.average",
+)  # fmt: skip
+_OVERRIDES = ("model.dec_layers", "model.dec_ff_size", "model.dec_num_heads")  # at least 0
+_PROBABILITIES = (
+  "train.label_smoothing",
+  "model.embed_dropout",
+  "model.residual_dropout",
+  "model.attention_dropout",
+  "model.activation_dropout",
+)
+FREE_FIELDS = (  # what may change when a run goes on
+  "train.steps",
+  "train.patience",
+  "train.log_every",
+  "train.eval_every",
+  "train.translate_every",
+  "train.checkpoint_every",
+  "train.keep",
+  "pretrain",
+)
+_RENAMED = {"relu_dropout": "activation_dropout"}  # in the `model` section of older runs
+
+
+def validate(config: ConfigDict) -> None:
+  """Raises a UserError that names the first field whose value cannot work."""
+  fields = flatten(config)
+  for name, choices in _CHOICES.items():
+    if fields[name] not in choices:
+      raise UserError(f"config.{name}={fields[name]!r}: choose one of {', '.join(choices)}")
+  for least, names in ((1, _COUNTS), (0, _OVERRIDES)):
+    for name in names:
+      if fields[name] < least:
+        raise UserError(f"config.{name}={fields[name]} must be at least {least}")
+  for name in _PROBABILITIES:
+    if not 0.0 <= fields[name] < 1.0:
+      raise UserError(f"config.{name}={fields[name]} is not a probability below 1")
+  if not 0 <= config.seed < 2**32:
+    raise UserError(f"config.seed={config.seed} is not in 0 ... 4294967295")
+  if not config.model.norm_epsilon > 0:
+    raise UserError(f"config.model.norm_epsilon={config.model.norm_epsilon} must be above 0")
+  if config.eval.average > config.train.keep:
+    raise UserError(
+      f"config.eval.average={config.eval.average} needs as many checkpoints: raise "
+      f"config.train.keep={config.train.keep}"
+    )
+  if config.model.share_embeddings and not config.tokenizer.shared:
+    raise UserError("config.model.share_embeddings needs config.tokenizer.shared=True")
+  _validate_gates(config)
+
+
+def _validate_gates(config: ConfigDict) -> None:
+  types, known = config.gates.types, ", ".join(TYPES)
+  for name in types:
+    if name not in TYPES:
+      raise UserError(f"config.gates.types: {name!r} is not one of {known}")
+    if types.count(name) > 1:
+      raise UserError(f"config.gates.types names {name!r} twice")
+  if config.gates.init != "glorot" and not heads.is_number(config.gates.init):
+    raise UserError(f"config.gates.init: {config.gates.init!r} is not 'glorot' or a number")
+  if config.gates.kind == "concrete" and not types:
+    raise UserError(f"config.gates.types is empty: name at least one of {known}")
+  model = model_config(config.model)
+  if config.gates.kind == "concrete" and not gates.num_modules(types, model.heads):
+    raise UserError(f"config.gates.types={types}: no layer has heads of these types")
+  fixed_gates(config.gates, model)
+
+
+def model_config(
+  config: ConfigDict, tokenizers: tuple | None = None, platform: str = "cpu"
+) -> ModelConfig:
+  """The model's sizes from the `model` section and the vocabularies.
+
+  Args:
+    config: the `model` section.
+    tokenizers: (source, target); None for a model whose vocabularies do not matter yet.
+    platform: what the model will run on, such as "cpu" or "gpu".
+  Raises:
+    UserError: which field does not fit the others.
+  """
+  c = config
+  layers = {"enc": c.layers, "dec": c.dec_layers or c.layers}
+  num_heads = {"enc": c.num_heads, "dec": c.dec_num_heads or c.num_heads}
+  for field, count in (("num_heads", c.num_heads), ("dec_num_heads", num_heads["dec"])):
+    if c.model_size % count:
+      raise UserError(
+        f"config.model.{field}={count} does not divide config.model.model_size={c.model_size}"
+      )
+  if c.model_size % 2 or c.model_size < 4:
+    raise UserError(f"config.model.model_size={c.model_size} must be even and at least 4")
+  vocabularies = [tokenizer.vocab_size for tokenizer in tokenizers] if tokenizers else (3, 3)
+  if not -1 <= c.decoder_start < vocabularies[1] and tokenizers:
+    raise UserError(f"config.model.decoder_start={c.decoder_start}: no id of the vocabulary")
+  return ModelConfig(
+    src_vocab=vocabularies[0],
+    tgt_vocab=vocabularies[1],
+    model_size=c.model_size,
+    enc_head_size=c.model_size // num_heads["enc"],
+    dec_head_size=c.model_size // num_heads["dec"],
+    enc_ff_size=c.ff_size,
+    dec_ff_size=c.dec_ff_size or c.ff_size,
+    decoder_start=None if c.decoder_start < 0 else c.decoder_start,
+    attention_precision=c.attention_precision or attention_precision(c.precision, platform),
+    **({"eos": tokenizers[1].eos} if tokenizers else {}),
+    **{name: _head_counts(c, name, layers[name[:3]], num_heads[name[:3]]) for name in TYPES},
+    **{name: c[name] for name in _COPIED},
+  )
+
+
+_COPIED = (  # fields of the `model` section that a ModelConfig has as they are
+  "share_embeddings", "norm", "final_norms", "norm_epsilon", "activation", "positions",
+  "source_bias", "logits_bias", "embed_dropout", "residual_dropout", "attention_dropout",
+  "activation_dropout", "precision",
+)  # fmt: skip
+
+
+def _head_counts(config: ConfigDict, name: str, layers: int, num_heads: int) -> tuple[int, ...]:
+  counts = tuple(config.heads[name]) or (num_heads,) * layers
+  if len(counts) != layers or not all(isinstance(h, int) and h >= 0 for h in counts):
+    raise UserError(
+      f"config.model.heads.{name}={counts}: give a number of heads for each of its {layers} layers "
+      "(config.model.layers, config.model.dec_layers)"
+    )
+  return counts
+
+
+def fixed_gates(config: ConfigDict, model: ModelConfig) -> dict[str, np.ndarray]:
+  """Gates that are not learned: type -> gate_NH, ones unless the run's gates are fixed.
+
+  Args:
+    config: the `gates` section.
+    model: sizes.
+  Returns:
+    float32 arrays [layers, heads]; columns past a layer's heads are 0.
+  """
+  shapes = model.gate_shapes
+  result = {name: gates.present(heads, shapes[name][1]) for name, heads in model.heads.items()}
+  if config.kind != "fixed":
+    return result
+  if config.fixed_from:
+    values, where = _read_heads(config.fixed_from)
+    return result | heads.as_arrays(values, model, where)
+  return result | heads.as_arrays(config.fixed.to_dict(), model, "config.gates.fixed")
+
+
+def _read_heads(source: str) -> tuple[dict, str]:
+  """(content, file) of a heads.json or of a workdir that holds one."""
+  path = pathlib.Path(source)
+  path = Workdir(path).heads if path.is_dir() else path
+  if not path.is_file():
+    raise UserError(f"config.gates.fixed_from: {path} does not exist")
+  values = read_json(path)
+  if not isinstance(values, dict):
+    raise UserError(f"{path}: expected attention type -> list of gates per layer")
+  return values, str(path)
+
+
+def save(config: ConfigDict, workdir: Workdir) -> None:
+  """Writes the config; gates from another run's file are written out."""
+  write_json(workdir.config, _self_contained(config).to_dict(), indent=2)
+
+
+def _self_contained(config: ConfigDict) -> ConfigDict:
+  """`config` with the gates of `fixed_from` as values, so that a run needs no other folder."""
+  if config.gates.kind != "fixed" or not config.gates.fixed_from:
+    return config
+  values, _ = _read_heads(config.gates.fixed_from)
+  config = ConfigDict(config.to_dict())
+  config.gates.fixed_from = ""
+  config.gates.fixed.update({name: _tuple(values.get(name) or []) for name in TYPES})
+  return config.lock()
+
+
+def load(workdir: Workdir) -> ConfigDict:
+  """The config of an existing run; fields that are newer than the run have their defaults.
+
+  Raises:
+    UserError: there is no run, or its config.json is damaged.
+  """
+  if not workdir.is_run():
+    raise UserError(f"{workdir.path}: not a run (there is no config.json)")
+  fields = read_json(workdir.config)
+  try:
+    for old, new in _RENAMED.items():
+      if old in fields["model"]:
+        fields["model"][new] = fields["model"].pop(old)
+    config = ConfigDict(_tuples(_with_defaults(fields, defaults.base().to_dict())))
+    validate(config)
+  except UserError as error:
+    raise UserError(f"{workdir.config}: {error}") from error
+  except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+    raise damaged(workdir.config, error) from error
+  return config.lock()
+
+
+def _with_defaults(fields: dict, base: dict) -> dict:
+  """`fields` with those of `base` that it lacks, at any depth."""
+  merged = dict(fields)
+  for name, value in base.items():
+    if isinstance(value, dict):
+      merged[name] = _with_defaults(fields[name], value)
+    else:
+      merged.setdefault(name, value)
+  return merged
+
+
+def _tuples(node: dict) -> dict:
+  """JSON knows no tuples; configs have no lists."""
+  return {
+    key: _tuples(value) if isinstance(value, dict) else _tuple(value) for key, value in node.items()
+  }
+
+
+def _tuple(value):
+  return tuple(map(_tuple, value)) if isinstance(value, (list, tuple)) else value
+
+
+def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
+  """Fields that keep a run from going on with another config, as "field: old -> new"."""
+  old, new = flatten(old), flatten(_self_contained(new))
+  rows = []
+  for field in sorted(old.keys() | new.keys()):
+    if not field.startswith(FREE_FIELDS) and old.get(field) != new.get(field):
+      rows.append(f"{field}: {old.get(field)!r} -> {new.get(field)!r}")
+  return rows
+
+
+def flatten(config: ConfigDict) -> dict:
+  """Dotted field -> value."""
+  rows = {}
+  for key, value in config.items():
+    if isinstance(value, ConfigDict):
+      rows.update({f"{key}.{k}": v for k, v in flatten(value).items()})
+    else:
+      rows[key] = _tuple(value)
+  return rows
+
+
+def inherit_heads(config: ConfigDict, workdir: Workdir) -> ConfigDict:
+  """Takes the head counts that `config` leaves open from the run that it is made of, if it can.
+
+  That is the workdir's own when it goes on, else that of `init_from`, or of `gates.fixed_from` for
+  a structure that is trained from scratch. A run that goes on needs neither: its own config holds
+  the fixed gates as well.
+  """
+  fixed_from = config.gates.fixed_from if config.gates.kind == "fixed" else ""
+  others = [Workdir(pathlib.Path(name)) for name in (config.init_from, fixed_from) if name]
+  run = next((run for run in (workdir, *others) if run.is_run()), None)
+  if run is None:
+    return config
+  found = load(run)
+  result = ConfigDict(config.to_dict())
+  for name, counts in result.model.heads.items():
+    if not counts and _layers(found.model, name) == _layers(config.model, name):
+      result.model.heads[name] = found.model.heads[name]
+  if run == workdir and fixed_from and not pathlib.Path(fixed_from).exists():
+    result.gates.fixed_from, result.gates.fixed = "", found.gates.fixed
+  return result.lock()
+
+
+def _layers(config: ConfigDict, name: str) -> int:
+  return config.layers if name == "enc_self" else config.dec_layers or config.layers
+
+
+def pretraining(config: ConfigDict) -> ConfigDict:
+  """The config of the baseline that `config` starts from: no gates, its own schedule."""
+  baseline = ConfigDict(config.to_dict())
+  baseline.init_from = ""
+  baseline.gates.kind = "none"
+  baseline.l0.coef = 0.0
+  baseline.train = config.pretrain.train
+  baseline.optim = config.pretrain.optim
+  del baseline.pretrain
+  return baseline.lock()

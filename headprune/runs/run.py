@@ -1,0 +1,192 @@
+"""A run as a value: everything that its folder holds, ready to use, and how one is written."""
+
+import dataclasses
+import pathlib
+
+import jax
+from ml_collections import ConfigDict
+import numpy as np
+
+from headprune.errors import UserError
+from headprune.nn import gates
+from headprune.nn.config import TYPES, attention_precision
+from headprune.runs import checkpoint, heads
+from headprune.runs import config as config_lib
+from headprune.runs.summary import Summary
+from headprune.runs.workdir import Workdir, new_folder
+from headprune.text import batching, bleu
+from headprune.text import tokenizer as tokenizer_lib
+from headprune.translator.beam import BeamConfig
+from headprune.translator.translator import Translator
+
+
+@dataclasses.dataclass(frozen=True)
+class AttentionMaps:
+  """One pair's attention weights, after softmax, before the gates."""
+
+  source: list[str]  # pieces, EOS included
+  target: list[str]
+  weights: dict[str, np.ndarray]  # type -> [N, H, Q, M]; heads that a layer lacks are zero
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+  """A run's config, its model with gates as at test time, and tokenizers."""
+
+  workdir: Workdir
+  config: ConfigDict
+  translator: Translator  # parameters on the host
+  log_alphas: dict  # attention type -> log_alpha_NH of learned gates
+  src_tokenizer: tokenizer_lib.Tokenizer
+  tgt_tokenizer: tokenizer_lib.Tokenizer
+
+  def __repr__(self) -> str:
+    kind = self.config.gates.kind
+    return f"Run({str(self.workdir.path)!r}, heads {self.translator.config.heads}, gates {kind})"
+
+  def translate(self, lines: list[str]) -> list[str]:
+    """Translations of text lines, in order; a line without words gives an empty one."""
+    _check_lines(lines)
+    ids = self.src_tokenizer.encode(lines)
+    full = [i for i, row in enumerate(ids) if len(row) > 1]
+    c = self.config.eval
+    beam = BeamConfig(c.beams, c.alpha, c.spread)
+    found = self.translator.translate([ids[i] for i in full], beam, c.batch_sentences)
+    result = [""] * len(lines)
+    for i, text in zip(full, self.tgt_tokenizer.decode([h.ids for h in found])):
+      result[i] = text
+    return result
+
+  def bleu(self, sources: list[str], references: list[str]) -> tuple[float, str]:
+    """sacreBLEU of the translations in percent, and its signature."""
+    _check_parallel(sources, references)
+    return bleu.score(self.translate(sources), references, self.config.eval)
+
+  def gates(self) -> dict[str, np.ndarray]:
+    """Test-time gates: type -> [N, H]; ones where there is no gate, zero where there is no head."""
+    return {name: np.asarray(gate_NH) for name, gate_NH in self.translator.gate_values.items()}
+
+  def with_gates(self, **gate_values) -> "Run":
+    """The same run with other gates, such as `enc_self=array`, [N, H] with numbers in 0..1.
+
+    Raises:
+      UserError: no such attention type, or not the shape that `gates()` has.
+    """
+    known = self.gates()
+    for name, gate_NH in gate_values.items():
+      if name not in TYPES:
+        raise UserError(f"with_gates: {name!r} is not one of {', '.join(TYPES)}")
+      if np.shape(gate_NH) != known[name].shape:
+        raise UserError(
+          f"with_gates: {name} has shape {np.shape(gate_NH)}, but the model's gates have "
+          f"{known[name].shape}"
+        )
+    arrays = {name: np.asarray(gate_NH, np.float32) for name, gate_NH in gate_values.items()}
+    return self.with_translator(self.translator.replace(gate_values=known | arrays))
+
+  def with_translator(self, translator: Translator) -> "Run":
+    """The same run around another model of the same vocabularies."""
+    return dataclasses.replace(self, translator=translator)
+
+  def attention(self, sources: list[str], targets: list[str] | None = None) -> list[AttentionMaps]:
+    """Attention weights of each sentence and its translation.
+
+    Args:
+      sources: text lines.
+      targets: their translations; by default the run's own.
+    """
+    sides = self.encode(sources, self.translate(sources) if targets is None else targets)
+    result = [None] * len(sources)
+    for numbers, batch in batching.batches(*sides, self.config.eval.batch_sentences):
+      attn = jax.device_get(self.translator.attention(batch))
+      for row, i in enumerate(numbers):
+        src, tgt = (side[i] for side in sides)
+        sizes = {"enc_self": (src, src), "dec_self": (tgt, tgt), "dec_enc": (tgt, src)}
+        weights = {
+          name: attn[name][:, row, :, : len(queries), : len(memory)]
+          for name, (queries, memory) in sizes.items()
+        }
+        result[i] = AttentionMaps(
+          self.src_tokenizer.pieces(src), self.tgt_tokenizer.pieces(tgt), weights
+        )
+    return result
+
+  def score(self, sources: list[str], targets: list[str]) -> list[np.ndarray]:
+    """-log p of each target token given its source, EOS included, natural log, no smoothing."""
+    sides = self.encode(sources, targets)
+    result = [None] * len(sources)
+    for numbers, batch in batching.batches(*sides, self.config.eval.batch_sentences):
+      losses = np.asarray(self.translator.token_losses(batch))
+      for i, loss_T in zip(numbers, losses):
+        result[i] = loss_T[: len(sides[1][i])]
+    return result
+
+  def encode(self, sources: list[str], targets: list[str]) -> tuple[list, list]:
+    """Ids of both sides of parallel lines."""
+    _check_parallel(sources, targets)
+    return self.src_tokenizer.encode(sources), self.tgt_tokenizer.encode(targets)
+
+
+def _check_lines(lines) -> None:
+  if isinstance(lines, str):
+    raise UserError(f"a list of lines is needed, not one text: [{lines[:40]!r}]")
+
+
+def _check_parallel(sources, targets) -> None:
+  for lines in (sources, targets):
+    _check_lines(lines)
+  if len(sources) != len(targets):
+    raise UserError(f"{len(sources)} sources but {len(targets)} targets: they must be parallel")
+
+
+def load(workdir: str | pathlib.Path, which: str = "last", precision: str | None = None) -> Run:
+  """Loads a run.
+
+  Args:
+    workdir: where it was trained, compacted or converted to.
+    which: checkpoint: "last" (averaged over config.eval.average), "best" (dev BLEU) or a step.
+    precision: of matrix products, one of nn.config.PRECISIONS; by default that of the config.
+  Raises:
+    UserError: there is no run or no such checkpoint.
+  """
+  workdir = Workdir(pathlib.Path(workdir))
+  config = config_lib.load(workdir)
+  tokenizers = tokenizer_lib.load(workdir.tokenizer)
+  platform = jax.default_backend()
+  sizes = config_lib.model_config(config.model, tokenizers, platform)
+  if precision:
+    attention = attention_precision(precision, platform)
+    sizes = dataclasses.replace(sizes, precision=precision, attention_precision=attention)
+  params = checkpoint.load_params(workdir, which, config.eval.average)
+  gate_values = gates.eval_gates(config_lib.fixed_gates(config.gates, sizes), params["gates"])
+  translator = Translator(sizes, params["model"], gate_values)
+  return Run(workdir, config, translator, params["gates"], *tokenizers)
+
+
+def write(
+  out: pathlib.Path,
+  config: ConfigDict,
+  tokenizer_files: dict[str, bytes],
+  translator: Translator,
+  log_alphas: dict,
+  summary: Summary,
+) -> None:
+  """Makes the folder of a run that was not trained there, whole or not at all.
+
+  Args:
+    out: a folder that is not there, or empty.
+    config: what the run is to be loaded with.
+    tokenizer_files: from text.tokenizer.
+    translator: its model.
+    log_alphas: learned gates, {} if there are none.
+    summary: says where the model comes from.
+  Raises:
+    UserError: `out` is in use.
+  """
+  with new_folder(out) as draft:
+    workdir = Workdir(draft)
+    tokenizer_lib.write_files(workdir.tokenizer, tokenizer_files)
+    checkpoint.save_params(workdir, {"model": translator.params, "gates": log_alphas})
+    config_lib.save(config, workdir)
+    lists = heads.as_lists(translator.gate_values, translator.config.heads)
+    workdir.finish(summary, lists)

@@ -1,0 +1,82 @@
+"""What came out of a run: the content of summary.json, and the closing table."""
+
+import dataclasses
+
+from headprune.runs import heads as heads_lib
+
+KINDS = ("trained", "compact", "converted")
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+  """Numbers of a finished run; None is not measured."""
+
+  kind: str  # in KINDS: how the run came to be
+  origin: str = ""  # compact: the workdir; converted: the file
+  checkpoint: str = ""  # compact: which one of that workdir
+  step: int = 0  # optimiser steps taken here
+  ends_at: tuple[int, int] = (0, 0)  # train.steps and train.patience that were fulfilled
+  dev_loss: float | None = None  # per target token, smoothed as in training, natural log
+  dev_bleu: float | None = None  # percent
+  test_bleu: float | None = None  # percent
+  signature: str = "not measured"  # sacreBLEU's
+  tokens_per_second: float = 0.0  # source + target, median over the run
+  train_seconds: float = 0.0
+
+  def __post_init__(self):
+    if self.kind not in KINDS:
+      raise ValueError(f"kind {self.kind!r} is not one of {', '.join(KINDS)}")
+
+  def to_json(self) -> dict:
+    """As summary.json holds it."""
+    return dataclasses.asdict(self)
+
+  @classmethod
+  def from_json(cls, row: dict) -> "Summary":
+    """Reads what `to_json` made; of runs from before `kind` was written, `step` tells it."""
+    names = {field.name for field in dataclasses.fields(cls)}
+    known = {name: value for name, value in row.items() if name in names}
+    if "kind" not in known:
+      known["origin"] = row.get("compact_of", "")
+      copied = "compact" if known["origin"] else "converted"
+      known["kind"] = "trained" if row["step"] else copied
+    return cls(**known | {"ends_at": tuple(known["ends_at"]), "step": int(known["step"])})
+
+
+def table(summary: Summary, heads: dict, before: Summary | None) -> str:
+  """The closing table: quality before and after, open heads, speed.
+
+  Args:
+    summary: of the run.
+    heads: type -> layer -> test-time gates.
+    before: the summary of the run it started from, if any.
+  """
+  rows = []
+  for field, name, digits in (
+    ("dev_bleu", "dev BLEU", 2), ("test_bleu", "test BLEU", 2), ("dev_loss", "dev loss", 4)
+  ):  # fmt: skip
+    value, old = getattr(summary, field), getattr(before, field, None)
+    if value is not None:
+      first = "" if old is None else f"{old:>8.{digits}f} -> "
+      rows.append(f"  {name:<12}{first}{value:>8.{digits}f}")
+  total = sum(len(row) for layers in heads.values() for row in layers)
+  counts = heads_lib.count_open(heads)
+  rows.append(f"  {'heads open':<12}{sum(map(sum, counts.values()))} of {total}")
+  for name, layers in heads.items():
+    shown = "  ".join(f"{n}/{len(row)}" for n, row in zip(counts[name], layers))
+    rows.append(f"    {name:<10}{shown}   (layer 1 first)")
+  rows.append(
+    f"  {'speed':<12}{summary.tokens_per_second:,.0f} source + target tokens/s, "
+    f"{summary.step:,} steps in {duration(summary.train_seconds)}"
+  )
+  rows.append(f"  {'BLEU':<12}{summary.signature}")
+  return "\n".join(rows)
+
+
+def duration(seconds: float) -> str:
+  """1:02:03 or 2:03; "?" if it is not finite."""
+  if not 0 <= seconds < float("inf"):
+    return "?"
+  minutes, s = divmod(int(seconds + 0.5), 60)
+  hours, m = divmod(minutes, 60)
+  return f"{hours}:{m:02d}:{s:02d}" if hours else f"{m}:{s:02d}"

@@ -1,0 +1,332 @@
+"""Text to ids and back: SentencePiece models and whitespace vocabularies behind one interface.
+
+Everywhere in this program the ids of a sentence end in EOS. The vocabularies made here start with
+0 `_BOS_` (never used), 1 `_EOS_`, 2 `_UNK_`. A tokenizer folder is self-contained: `tokenizer.json`
+(kind, shared, lowercase), written last, and `src.*` and `tgt.*`, or one `shared.*`, where `*` is
+`model` (SentencePiece) or `vocab` (one token a line in id order, UTF-8).
+"""
+
+import collections
+from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+import functools
+import io
+import json
+import pathlib
+import re
+
+import numpy as np
+import sentencepiece
+
+from headprune.errors import UserError
+
+BOS, EOS, UNK = 0, 1, 2
+RESERVED = ("_BOS_", "_EOS_", "_UNK_")
+KINDS = ("bpe", "unigram", "whitespace")
+
+_META = "tokenizer.json"
+_SPACE = "\u2581"  # SentencePiece's visible space, at the start of each word
+_MAX_TRAIN_LINES = 1_000_000
+_SIDE_NAMES = {"src": "source", "tgt": "target", "shared": "source and target"}
+
+
+@dataclasses.dataclass(frozen=True)
+class SentencePiece:
+  """A trained SentencePiece model; text is lower-cased first if `lowercase`."""
+
+  processor: sentencepiece.SentencePieceProcessor
+  lowercase: bool = False
+
+  @property
+  def vocab_size(self) -> int:
+    """Number of ids, the reserved ones included."""
+    return self.processor.get_piece_size()
+
+  @property
+  def eos(self) -> int:
+    """The id that ends a sentence."""
+    return self.processor.eos_id()
+
+  def encode(self, lines: Sequence[str]) -> list[list[int]]:
+    """Ids of each line and EOS; all cores work on the batch."""
+    texts = [line.lower() if self.lowercase else line for line in lines]
+    return self.processor.encode(texts, add_eos=True)
+
+  def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
+    """Text of each sequence up to its first EOS; an unknown piece shows as U+2047."""
+    rows = [_content(row, self.processor.bos_id(), self.eos) for row in ids]
+    return self.processor.decode(rows) if rows else []  # [] alone would be taken for one sentence
+
+  def pieces(self, ids: Sequence[int]) -> list[str]:
+    """The pieces as they stand in the vocabulary; U+2581 marks the start of a word."""
+    return self.processor.id_to_piece(np.asarray(ids, np.int64).tolist())
+
+  def spans(self, line: str) -> list[tuple[int, int]]:
+    """Where each piece of `encode([line])[0]`, EOS left out, lies in `line`.
+
+    Args:
+      line: the text as it was before lower-casing and normalisation.
+
+    Returns:
+      (start, end) in characters for each piece, without the space in front of a word. The span of
+      a lone word mark is empty; the pieces of one character (a ligature) share that character.
+    """
+    text, origin = _lower(line) if self.lowercase else (line, range(len(line) + 1))
+    # The pieces, joined, are the normalised text; its k-th character comes from text[starts[k]:].
+    _, starts = self.processor.normalize(text, with_offsets=True)
+    ends = list(starts)
+    for k in reversed(range(len(starts) - 1)):
+      ends[k] = starts[k + 1] if starts[k + 1] > starts[k] else ends[k + 1]
+    spans, end = [], 0
+    for piece in self.processor.encode(text, out_type=str):
+      begin, end = end + len(piece) - len(piece.lstrip(_SPACE)), end + len(piece)
+      start = origin[starts[begin]]
+      spans.append((start, origin[ends[end - 1] - 1] + 1 if begin < end else start))
+    return spans
+
+
+@dataclasses.dataclass(frozen=True)
+class Whitespace:
+  """A word list for text that is already split into pieces by single spaces."""
+
+  tokens: tuple[str, ...]
+  lowercase: bool = False
+
+  @property
+  def vocab_size(self) -> int:
+    """Number of ids, the reserved ones included."""
+    return len(self.tokens)
+
+  @property
+  def eos(self) -> int:
+    """The id that ends a sentence."""
+    return EOS
+
+  @functools.cached_property
+  def _ids(self) -> dict[str, int]:
+    # Without the reserved tokens: an `_EOS_` in the text must not end the sentence.
+    return {token: i for i, token in enumerate(self.tokens) if i > UNK}
+
+  def encode(self, lines: Sequence[str]) -> list[list[int]]:
+    """Ids of each line and EOS."""
+    rows = (_words(line, self.lowercase) for line in lines)
+    return [[*(self._ids.get(word, UNK) for word in words), EOS] for words in rows]
+
+  def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
+    """Tokens of each sequence up to its first EOS, joined by spaces; `_UNK_` stays visible."""
+    return [" ".join(self.tokens[i] for i in _content(row, BOS, EOS)) for row in ids]
+
+  def pieces(self, ids: Sequence[int]) -> list[str]:
+    """The tokens as they stand in the vocabulary."""
+    return [self.tokens[i] for i in ids]
+
+  def spans(self, line: str) -> list[tuple[int, int]]:
+    """(start, end) in characters of each token of `encode([line])[0]` but EOS."""
+    return [match.span() for match in re.finditer("[^ ]+", line)]
+
+
+Tokenizer = SentencePiece | Whitespace
+
+
+def train(
+  kind: str,
+  src_lines: Sequence[str],
+  tgt_lines: Sequence[str],
+  vocab_size: int,
+  shared: bool,
+  lowercase: bool,
+  folder: pathlib.Path,
+) -> None:
+  """Trains a tokenizer for each side, or one for both, and writes them into `folder`.
+
+  The same text gives the same files, byte for byte. Nothing is written before all went well. One
+  process alone may write into a folder.
+
+  Args:
+    kind: "bpe" or "unigram" (SentencePiece), or "whitespace".
+    src_lines: raw source text, no line breaks in a line.
+    tgt_lines: raw target text.
+    vocab_size: number of ids a side. SentencePiece may find fewer in a small text; a whitespace
+      vocabulary keeps the most frequent words, or all of them if this is 0.
+    shared: one tokenizer for both sides, from the text of both.
+    lowercase: lower-case the text, in training and ever after.
+    folder: made if it is not there; a tokenizer in it is replaced.
+
+  Raises:
+    UserError: unknown kind, a vocabulary size that is too small, a side without text.
+  """
+  if kind not in KINDS:
+    raise UserError(f"config.tokenizer.kind={kind!r}: choose one of {', '.join(KINDS)}")
+  if vocab_size <= len(RESERVED) and not (kind == "whitespace" and vocab_size == 0):
+    raise UserError(
+      f"config.tokenizer.vocab_size={vocab_size}: {len(RESERVED)} ids are reserved, ask for more"
+    )
+  texts = {"src": src_lines, "tgt": tgt_lines}
+  if shared:
+    texts = {"shared": [*src_lines, *tgt_lines]}
+  files = {}
+  for side, lines in texts.items():
+    if not any(line.strip() for line in lines):
+      raise UserError(f"{_SIDE_NAMES[side]} text: no line with text to train a tokenizer on")
+    if kind == "whitespace":
+      files[f"{side}.vocab"] = _vocab_bytes(side, _count_words(lines, vocab_size, lowercase))
+    else:
+      files[f"{side}.model"] = _train_sentencepiece(kind, side, lines, vocab_size, lowercase)
+  write_files(folder, files | _meta_file(kind, shared, lowercase))
+
+
+def whitespace_files(src_tokens: Sequence[str], tgt_tokens: Sequence[str]) -> dict[str, bytes]:
+  """The tokenizer folder of two token lists in id order, reserved tokens first.
+
+  Raises:
+    UserError: wrong reserved tokens, an empty or repeated token; names its line, counted from 1.
+  """
+  files = {
+    "src.vocab": _vocab_bytes("src", src_tokens),
+    "tgt.vocab": _vocab_bytes("tgt", tgt_tokens),
+  }
+  return files | _meta_file("whitespace", shared=False, lowercase=False)
+
+
+def read_files(folder: pathlib.Path) -> dict[str, bytes]:
+  """A tokenizer folder as it is, for `write_files`."""
+  paths = sorted(path for path in folder.iterdir() if owns(path) and path.suffix != ".tmp")
+  return {path.name: path.read_bytes() for path in paths}
+
+
+def write_files(folder: pathlib.Path, files: Mapping[str, bytes]) -> None:
+  """Writes all files whole, the meta file last: an interrupted run leaves no half tokenizer."""
+  folder.mkdir(parents=True, exist_ok=True)
+  (folder / _META).unlink(missing_ok=True)
+  for name in sorted(files, key=lambda name: name == _META):
+    temporary = folder / f"{name}.tmp"
+    temporary.write_bytes(files[name])
+    temporary.replace(folder / name)
+
+
+def _meta_file(kind: str, shared: bool, lowercase: bool) -> dict[str, bytes]:
+  meta = {"kind": kind, "shared": shared, "lowercase": lowercase}
+  return {_META: json.dumps(meta).encode("utf-8")}
+
+
+def owns(path: pathlib.Path) -> bool:
+  """Whether a file is called as those that `train` writes, unfinished ones included."""
+  return path.name.split(".")[0] in (*_SIDE_NAMES, "tokenizer")
+
+
+def exists(folder: pathlib.Path) -> bool:
+  """Whether `folder` holds a tokenizer that was written to its end."""
+  return (folder / _META).is_file()
+
+
+def load(folder: pathlib.Path) -> tuple[Tokenizer, Tokenizer]:
+  """The (source, target) tokenizers in `folder`; the same object twice if they are shared.
+
+  Raises:
+    UserError: there is no tokenizer in the folder, or one of its files is damaged.
+  """
+  if not exists(folder):
+    raise UserError(f"{folder}: no tokenizer here ({_META} is missing)")
+  try:
+    meta = json.loads((folder / _META).read_text("utf-8"))
+    if meta["shared"]:
+      tokenizer = _load_side(folder, "shared", meta)
+      return tokenizer, tokenizer
+    return _load_side(folder, "src", meta), _load_side(folder, "tgt", meta)
+  except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+    raise UserError(f"{folder}: damaged tokenizer, restore its files: {error}") from error
+
+
+def _load_side(folder: pathlib.Path, side: str, meta: Mapping) -> Tokenizer:
+  if meta["kind"] == "whitespace":
+    text = (folder / f"{side}.vocab").read_bytes().decode("utf-8")
+    # Not splitlines(): a token may hold U+2028 and its like.
+    return Whitespace(tuple(text.removesuffix("\n").split("\n")), meta["lowercase"])
+  model_file = str(folder / f"{side}.model")
+  processor = sentencepiece.SentencePieceProcessor(model_file=model_file)
+  return SentencePiece(processor, meta["lowercase"])
+
+
+def _train_sentencepiece(
+  kind: str, side: str, lines: Sequence[str], vocab_size: int, lowercase: bool
+) -> bytes:
+  # Evenly spaced lines, not SentencePiece's own sampling: no random numbers needed.
+  sample = lines[:: -(-len(lines) // _MAX_TRAIN_LINES)]
+  model = io.BytesIO()
+  try:
+    sentencepiece.SentencePieceTrainer.train(
+      sentence_iterator=(line.lower() if lowercase else line for line in sample),
+      model_writer=model,
+      model_type=kind,
+      vocab_size=vocab_size,
+      hard_vocab_limit=False,
+      # All characters of a small text (< 100,000 characters), but not the thousands of stray
+      # ones in a large crawl, each of which would take an id.
+      character_coverage=0.99999,
+      # One form for the many kinds of spaces, hyphens, ligatures and composed accents, so that
+      # what users type meets what was trained. The price: a target's "…" comes out as "...".
+      normalization_rule_name="nmt_nfkc",
+      bos_id=BOS,
+      eos_id=EOS,
+      unk_id=UNK,
+      pad_id=-1,
+      bos_piece=RESERVED[BOS],
+      eos_piece=RESERVED[EOS],
+      unk_piece=RESERVED[UNK],
+      num_threads=4,  # fixed, as the sums of the unigram model depend on it
+      minloglevel=2,
+    )
+  except RuntimeError as error:
+    # Without the source location in front and the advice about options that have no field here.
+    reason = str(error).rpartition("] ")[2].partition(". Increase")[0]
+    raise UserError(
+      f"config.tokenizer.vocab_size={vocab_size}: no {kind} model of the {_SIDE_NAMES[side]} text"
+      f" has this size, change it: {reason}"
+    ) from error
+  return model.getvalue()
+
+
+def _count_words(lines: Iterable[str], vocab_size: int, lowercase: bool) -> list[str]:
+  """The reserved tokens, then words by (frequency, word) descending."""
+  counts = collections.Counter()
+  for line in lines:
+    counts.update(_words(line, lowercase))
+  for token in RESERVED:
+    del counts[token]
+  words = sorted(counts, key=lambda word: (counts[word], word), reverse=True)
+  return [*RESERVED, *words][: vocab_size or None]
+
+
+def _vocab_bytes(side: str, tokens: Sequence[str]) -> bytes:
+  where = f"{_SIDE_NAMES[side]} vocabulary"
+  if len(tokens) < len(RESERVED):
+    raise UserError(f"{where}: {len(tokens)} tokens, but it must start with {' '.join(RESERVED)}")
+  lines = {}
+  for line, token in enumerate(tokens, start=1):
+    if line <= len(RESERVED) and token != RESERVED[line - 1]:
+      raise UserError(f"{where}, line {line}: must be {RESERVED[line - 1]}, not {token!r}")
+    if not token or "\n" in token:
+      raise UserError(f"{where}, line {line}: {token!r} is empty or has a line break")
+    if token in lines:
+      raise UserError(f"{where}, line {line}: {token!r} is in line {lines[token]} already")
+    lines[token] = line
+  return "".join(f"{token}\n" for token in tokens).encode("utf-8")
+
+
+def _words(line: str, lowercase: bool) -> list[str]:
+  return [word for word in (line.lower() if lowercase else line).split(" ") if word]
+
+
+def _lower(line: str) -> tuple[str, list[int]]:
+  """The lower-cased line, and for each of its characters (and its end) the index in `line`."""
+  # "İ" becomes two characters.
+  origin = [i for i, char in enumerate(line) for _ in char.lower()]
+  return line.lower(), [*origin, len(line)]
+
+
+def _content(ids: Sequence[int], bos: int, eos: int) -> list[int]:
+  """The ids before the first EOS, without BOS; `ids` may be an array."""
+  row = np.asarray(ids, np.int64).tolist()
+  if eos in row:
+    row = row[: row.index(eos)]
+  return [i for i in row if i != bos]

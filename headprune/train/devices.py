@@ -1,0 +1,103 @@
+"""Processes and devices: the mesh, who is first, meeting points, arrays over all devices.
+
+One process drives the devices of one host; all processes run the same program on their own share of
+each batch. The first one alone writes files and prints.
+"""
+
+from collections.abc import Callable, Iterator
+import contextlib
+
+import jax
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+import numpy as np
+
+from headprune.errors import UserError
+
+
+class FailedElsewhere(UserError):
+  """Another process stopped; it says why itself."""
+
+
+def connect() -> None:
+  """Finds the other processes (Slurm, TPU pod); the first JAX call of a distributed run."""
+  jax.distributed.initialize()
+
+
+def is_first() -> bool:
+  """Whether this process writes and prints."""
+  return jax.process_index() == 0
+
+
+def share() -> tuple[int, int]:
+  """(number of this process, how many there are)."""
+  return jax.process_index(), jax.process_count()
+
+
+def print_first(*words) -> None:
+  """Prints a line on the first process."""
+  if is_first():
+    print(*words, flush=True)
+
+
+@contextlib.contextmanager
+def meeting(name: str) -> Iterator[None]:
+  """A section at whose end all processes meet: if it fails in one of them, it fails in all.
+
+  Sections may be nested. A process that fails goes to one more meeting, whichever the others are
+  at, and no further; those that hear of it there go to none.
+
+  Args:
+    name: what the section does, for the message of the others.
+  Raises:
+    FailedElsewhere: the section failed in another process.
+  """
+  failure = None
+  try:
+    yield
+  except Exception as error:
+    failure = error
+  if getattr(failure, "met", False):
+    raise failure
+  failed = _all_tell(failure is not None)
+  if failure is not None:
+    failure.met = True
+    raise failure
+  if failed.any():
+    error = FailedElsewhere(f"{name}: process {np.argmax(failed)} stopped and says why")
+    error.met = True
+    raise error
+
+
+def _all_tell(value: bool) -> np.ndarray:
+  """Every process's value, in order."""
+  if jax.process_count() == 1:
+    return np.array([value])
+  return np.asarray(multihost_utils.process_allgather(np.array(value))).reshape(-1)
+
+
+def first_before_others(name: str, work: Callable):
+  """Runs `work` in every process, in the first one alone until it is through; its result.
+
+  For what the first process may have to make (files of a folder that all share) and all read.
+  """
+  with meeting(name):
+    result = work() if is_first() else None
+  with meeting(name):
+    return result if is_first() else work()
+
+
+def mesh() -> Mesh:
+  """All devices of all processes in one axis, "data"."""
+  return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+
+
+def shard_batch(batch: dict, mesh: Mesh) -> dict:
+  """This process's rows -> global arrays, rows sharded over all devices."""
+  sharding = NamedSharding(mesh, PartitionSpec("data"))
+  return {name: jax.make_array_from_process_local_data(sharding, x) for name, x in batch.items()}
+
+
+def replicate(tree, mesh: Mesh):
+  """The same values on all devices."""
+  return jax.device_put(jax.device_get(tree), NamedSharding(mesh, PartitionSpec()))

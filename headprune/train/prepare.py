@@ -1,0 +1,259 @@
+"""From a config to what the training loop needs: checks, tokenizers, the step, first parameters."""
+
+import dataclasses
+import pathlib
+import shutil
+
+from flax import traverse_util
+import jax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from headprune.errors import UserError
+from headprune.nn import gates
+from headprune.nn.config import ModelConfig
+from headprune.nn.transformer import init_params
+from headprune.runs import checkpoint
+from headprune.runs import config as config_lib
+from headprune.runs.summary import Summary
+from headprune.runs.workdir import Workdir
+from headprune.text import bleu, packing, sources, tokenizer
+from headprune.train import devices, optim, steps
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Job:
+  """What a run works on, fixed from its start to its end."""
+
+  config: ConfigDict
+  workdir: Workdir
+  step_config: steps.StepConfig
+  knobs: steps.Knobs
+  mesh: Mesh
+  text: dict  # split -> (source lines, target lines)
+  pairs: dict  # "train", "dev" -> packing.Pairs
+  tokenizers: tuple
+  rows: int  # B, over all processes
+
+
+def stages(
+  config: ConfigDict, workdir: pathlib.Path | str
+) -> list[tuple[ConfigDict, pathlib.Path]]:
+  """The runs to train one after the other: the baseline if it is missing, and the run itself.
+
+  Raises:
+    UserError: what can be known to be wrong with any of them before data are read.
+  """
+  workdir = Workdir(pathlib.Path(workdir))
+  config = config_lib.inherit_heads(config, workdir)
+  check(config, workdir)
+  run = (config, workdir.path)
+  baseline = Workdir(pathlib.Path(config.init_from))
+  if not config.init_from or baseline.read_summary() or finished(config, workdir):
+    return [run]
+  if begun(workdir):  # it goes on without the run that it came from
+    return [run]
+  if "pretrain" not in config:
+    raise UserError(f"config.init_from={config.init_from}: there is no finished run")
+  pretraining = config_lib.pretraining(config)
+  try:
+    check(pretraining, baseline)
+  except UserError as error:
+    raise UserError(
+      f"the baseline, which is trained first at config.init_from={config.init_from} with "
+      f"config.pretrain.train and .optim: {error}"
+    ) from error
+  return [(pretraining, baseline.path), run]
+
+
+def check(config: ConfigDict, workdir: Workdir) -> None:
+  """Raises a UserError for all that can be known to be wrong before data are read."""
+  config_lib.validate(config)
+  bleu.check(config.eval)
+  _batch_rows(config)
+  optim.label(_shapes(config, config_lib.model_config(config.model)), config.optim.rules)
+  if config.init_from and pathlib.Path(config.init_from).absolute() == workdir.path.absolute():
+    raise UserError("config.init_from and --workdir are the same folder: take another --workdir")
+  _check_workdir(config, workdir)
+
+
+def _check_workdir(config: ConfigDict, workdir: Workdir) -> None:
+  """Raises a UserError if the workdir holds a run with another config, or one from elsewhere."""
+  done = workdir.read_summary()
+  if done and done.kind != "trained":
+    raise UserError(
+      f"{workdir.path} holds a model that was not trained there; to train it on, take another "
+      f"--workdir and --config.init_from={workdir.path}"
+    )
+  if workdir.is_run():
+    changed = config_lib.differences(config_lib.load(workdir), config)
+    if changed:
+      raise UserError(
+        f"{workdir.path} holds a run with another config; take another folder or undo: "
+        + "; ".join(changed)
+      )
+    return
+  workdir.check_writable()
+  foreign = [workdir.checkpoints, workdir.metrics, workdir.summary]
+  foreign += [path for path in workdir.tokenizer.glob("*") if not tokenizer.owns(path)]
+  for path in foreign:
+    if path.exists():
+      raise UserError(f"{path} is there, but no config.json: not a run; take another folder")
+
+
+def finished(config: ConfigDict, workdir: Workdir) -> Summary | None:
+  """The summary of a run that has come to the end that `config` asks for."""
+  done = workdir.read_summary()
+  return done if done and done.ends_at == (config.train.steps, config.train.patience) else None
+
+
+def begun(workdir: Workdir) -> bool:
+  """Whether the run has a checkpoint of its own to go on from."""
+  return checkpoint.begun(workdir, *devices.share())
+
+
+def set_up(config: ConfigDict, workdir: Workdir) -> tuple[Job, dict]:
+  """Reads the data, trains or copies tokenizers, builds what the loop needs, makes parameters.
+
+  Resume order: a run that has begun needs nothing of `init_from`; else its parameters are those of
+  `init_from`; else they are new.
+
+  Args:
+    config: checked.
+    workdir: takes config.json and the tokenizers.
+  Returns:
+    (job, {"model": ..., "gates": ...}: the parameters of step 0, or any in their shapes if begun).
+  """
+  text = devices.first_before_others("reading text", lambda: sources.read_pairs(config.data))
+  tokenizers = devices.first_before_others(
+    "making the tokenizer", lambda: _tokenizers(config, workdir, text["train"])
+  )
+  pairs = {}
+  for split in ("train", "dev"):
+    pairs[split], report = packing.encode(*text[split], tokenizers, config.data.row_length)
+    devices.print_first(f"{split}: {report}")
+  model = config_lib.model_config(config.model, tokenizers, jax.default_backend())
+  step_config, knobs = step_settings(config, model)
+  params = _first_params(config, workdir, model)
+  _print_settings(config, step_config, params)
+  if devices.is_first():
+    config_lib.save(config, workdir)
+  mesh, rows = devices.mesh(), _batch_rows(config)
+  return Job(config, workdir, step_config, knobs, mesh, text, pairs, tokenizers, rows), params
+
+
+def step_settings(config: ConfigDict, model: ModelConfig) -> tuple[steps.StepConfig, steps.Knobs]:
+  """What of a config the train step needs, compiled in and traced."""
+  c = config.optim
+  names = ("warmup_steps", "cooldown_steps", "b1", "b2", "eps", "gates_factor")
+  optim_config = optim.OptimConfig(
+    model_size=model.model_size,
+    total_steps=config.train.steps,
+    rules=config_lib.flatten(c)["rules"],
+    **{name: c[name] for name in names},
+  )
+  step_config = steps.StepConfig(
+    model, optim_config, config.train.label_smoothing, config.train.accumulate
+  )
+  fixed_gates = config_lib.fixed_gates(config.gates, model)
+  return step_config, steps.knobs(config.seed, config.l0.coef, c.scale, fixed_gates)
+
+
+def _print_settings(config: ConfigDict, step_config: steps.StepConfig, params: dict) -> None:
+  model, types = step_config.model, _gated_types(config)
+  devices.print_first(optim.table(optim.label(params, step_config.optim.rules), params))
+  if types:
+    modules = gates.num_modules(types, model.heads)
+    devices.print_first(
+      f"gates on {', '.join(types)}: l0.coef {config.l0.coef:g} is lambda "
+      f"{config.l0.coef / modules:g} on a plain sum over heads ({modules} modules)"
+    )
+  count = sum(x.size for x in jax.tree.leaves(params["model"]))
+  devices.print_first(
+    f"{count:,} parameters; vocabularies {model.src_vocab:,} and {model.tgt_vocab:,}; batches of "
+    f"{_batch_rows(config)} rows x {config.data.row_length} tokens on {jax.device_count()} "
+    f"{jax.devices()[0].platform} device(s)"
+  )
+
+
+def _batch_rows(config: ConfigDict) -> int:
+  train = config.train
+  return packing.batch_rows(
+    train.batch_tokens, config.data.row_length, train.accumulate, jax.device_count()
+  )
+
+
+def _tokenizers(config: ConfigDict, workdir: Workdir, train_text) -> tuple:
+  """The workdir's tokenizers; those of `init_from` or newly trained ones if it has none."""
+  if not workdir.is_run() and devices.is_first():  # what is there is left from a failed start
+    shutil.rmtree(workdir.tokenizer, ignore_errors=True)
+    if config.init_from:
+      files = tokenizer.read_files(Workdir(pathlib.Path(config.init_from)).tokenizer)
+      tokenizer.write_files(workdir.tokenizer, files)
+    else:
+      c = config.tokenizer
+      tokenizer.train(c.kind, *train_text, c.vocab_size, c.shared, c.lowercase, workdir.tokenizer)
+  return tokenizer.load(workdir.tokenizer)
+
+
+def _new_params(config: ConfigDict, model: ModelConfig, key) -> dict:
+  gate_key, model_key = jax.random.split(key)
+  shapes = tuple((name, model.gate_shapes[name]) for name in _gated_types(config))
+  module = gates.Gates(shapes, config.gates.init)
+  log_alphas = module.init(gate_key).get("params", {})
+  return {"model": init_params(model, model_key), "gates": log_alphas}
+
+
+def _gated_types(config: ConfigDict) -> tuple[str, ...]:
+  """Attention types whose gates are learned."""
+  return config.gates.types if config.gates.kind == "concrete" else ()
+
+
+def _shapes(config: ConfigDict, model: ModelConfig) -> dict:
+  return jax.eval_shape(lambda key: _new_params(config, model, key), jax.random.key(0))
+
+
+def _first_params(config: ConfigDict, workdir: Workdir, model: ModelConfig) -> dict:
+  """Parameters of step 0: new ones, or those of `init_from`."""
+  new = jax.jit(lambda key: _new_params(config, model, key))(jax.random.key(config.seed))
+  if not config.init_from or begun(workdir):
+    return new
+  there = Workdir(pathlib.Path(config.init_from))
+  there_config = config_lib.load(there)
+  _print_what_differs(there_config, config)
+  found = checkpoint.load_params(there, average=there_config.eval.average)
+  return _adopt(found, new, config.init_from)
+
+
+def _adopt(found: dict, new: dict, source: str) -> dict:
+  """`found` parameters in the shapes of `new` ones; gates that they lack are as in `new`."""
+  there = traverse_util.flatten_dict(found, sep="/")
+  params = {}
+  for path, here in traverse_util.flatten_dict(new, sep="/").items():
+    if path not in there and path.startswith("gates/"):
+      params[path] = here
+    elif path not in there or there[path].shape != here.shape:
+      shape = there[path].shape if path in there else "not there"
+      raise UserError(
+        f"config.init_from={source}: parameter {path} is {shape}, this config needs {here.shape}; "
+        "give config.model and config.tokenizer the values of that run's config.json, or name "
+        "another config.init_from"
+      )
+    else:
+      params[path] = there[path]
+  extra = sorted(path for path in there.keys() - params.keys() if not path.startswith("gates/"))
+  if extra:
+    raise UserError(
+      f"config.init_from={source}: its parameter {extra[0]} has no place in this config's model"
+    )
+  return {"gates": {}} | traverse_util.unflatten_dict(params, sep="/")
+
+
+def _print_what_differs(there: ConfigDict, here: ConfigDict) -> None:
+  """Tells that the run at `init_from` saw other data or text: allowed, but easily a mistake."""
+  rows = config_lib.differences(there, here)
+  changed = [row for row in rows if row.startswith(("data.", "tokenizer."))]
+  if changed:
+    devices.print_first(
+      f"note: config.init_from={here.init_from} was trained otherwise: {'; '.join(changed)}"
+    )

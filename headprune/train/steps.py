@@ -1,0 +1,154 @@
+"""The train step: a pure function, and the one place where training is jitted.
+
+What is compiled in is a StepConfig. What a sweep varies (seed, L0 coefficient, learning rate, fixed
+gates) are Knobs, which are traced: all its runs share one compilation.
+"""
+
+import dataclasses
+import functools
+
+from flax import struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from headprune.nn import gates, ops
+from headprune.nn.config import ModelConfig
+from headprune.nn.transformer import token_losses
+from headprune.train import optim
+
+
+@struct.dataclass
+class TrainState:
+  """All that changes from step to step, besides the data iterator."""
+
+  step: jax.Array  # int32, optimiser steps taken
+  params: dict  # {"model": ..., "gates": type -> log_alpha_NH}
+  opt_state: optax.OptState
+
+
+@dataclasses.dataclass(frozen=True)
+class StepConfig:
+  """All of a step that is compiled in; hashable."""
+
+  model: ModelConfig
+  optim: optim.OptimConfig
+  label_smoothing: float
+  accumulate: int  # micro-batches a step
+
+
+@struct.dataclass
+class Knobs:
+  """All of a step that may vary without compiling anew; constant during a run."""
+
+  seed: jax.Array  # uint32, of dropout and gates
+  l0_coef: jax.Array  # float32, times the mean over gated modules of sum P(open)
+  learning_rate: jax.Array  # float32, Noam's scale
+  fixed_gates: dict  # type -> gate_NH: ones, or the values of a fixed run
+
+
+def knobs(seed: int, l0_coef: float, learning_rate: float, fixed_gates: dict) -> Knobs:
+  """Knobs of plain numbers."""
+  rates = np.float32(l0_coef), np.float32(learning_rate)
+  return Knobs(np.uint32(seed), *rates, jax.tree.map(np.asarray, fixed_gates))
+
+
+def init_state(config: StepConfig, params: dict) -> TrainState:
+  """A state at step 0 around given parameters."""
+  labels = optim.label(params, config.optim.rules)
+  opt_state = optim.make(config.optim, 1.0, labels).init(params)
+  return TrainState(jnp.zeros((), jnp.int32), params, opt_state)
+
+
+def gradients(
+  config: StepConfig, knobs: Knobs, params: dict, batch: dict, uniforms: dict, noise_bits
+):
+  """Loss and gradients of one whole batch, micro-batch by micro-batch.
+
+  The sums over micro-batches and devices are divided once, by the batch's number of target tokens,
+  so that micro-batches and devices are two ways to the same step.
+
+  Args:
+    config: see StepConfig.
+    knobs: see Knobs.
+    params: see TrainState.
+    batch: dict of [B, ...] arrays.
+    uniforms: from `gates.draw_uniforms`.
+    noise_bits: uint32 scalar for dropout; None for no dropout.
+  Returns:
+    (dict with scalars `loss`, `xent`, `penalty`; gradients shaped like params, zero where frozen).
+  """
+  tokens = jnp.maximum(jnp.sum(batch["tgt_segment_BT"] > 0), 1).astype(jnp.float32)
+  labels = optim.label(params, config.optim.rules)
+
+  def xent(params, micro):
+    params = jax.tree.map(
+      lambda p, label: jax.lax.stop_gradient(p) if label == "freeze" else p, params, labels
+    )
+    gate_values = gates.train_gates(knobs.fixed_gates, params["gates"], uniforms)
+    noise = None if noise_bits is None else ops.Noise(noise_bits, micro["row_B"])
+    loss_BT = token_losses(
+      config.model, params["model"], micro, gate_values, config.label_smoothing, noise
+    )
+    return jnp.sum(loss_BT) / tokens
+
+  def add_micro(carry, micro):
+    return jax.tree.map(jnp.add, carry, jax.value_and_grad(xent)(params, micro)), None
+
+  numbered = batch | {"row_B": jnp.arange(batch["src_BS"].shape[0], dtype=jnp.int32)}
+  if config.accumulate == 1:
+    xent_value, grads = jax.value_and_grad(xent)(params, numbered)
+  else:
+    zero = (jnp.float32(0.0), jax.tree.map(jnp.zeros_like, params))
+    (xent_value, grads), _ = jax.lax.scan(add_micro, zero, _split(numbered, config.accumulate))
+  penalty, l0_grads = jax.value_and_grad(gates.penalty)(params["gates"], config.model.heads)
+  grads["gates"] = jax.tree.map(lambda g, l0: g + knobs.l0_coef * l0, grads["gates"], l0_grads)
+  loss = xent_value + knobs.l0_coef * penalty
+  return {"loss": loss, "xent": xent_value, "penalty": penalty}, grads
+
+
+def _split(batch: dict, micro_batches: int) -> dict:
+  """[B, ...] -> [A, B / A, ...], neighbours apart: each device keeps its own rows."""
+  return jax.tree.map(lambda x: x.reshape((-1, micro_batches) + x.shape[1:]).swapaxes(0, 1), batch)
+
+
+def update(config: StepConfig, knobs: Knobs, state: TrainState, grads: dict) -> TrainState:
+  """The state after one optimiser step with these gradients."""
+  labels = optim.label(state.params, config.optim.rules)
+  optimizer = optim.make(config.optim, knobs.learning_rate, labels)
+  updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+  return TrainState(state.step + 1, optax.apply_updates(state.params, updates), opt_state)
+
+
+@functools.partial(jax.jit, static_argnums=0, donate_argnums=2)
+def train_step(config: StepConfig, knobs: Knobs, state: TrainState, batch: dict):
+  """One optimiser step.
+
+  All randomness is a function of (seed, step): nothing random is stored, and a resumed run goes on
+  exactly.
+
+  Returns:
+    (state, dict of scalars and, under "log_alpha", type -> log_alpha_NH after the step).
+  """
+  key = jax.random.fold_in(jax.random.key(knobs.seed), state.step)
+  gate_key, dropout_key = jax.random.split(key)
+  uniforms = gates.draw_uniforms(gate_key, state.params["gates"])
+  noise_bits = jax.random.bits(dropout_key, (), jnp.uint32)
+  metrics, grads = gradients(config, knobs, state.params, batch, uniforms, noise_bits)
+  new = update(config, knobs, state, grads)
+  metrics |= {
+    "learning_rate": optim.noam(config.optim, knobs.learning_rate, state.step),
+    "grad_norm": optax.tree.norm(grads),
+    "tokens": jnp.sum(batch["src_segment_BS"] > 0) + jnp.sum(batch["tgt_segment_BT"] > 0),
+    "log_alpha": new.params["gates"],
+  }
+  return new, metrics
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def eval_step(config: StepConfig, knobs: Knobs, params: dict, batch: dict):
+  """(summed loss, number of target tokens) of one batch with gates as at test time."""
+  gate_values = gates.eval_gates(knobs.fixed_gates, params["gates"])
+  loss_BT = token_losses(config.model, params["model"], batch, gate_values, config.label_smoothing)
+  return jnp.sum(loss_BT), jnp.sum(batch["tgt_segment_BT"] > 0)

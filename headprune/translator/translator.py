@@ -1,0 +1,158 @@
+"""A translation model as a value: what it can be asked, whatever it was made of.
+
+Dense, gated, fixed, compact, converted and averaged models are all one `Translator`. It is a
+pytree: its arrays may be traced, and gates or parameters are exchanged by `replace`.
+"""
+
+from collections.abc import Callable, Sequence
+import dataclasses
+import functools
+
+from flax import struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from headprune.nn import transformer
+from headprune.nn.config import ModelConfig
+from headprune.text import batching
+from headprune.translator.beam import BeamConfig, beam_search
+
+
+@dataclasses.dataclass(frozen=True)
+class Hypothesis:
+  """A translation: ids up to its EOS; empty, with both scores -inf, if nothing ever finished."""
+
+  ids: list[int]  # ends in EOS unless the search reached its length limit first
+  score: float
+  log_prob: float
+
+
+def length_limits(length: int) -> tuple[int, int]:
+  """(min_len, max_len) in words, EOS included, for a source of `length` words, EOS included."""
+  return length // 4 - 1, 2 * length + 3
+
+
+def exact_limits(words: int) -> Callable[[int], tuple[int, int]]:
+  """Limits under which a search takes `words` steps, whatever the source's length.
+
+  Hypotheses that end earlier are lost; one that reaches max_len is extended by one last word. A
+  sentence whose hypotheses all end at once stops, its batch goes on with the others.
+  """
+  return lambda length: (words, words - 1)
+
+
+@struct.dataclass
+class Translator:
+  """Sizes, parameters and gates as at test time."""
+
+  config: ModelConfig = struct.field(pytree_node=False)
+  params: dict
+  gate_values: dict  # attention type -> gate_NH
+
+  def logits(self, batch: dict) -> jax.Array:
+    """Scores of target words given their sources, logits_BTV, of a batch from text.batching."""
+    return _logits(self, batch)
+
+  def attention(self, batch: dict) -> dict[str, jax.Array]:
+    """All attention weights: type -> attn_NBHQM; heads that a layer lacks are zero."""
+    return _attention(self, batch)
+
+  def encoder_attention(self, batch: dict) -> jax.Array:
+    """Encoder self-attention alone, attn_NBHSS, of a batch that needs no target."""
+    return _encoder_attention(self, batch)
+
+  def token_losses(self, batch: dict, smoothing: float = 0.0) -> jax.Array:
+    """Loss of each target token, EOS included, natural log, 0 at padding: loss_BT.
+
+    Args:
+      batch: pairs.
+      smoothing: 0 gives -log p, else the KL divergence from the smoothed label.
+    """
+    return _token_losses(self, batch, smoothing)
+
+  def translate(
+    self,
+    sources: Sequence[Sequence[int]],
+    beam: BeamConfig,
+    batch_size: int,
+    limits: Callable[[int], tuple[int, int]] = length_limits,
+  ) -> list[Hypothesis]:
+    """Beam search over sentences, sorted by length into batches of few different shapes.
+
+    Args:
+      sources: ids with EOS.
+      beam: how to search.
+      batch_size: sentences in a batch; fewer where they are long.
+      limits: source length with EOS -> (min_len, max_len) in words with EOS; not decreasing.
+    Returns:
+      One hypothesis per source, in the order given.
+    """
+    params = jax.device_put(cast_kernels(self.params, self.config.precision))
+    lengths, results = [len(ids) for ids in sources], [None] * len(sources)
+    for numbers, rows, width in batching.group_by_length(lengths, batch_size):
+      surplus = [[self.config.eos]] * (rows - len(numbers))  # empty sentences
+      chosen = [*(sources[i] for i in numbers), *surplus]
+      min_len_B, max_len_B = np.array([limits(len(ids)) for ids in chosen], np.int32).T
+      found = _search(
+        self.config, params, self.gate_values, batching.pad_sources(chosen, width),
+        min_len_B, max_len_B, beam=beam, steps=limits(width)[1] + 1,
+      )  # fmt: skip
+      for i, *hypothesis in zip(numbers, *map(np.asarray, found)):
+        results[i] = _hypothesis(*hypothesis, self.config.eos)
+    return results
+
+  def exact(self) -> "Translator":
+    """The same model with all matrix products in float32."""
+    return self.replace(config=self.config.exact())
+
+
+def cast_kernels(params: dict, precision: str) -> dict:
+  """Parameters with the matrices in the type their products take, so that no step casts them."""
+  return jax.tree_util.tree_map_with_path(
+    lambda path, x: jnp.asarray(x, precision) if path[-1].key.endswith("kernel") else x, params
+  )
+
+
+def _hypothesis(ids_T, score, log_prob, eos: int) -> Hypothesis:
+  """Cuts behind the first EOS; what never finished is empty."""
+  ids = ids_T.tolist() if np.isfinite(score) else []
+  return Hypothesis(ids[: ids.index(eos) + 1] if eos in ids else ids, float(score), float(log_prob))
+
+
+_search = jax.jit(beam_search, static_argnames=("config", "steps"))
+
+
+@jax.jit
+def _logits(translator, batch):
+  return _apply(translator, batch)[0]
+
+
+@jax.jit
+def _attention(translator, batch):
+  _, attns = _apply(translator, batch)
+  return {name: _stack(layers) for name, layers in attns.items()}
+
+
+@jax.jit
+def _encoder_attention(translator, batch):
+  _, layers = _apply(translator, batch, method=transformer.Transformer.encode)
+  return _stack(layers)
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _token_losses(translator, batch, smoothing):
+  t = translator
+  return transformer.token_losses(t.config, t.params, batch, t.gate_values, smoothing)
+
+
+def _apply(translator, batch, **kwargs):
+  t = translator
+  return transformer.apply(t.config, t.params, batch, t.gate_values, **kwargs)
+
+
+def _stack(layers):
+  """Layers with different numbers of heads as one array."""
+  width = max(1, *(attn.shape[1] for attn in layers))
+  missing = lambda x: (0, width - x.shape[1])
+  return jnp.stack([jnp.pad(x, ((0, 0), missing(x), (0, 0), (0, 0))) for x in layers])

@@ -1,0 +1,72 @@
+"""Costs by arithmetic against the products and arrays of the model's own traced program."""
+
+import jax
+from jax.extend import core
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from headprune.nn import cost, transformer
+from headprune.nn.config import open_gates
+from headprune.text import batching
+from tests import tiny
+
+CONFIGS = [tiny.uneven(enc_head_size=7), tiny.uneven(**tiny.MARIAN)]
+S, T, W = 4, 3, 2
+
+
+def dot_flops(function, *args) -> int:
+  """Operations of all matrix products in a traced function."""
+  return _dot_flops(jax.make_jaxpr(function)(*args).jaxpr)
+
+
+def _dot_flops(jaxpr) -> int:
+  total = 0
+  for eqn in jaxpr.eqns:
+    if eqn.primitive.name == "dot_general":
+      (contracted, _), _ = eqn.params["dimension_numbers"]
+      shape = eqn.invars[0].aval.shape
+      total += 2 * eqn.outvars[0].aval.size * int(np.prod([shape[i] for i in contracted]))
+    total += sum(_dot_flops(inner) for inner in core.jaxprs_in_params(eqn.params))
+  return total
+
+
+def apply(config, method=None):
+  return lambda params, *args: transformer.apply(config, params, *args, method=method)
+
+
+def empty_cache(config):
+  fill = apply(config, "empty_cache")
+  return lambda params, memory: fill(params, memory, T, W)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_scoring_counts_the_products_that_the_model_traces(config):
+  params, gates = tiny.random_params(config), open_gates(config)
+  batch = batching.pad_pairs([[1]], [[1]], S, T)
+  assert cost.pair_flops(config, S, T) == dot_flops(apply(config), params, batch, gates)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_translating_counts_the_products_that_the_search_traces(config):
+  params, gates = tiny.random_params(config), open_gates(config)
+  source, memory = batching.pad_sources([[1]], S), jnp.zeros((1, S, config.model_size))
+  once = dot_flops(apply(config, "encode"), params, source, gates)
+  once += dot_flops(empty_cache(config), params, memory)
+  assert once == S * cost.source_flops(config, S)
+  cache = jax.eval_shape(empty_cache(config), params, memory)
+  token, past, real = jnp.zeros((1, W), int), jnp.ones((1, W, T * W), bool), jnp.ones((1, S), bool)
+  step = dot_flops(apply(config, "step"), params, token, 0, cache, past, real, gates)
+  assert step == W * cost.target_flops(config, S, T * W)
+  assert cost.pair_flops(config, S, T, W) == once + T * step
+
+
+@pytest.mark.parametrize("precision, size", [("float32", 4), ("bfloat16", 2)])
+def test_caches_are_as_large_as_those_of_the_decoder(precision, size):
+  config = tiny.uneven(attention_precision=precision)
+  memory = jnp.zeros((1, S, config.model_size))
+  cache = jax.eval_shape(empty_cache(config), tiny.random_params(config), memory)
+  total = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(cache))
+  source, target = cost.cache_bytes(config)
+  assert total == S * source + T * W * target
+  assert (source, target) == (2 * 4 * 2 * size, 2 * 4 * 3 * size)  # 2 and 3 heads of 4 channels
