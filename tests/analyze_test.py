@@ -5,6 +5,7 @@ import json
 import pathlib
 import sys
 
+from headprune.convert.__main__ import convert_original
 import jax
 import numpy as np
 import pytest
@@ -23,7 +24,6 @@ from headprune import (
 )
 from headprune import config as config_lib
 from headprune.analysis import survey
-from headprune.convert.__main__ import convert_original
 from headprune.errors import UserError
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"

@@ -1,4 +1,4 @@
-"""What closing one head costs: the loss without it, nothing trained (Michel et al. 2019, sec. 3)."""
+"""What closing one head alone costs in loss, nothing trained (Michel et al. 2019, section 3)."""
 
 from collections.abc import Iterable, Iterator
 import functools

@@ -9,11 +9,11 @@ UNKNOWN = "unknown"
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-  """What happened to a function: "kept" (a head still has it), "moved" (only others), "lost", "new"."""
+  """What happened to a function."""
 
   function: str
   type: str
-  outcome: str
+  outcome: str  # "kept": a head still has it; "moved": only others have it; "lost"; "new"
   before: tuple[Head, ...]
   after: tuple[Head, ...]
 

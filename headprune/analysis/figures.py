@@ -1,29 +1,26 @@
 """Figures, readable in grey: scores of heads, attention maps, gates while pruning, what is left."""
 
 from collections.abc import Sequence
-import pathlib
+import io
 
 import matplotlib
-from matplotlib.animation import PillowWriter
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 import numpy as np
+from PIL import Image
 
-from headprune import gates as gates_lib
-from headprune.analysis import compare
+from headprune.analysis.result import TITLES
+from headprune.nn import gates as gates_lib
 
-TITLES = {
-  "enc_self": "encoder self-attention",
-  "dec_self": "decoder self-attention",
-  "dec_enc": "cross-attention",
-}
 _LINES = ("-", "--", "-.", ":")
 _HATCHES = ("", "///", "...", "xxx")
 _DPI = 110
+_FRAME_MS = 125
 
-Ragged = Sequence[Sequence[float]]  # layer -> head -> value
+Layers = Sequence[Sequence[float]]  # layer -> head -> value, also as an array
 
 
-def score_grid(scores: dict[str, Ragged], title: str, gates: dict | None = None) -> Figure:
+def score_grid(scores: dict[str, Layers], title: str, gates: dict | None = None) -> Figure:
   """Heads x layers, one panel for each attention type; layer 1 is the lowest row.
 
   Args:
@@ -31,7 +28,7 @@ def score_grid(scores: dict[str, Ragged], title: str, gates: dict | None = None)
     title: what the values are.
     gates: test-time gates; closed heads are crossed out.
   """
-  figure, panels = _panels(scores, 2.6 + 0.3 * _layers(scores))
+  figure, panels = _panels(scores, 2.6 + 0.3 * _depth(scores))
   values = np.concatenate([np.ravel(row) for layers in scores.values() for row in layers])
   low, high = (min(0.0, values.min()), max(values.max(), 1e-9)) if len(values) else (0.0, 1.0)
   for axes, (name, layers) in zip(panels, scores.items()):
@@ -90,10 +87,11 @@ def gate_trajectories(steps: Sequence[int], history: dict) -> Figure:
   return figure
 
 
-def gate_animation(steps: Sequence[int], history: dict, path: pathlib.Path, frames: int = 60):
-  """Writes a GIF of P(gate = 0) for each layer and head; black is closed."""
-  figure, panels = _panels(history, 2.6 + 0.3 * _layers(history))
-  images = []
+def gate_animation(steps: Sequence[int], history: dict, frames: int = 60) -> bytes:
+  """A GIF of P(gate = 0) for each layer and head; black is closed."""
+  figure, panels = _panels(history, 2.6 + 0.3 * _depth(history))
+  figure.set_dpi(70)
+  canvas, images, pictures = FigureCanvasAgg(figure), [], []
   for axes, (name, layers) in zip(panels, history.items()):
     grid_NH = padded([1.0 - layer[0] for layer in layers])
     images.append(
@@ -101,16 +99,20 @@ def gate_animation(steps: Sequence[int], history: dict, path: pathlib.Path, fram
     )
     _name_heads(axes, name, grid_NH.shape)
   figure.colorbar(images[0], ax=panels, shrink=0.8, label="P(gate = 0)")
-  writer = PillowWriter(fps=8)
-  with writer.saving(figure, path, dpi=70):
-    for t in np.unique(np.linspace(0, len(steps) - 1, frames).astype(int)):
-      figure.suptitle(f"step {steps[t]:,}")
-      for image, layers in zip(images, history.values()):
-        image.set_data(padded([1.0 - layer[t] for layer in layers]))
-      writer.grab_frame()
+  for t in np.unique(np.linspace(0, len(steps) - 1, frames).astype(int)):
+    figure.suptitle(f"step {steps[t]:,}")
+    for image, layers in zip(images, history.values()):
+      image.set_data(padded([1.0 - layer[t] for layer in layers]))
+    canvas.draw()
+    pictures.append(Image.fromarray(np.array(canvas.buffer_rgba())).convert("RGB"))
+  data = io.BytesIO()
+  pictures[0].save(
+    data, "gif", save_all=True, append_images=pictures[1:], duration=_FRAME_MS, loop=0
+  )
+  return data.getvalue()
 
 
-def retained(gates: dict[str, Ragged]) -> Figure:
+def retained(gates: dict[str, Layers]) -> Figure:
   """Open heads of each layer, of each attention type; the outline is what there was."""
   figure, panels = _panels(gates, 2.8)
   for axes, (name, layers) in zip(panels, gates.items()):
@@ -126,43 +128,48 @@ def retained(gates: dict[str, Ragged]) -> Figure:
   return figure
 
 
-def functions_retained(counts: Sequence[dict[str, int]], names: Sequence[str]) -> Figure:
-  """Functions of the encoder heads that are left, one bar for each run, most heads first.
+def functions_retained(counts: Sequence[dict[str, dict[str, int]]], names: Sequence[str]) -> Figure:
+  """Functions of the heads that are left, one bar for each run, most heads first.
 
   Args:
-    counts: of each run, kind -> number of open heads, from compare.count_kinds.
+    counts: of each run, attention type -> kind -> number of open heads, from compare.count_kinds;
+      the first run's types and kinds are drawn.
     names: what to write under each bar.
   """
-  figure = Figure(figsize=(1.8 + 0.9 * len(counts), 3.4), dpi=_DPI, layout="constrained")
-  axes = figure.add_subplot()
-  order = sorted(range(len(counts)), key=lambda i: -sum(counts[i].values()))
-  bottom = np.zeros(len(counts))
-  for k, kind in enumerate(compare.KINDS):
-    height = np.array([counts[i][kind] for i in order])
-    look = {"color": str(0.25 + 0.2 * k), "hatch": _HATCHES[k], "edgecolor": "0.9"}
-    axes.bar(range(len(counts)), height, bottom=bottom, label=kind, **look)
-    bottom += height
-  labels = [f"{int(total)}\n{names[i]}" for i, total in zip(order, bottom)]
-  axes.set_xticks(range(len(counts)), labels)
-  axes.set(ylabel="encoder heads", xlabel="open heads of each run")
-  axes.legend(fontsize=8)
+  width = 1.8 + 0.9 * len(counts)
+  figure = Figure(figsize=(width * len(counts[0]), 3.4), dpi=_DPI, layout="constrained")
+  panels = figure.subplots(1, len(counts[0]), squeeze=False)[0]
+  for axes, (name, kinds) in zip(panels, counts[0].items()):
+    order = sorted(range(len(counts)), key=lambda i: -sum(counts[i].get(name, {}).values()))
+    bottom = np.zeros(len(counts))
+    for k, kind in enumerate(kinds):
+      height = np.array([counts[i].get(name, {}).get(kind, 0) for i in order])
+      style = {"color": str(0.25 + 0.6 * k / len(kinds)), "hatch": _HATCHES[k % len(_HATCHES)]}
+      axes.bar(range(len(counts)), height, bottom=bottom, label=kind, edgecolor="0.9", **style)
+      bottom += height
+    labels = [f"{int(total)}\n{names[i]}" for i, total in zip(order, bottom)]
+    axes.set_xticks(range(len(counts)), labels)
+    axes.set(title=TITLES[name], ylabel="heads", xlabel="open heads of each run")
+    axes.legend(fontsize=8)
   return figure
 
 
-def save(figure: Figure, path: pathlib.Path) -> None:
-  """Writes SVG or PNG, as the name ends; the same figure gives the same file."""
-  metadata = {"Date": None} if path.suffix == ".svg" else None
+def render(figure: Figure, kind: str = "svg") -> bytes:
+  """The figure as "svg" or "png"; the same figure gives the same bytes."""
+  data = io.BytesIO()
+  metadata = {"Date": None} if kind == "svg" else None
   with matplotlib.rc_context({"svg.hashsalt": "headprune"}):
-    figure.savefig(path, metadata=metadata)
+    figure.savefig(data, format=kind, metadata=metadata)
+  return data.getvalue()
 
 
-def padded(layers: Ragged) -> np.ndarray:
+def padded(layers: Layers) -> np.ndarray:
   """[N, H] with NaN where a layer has no such head; H is at least 1, to be drawn."""
   width = max((1, *map(len, layers)))
   return np.array([[*row, *[np.nan] * (width - len(row))] for row in layers], float)
 
 
-def _layers(scores: dict) -> int:
+def _depth(scores: dict) -> int:
   return max(map(len, scores.values()))
 
 

@@ -27,7 +27,7 @@ def prepare(subject: Subject, options) -> plug.Plan:
 
 
 def measure(subject: Subject, limit: float, max_offset: int) -> Findings:
-  """Shares of each offset, and the encoder heads with a share of at least `limit` at one of them."""
+  """Shares of each offset, and the encoder heads with at least `limit` at one of them."""
   hits_RNH, cases_R = 0, 0
   for _, batch in subject.batches():
     attn_NBHSS = np.asarray(subject.translator.encoder_attention(batch))

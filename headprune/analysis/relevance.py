@@ -1,11 +1,15 @@
 """Relevance: how much each head's output matters for the word that is chosen, by LRP."""
 
+from collections.abc import Iterator, Sequence
 import functools
+
+import numpy as np
 
 from headprune.analysis import plug
 from headprune.analysis.lrp import propagate, rules
 from headprune.analysis.result import Findings, Score
-from headprune.analysis.subject import MAX_TOKENS, Subject
+from headprune.analysis.subject import Subject
+from headprune.text import batching
 
 
 def add_options(add) -> None:
@@ -27,7 +31,21 @@ def measure(subject: Subject, sentences: int, rule: str) -> Findings:
     sentences: only so many pairs, from the first.
     rule: a name in rules.RULES.
   """
-  batches = (batch for _, batch in subject.batches(sentences, MAX_TOKENS // 8))
-  values = subject.as_lists(propagate.relevance(subject.translator, batches, rule))
+  pairs = one_by_one(subject.source_ids[:sentences], subject.target_ids[:sentences])
+  values = subject.as_lists(propagate.relevance(subject.translator, pairs, rule))
   meaning = "share of the layer's relevance for the most likely word (LRP)"
   return Findings(scores=(Score("relevance", "relevance (LRP)", meaning, values),))
+
+
+def one_by_one(
+  sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
+) -> Iterator[dict[str, np.ndarray]]:
+  """Each pair as a batch of its own, in widths of 16, 32, 64, ...
+
+  Sentences are propagated one after the other anyway, and each width takes seconds to compile.
+  """
+  for pair in zip(sources, targets):
+    width = 16
+    while width < max(map(len, pair)):
+      width *= 2
+    yield batching.pad_pairs(*([ids] for ids in pair), width, width)

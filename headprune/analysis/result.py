@@ -1,4 +1,4 @@
-"""What analyses find, as typed values: the report, the figures and analysis.json are made of them."""
+"""What analyses find, as typed values; report, figures and analysis.json are made of them."""
 
 from collections.abc import Iterator
 import dataclasses
@@ -16,7 +16,9 @@ TITLES = {
   "dec_enc": "cross-attention",
 }
 IMPORTANCE, SHARE = "importance", "share"
-FORMS = ("text", "wrapped text", "number", "percent", "points", "offset", "head", "heads")
+FORMS = (
+  "text", "wrapped text", "number", "percent", "points", "offset", "signed", "head", "heads",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +38,12 @@ class Score:
   def __post_init__(self):
     if self.kind not in (IMPORTANCE, SHARE) or not set(self.values) <= set(TYPES):
       raise ValueError(f"score {self.key}: kind {self.kind!r}, types {', '.join(self.values)}")
+
+
+  @property
+  def heading(self) -> str:
+    """The title as a heading begins."""
+    return self.title[0].upper() + self.title[1:]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,12 +33,9 @@ class Subject:
   def translator(self) -> Translator:
     return self.run.translator
 
-  def batches(
-    self, first: int | None = None, max_tokens: int = MAX_TOKENS
-  ) -> Iterator[tuple[list[int], dict[str, np.ndarray]]]:
-    """Batches of the pairs, or of the `first` ones: (number of the pair in each row, batch)."""
-    sides = self.source_ids[:first], self.target_ids[:first]
-    return batching.batches(*sides, BATCH_SIZE, max_tokens)
+  def batches(self) -> Iterator[tuple[list[int], dict[str, np.ndarray]]]:
+    """The pairs, sorted by length: (number of the pair in each row, batch)."""
+    return batching.batches(self.source_ids, self.target_ids, BATCH_SIZE, MAX_TOKENS)
 
   def open_heads(self, name: str) -> np.ndarray:
     """Which heads of an attention type exist and are open: bool [N, H]."""

@@ -84,7 +84,7 @@ def measure(subject: Subject, plans: list[Plan]) -> Result:
   }
   return Result(
     **vars(merged),
-    run=run.name,
+    run=run.workdir.path.absolute().name,
     settings=settings(subject, plans),
     sentences=len(subject.text),
     heads=heads,

@@ -57,7 +57,7 @@ class MultiHeadAttention(nn.Module):
   def _fused(self, x_BQD):
     """q, k and v of self-attention, k and v of cross-attention; [B, Q, H, K] each."""
     fused = ops.product("BQD,DCHK->BQCHK", x_BQD, self.fused_kernel, self.config.precision)
-    fused += self.fused_bias
+    fused += self.fused_bias[None, None]
     return tuple(fused[:, :, c] for c in range(fused.shape[2]))
 
   def project(self, x_BQD):
@@ -72,7 +72,7 @@ class MultiHeadAttention(nn.Module):
     if not self.heads:
       return None
     q_BQHK = ops.product("BQD,DHK->BQHK", x_BQD, self.q_kernel, self.config.precision)
-    return (q_BQHK + self.q_bias).swapaxes(1, 2)
+    return (q_BQHK + self.q_bias[None, None]).swapaxes(1, 2)
 
   def read(self, memory_BMD):
     """Cross-attention's (k_BHKM, v_BHMK); None without heads."""
@@ -105,7 +105,7 @@ class MultiHeadAttention(nn.Module):
     out_BQD = ops.product("BQHK,HKD->BQD", context_BQHK, self.out_kernel, self.config.precision)
     keep(self, q_BHQK=q_BHQK, k_BHKM=k_BHKM, v_BHMK=v_BHMK, attn_BHQM=attn_BHQM)
     keep(self, context_BQHK=context_BQHK, out_BQD=out_BQD)
-    return out_BQD + self.out_bias, attn_BHQM
+    return out_BQD + self.out_bias[None, None], attn_BHQM
 
 
 def _keys_and_values(k_BMHK, v_BMHK):
@@ -126,12 +126,12 @@ class FeedForward(nn.Module):
     in_bias = self.param("in_bias", zeros, (hidden,))
     out_kernel = self.param("out_kernel", glorot(hidden, size), (hidden, size))
     out_bias = self.param("out_bias", zeros, (size,))
-    in_BQF = ops.product("BQD,DF->BQF", x_BQD, in_kernel, precision) + in_bias
+    in_BQF = ops.product("BQD,DF->BQF", x_BQD, in_kernel, precision) + in_bias[None, None]
     h_BQF = ops.activate(in_BQF, self.config.activation)
     h_BQF = ops.dropout(h_BQF, self.config.activation_dropout, noise, self.path)
     out_BQD = ops.product("BQF,FD->BQD", h_BQF, out_kernel, precision)
     keep(self, h_BQF=h_BQF, out_BQD=out_BQD)
-    return out_BQD + out_bias
+    return out_BQD + out_bias[None, None]
 
 
 class EncoderLayer(nn.Module):

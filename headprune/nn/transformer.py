@@ -52,15 +52,15 @@ class Transformer(nn.Module):
     return embed_VD[id_BT] * self.config.model_size**0.5
 
   def _start(self):
-    """What the decoder reads before the first target token, [D] or 0."""
+    """What the decoder reads before the first target token, [1, 1, D] or 0."""
     start = self.config.decoder_start
-    return 0.0 if start is None else self._scaled(self.tgt_embed, start)
+    return 0.0 if start is None else self._scaled(self.tgt_embed, start)[None, None]
 
   def embed_source(self, src_BS, position_BS, noise=None):
     """The encoder's input: emb * sqrt(D) + bias + position."""
     x_BSD = self._scaled(self.src_embed, src_BS)
     if self.config.source_bias:
-      x_BSD += self.src_bias
+      x_BSD += self.src_bias[None, None]
     x_BSD += self._signal(position_BS, src_BS.shape[1])
     return ops.dropout(x_BSD, self.config.embed_dropout, noise, ("src_embed",))
 
@@ -131,7 +131,7 @@ class Transformer(nn.Module):
       logits_BTV = ops.product("BTD,VD->BTV", out_BTD, self.tgt_embed, self.config.precision)
     else:
       logits_BTV = ops.product("BTD,DV->BTV", out_BTD, self.logits_kernel, self.config.precision)
-    return logits_BTV + self.logits_bias if self.config.logits_bias else logits_BTV
+    return logits_BTV + self.logits_bias[None, None] if self.config.logits_bias else logits_BTV
 
   def __call__(self, batch, gate_values, noise=None):
     """Scores target words given their sources.
@@ -184,7 +184,7 @@ class Transformer(nn.Module):
     """
     length = past_BWM.shape[-1] // token_BW.shape[1]
     x_BWD = jnp.where(t == 0, self._start(), self._scaled(self.tgt_embed, token_BW))
-    x_BWD += self._signal(t, length)
+    x_BWD += self._signal(t, length)[None, None]
     cross_mask_BWS = jnp.broadcast_to(src_mask_BS[:, None], token_BW.shape + src_mask_BS.shape[1:])
     new_cache = []
     for n, layer in enumerate(self.decoder):

@@ -76,7 +76,7 @@ def save(
     step,
     args=ocp.args.Composite(
       params=ocp.args.StandardSave(params),
-      optimizer=ocp.args.StandardSave({"step": np.int32(step), "state": optimizer}),
+      optimizer=ocp.args.StandardSave({"step": np.array(step, np.int32), "state": optimizer}),
       data=grain.checkpoint.CheckpointSave(data_iterator),
     ),
     metrics={} if bleu is None else {"bleu": bleu},
@@ -99,7 +99,7 @@ def restore(checkpoints, params: dict, optimizer, data_iterator):
     step,
     args=ocp.args.Composite(
       params=ocp.args.StandardRestore(params),
-      optimizer=ocp.args.StandardRestore({"step": np.int32(step), "state": optimizer}),
+      optimizer=ocp.args.StandardRestore({"step": np.array(step, np.int32), "state": optimizer}),
       data=grain.checkpoint.CheckpointRestore(data_iterator),
     ),
   )

@@ -72,9 +72,9 @@ def check(config: ConfigDict, workdir: Workdir) -> None:
   bleu.check(config.eval)
   _batch_rows(config)
   optim.label(_shapes(config, config_lib.model_config(config.model)), config.optim.rules)
+  _check_workdir(config, workdir)
   if config.init_from and pathlib.Path(config.init_from).absolute() == workdir.path.absolute():
     raise UserError("config.init_from and --workdir are the same folder: take another --workdir")
-  _check_workdir(config, workdir)
 
 
 def _check_workdir(config: ConfigDict, workdir: Workdir) -> None:

@@ -38,6 +38,7 @@ class _State:
   slot_BWT: jax.Array  # the beam slot that holds the keys and values of each hypothesis' position
   raw_BW: jax.Array  # log p
   best_ids_BT: jax.Array
+  best_length_B: jax.Array  # words, 0 before anything finished
   best_score_B: jax.Array
   best_raw_B: jax.Array
 
@@ -57,7 +58,8 @@ def beam_search(
     beam: how to search.
     steps: T, at least max(max_len_B) + 1.
   Returns:
-    (ids_BT padded with EOS, score_B, log_prob_B); scores are -inf where nothing finished.
+    (ids_BT padded with EOS, length_B, score_B, log_prob_B); length 0 and scores of -inf where
+    nothing finished.
   """
   memory_BSD, _ = apply(config, params, source, gate_values, method=Transformer.encode)
   cache = apply(config, params, memory_BSD, steps, beam.beams, method=Transformer.empty_cache)
@@ -77,7 +79,7 @@ def beam_search(
     body,
     _initial_state(cache, len(min_len_B), steps, beam.beams, config.eos),
   )
-  return state.best_ids_BT, state.best_score_B, state.best_raw_B
+  return state.best_ids_BT, state.best_length_B, state.best_score_B, state.best_raw_B
 
 
 def _initial_state(cache, batch: int, steps: int, beams: int, eos: int) -> _State:
@@ -91,6 +93,7 @@ def _initial_state(cache, batch: int, steps: int, beams: int, eos: int) -> _Stat
     slot_BWT=jnp.zeros((batch, beams, steps), jnp.int32),
     raw_BW=jnp.broadcast_to(raw_W, (batch, beams)),
     best_ids_BT=jnp.full((batch, steps), eos, jnp.int32),
+    best_length_B=jnp.zeros((batch,), jnp.int32),
     best_score_B=nothing_B,
     best_raw_B=nothing_B,
   )
@@ -102,8 +105,8 @@ def _step_inputs(state: _State):
   word_BW = jax.lax.dynamic_index_in_dim(state.ids_BWT, state.t - 1, 2, keepdims=False)
   here_11T = jnp.arange(steps)[None, None] == state.t
   slot_BWT = jnp.where(here_11T, jnp.arange(beams)[None, :, None], state.slot_BWT)
-  mine_BWTW = slot_BWT[..., None] == jnp.arange(beams)
-  past_BWTW = mine_BWTW & (jnp.arange(steps) <= state.t)[:, None]
+  mine_BWTW = slot_BWT[..., None] == jnp.arange(beams)[None, None, None]
+  past_BWTW = mine_BWTW & (jnp.arange(steps) <= state.t)[None, None, :, None]
   return word_BW, past_BWTW.reshape(batch, beams, steps * beams), slot_BWT
 
 
@@ -167,6 +170,7 @@ def _retire_finished(state: _State, min_len_B, max_len_B, beam: BeamConfig, eos:
   return state.replace(
     raw_BW=jnp.where(alive_BW, state.raw_BW, -jnp.inf),
     best_ids_BT=jnp.where(better_B[:, None], new_ids_BT, state.best_ids_BT),
+    best_length_B=jnp.where(better_B, t, state.best_length_B),
     best_score_B=best_score_B,
     best_raw_B=best_raw_B,
   )

@@ -98,8 +98,8 @@ class Translator:
         self.config, params, self.gate_values, batching.pad_sources(chosen, width),
         min_len_B, max_len_B, beam=beam, steps=limits(width)[1] + 1,
       )  # fmt: skip
-      for i, *hypothesis in zip(numbers, *map(np.asarray, found)):
-        results[i] = _hypothesis(*hypothesis, self.config.eos)
+      for i, ids_T, length, score, log_prob in zip(numbers, *map(np.asarray, found)):
+        results[i] = Hypothesis(ids_T[:length].tolist(), float(score), float(log_prob))
     return results
 
   def exact(self) -> "Translator":
@@ -112,12 +112,6 @@ def cast_kernels(params: dict, precision: str) -> dict:
   return jax.tree_util.tree_map_with_path(
     lambda path, x: jnp.asarray(x, precision) if path[-1].key.endswith("kernel") else x, params
   )
-
-
-def _hypothesis(ids_T, score, log_prob, eos: int) -> Hypothesis:
-  """Cuts behind the first EOS; what never finished is empty."""
-  ids = ids_T.tolist() if np.isfinite(score) else []
-  return Hypothesis(ids[: ids.index(eos) + 1] if eos in ids else ids, float(score), float(log_prob))
 
 
 _search = jax.jit(beam_search, static_argnames=("config", "steps"))

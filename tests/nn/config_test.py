@@ -5,8 +5,15 @@ import dataclasses
 import numpy as np
 import pytest
 
-from headprune.nn.config import ACTIVATIONS, NORMS, POSITIONS, PRECISIONS, ModelConfig
-from headprune.nn.config import attention_precision, open_gates
+from headprune.nn.config import (
+  ACTIVATIONS,
+  NORMS,
+  POSITIONS,
+  PRECISIONS,
+  ModelConfig,
+  attention_precision,
+  open_gates,
+)
 from tests import tiny
 
 

@@ -8,8 +8,8 @@ import babel
 from babel import dates, numbers
 import pytest
 
-from headprune import corpus
 from headprune.errors import UserError
+from headprune.text import corpus
 
 _SIZES = {"train": 1500, "dev": 100, "test": 100}
 _BETWEEN_PHRASES = re.compile(r"; | / | \(|\)")

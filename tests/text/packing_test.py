@@ -2,26 +2,24 @@
 
 import hypothesis
 from hypothesis import strategies as st
-import jax
-from jax.sharding import AxisType
 import numpy as np
 import pytest
 
-from headprune import data, tokenizer
 from headprune.errors import UserError
+from headprune.text import packing, tokenizer
 
 WORDS = tokenizer.Whitespace((*tokenizer.RESERVED, *"abcdefgh"))
 TOKENIZERS = WORDS, WORDS
 LENGTH = 8
 
 
-def _pairs(sizes) -> data.Pairs:
+def _pairs(sizes) -> packing.Pairs:
   """Pairs of given (source, target) sizes without EOS; pair i repeats id 10 + i."""
   sides = []
   for lengths in zip(*sizes):
     rows = [[10 + i] * n + [tokenizer.EOS] for i, n in enumerate(lengths)]
     sides += [np.concatenate(rows).astype(np.int32), np.cumsum([len(row) for row in rows])]
-  return data.Pairs(*sides)
+  return packing.Pairs(*sides)
 
 
 def _segments(batch, row, side):
@@ -54,8 +52,8 @@ def _take(iterator, count):
   return [next(iterator) for _ in range(count)]
 
 
-def _train(pairs, rows=2, bins=4, seed=0):
-  return data.train_batches(pairs, rows, LENGTH, bins, seed)
+def _train(pairs, rows=2, bins=4, seed=0, **share):
+  return packing.train_batches(pairs, rows, LENGTH, bins, seed, **share)
 
 
 def _same(a, b) -> bool:
@@ -63,20 +61,20 @@ def _same(a, b) -> bool:
 
 
 def test_encoded_pairs_end_in_eos_and_can_be_read_in_any_order():
-  pairs, report = data.encode(["a b", "c", "d e f"], ["b", "a b c", "h"], TOKENIZERS, LENGTH)
+  pairs, report = packing.encode(["a b", "c", "d e f"], ["b", "a b c", "h"], TOKENIZERS, LENGTH)
   rows = [{side: ids.tolist() for side, ids in pairs[i].items()} for i in (2, 0, 1)]
   assert rows == [
     {"src": [6, 7, 8, 1], "tgt": [10, 1]},
     {"src": [3, 4, 1], "tgt": [4, 1]},
     {"src": [5, 1], "tgt": [3, 4, 5, 1]},
   ]
-  assert len(pairs) == 3 and report == data.Report(kept=3, empty=0, too_long=0)
+  assert len(pairs) == 3 and report == packing.Report(kept=3, empty=0, too_long=0)
   assert pairs.src_ids.dtype == np.int32
   assert pairs.src_ends.dtype == np.int64  # a large corpus has more than 2^31 tokens
 
 
 def test_reserved_words_in_the_text_are_unknown_words():
-  pairs, _ = data.encode(["_EOS_ a _BOS_"], ["_UNK_"], TOKENIZERS, LENGTH)
+  pairs, _ = packing.encode(["_EOS_ a _BOS_"], ["_UNK_"], TOKENIZERS, LENGTH)
   assert pairs[0]["src"].tolist() == [tokenizer.UNK, 3, tokenizer.UNK, tokenizer.EOS]
   assert pairs[0]["tgt"].tolist() == [tokenizer.UNK, tokenizer.EOS]
 
@@ -85,19 +83,19 @@ def test_the_filter_counts_what_it_drops():
   fits, too_long = "a " * (LENGTH - 1), "a " * LENGTH  # EOS takes one token
   src = [fits, too_long, "a", "", "a", " ", too_long]
   tgt = ["b", "b", too_long, "b", "", "", ""]
-  pairs, report = data.encode(src, tgt, TOKENIZERS, LENGTH)
-  assert report == data.Report(kept=1, empty=4, too_long=2)
+  pairs, report = packing.encode(src, tgt, TOKENIZERS, LENGTH)
+  assert report == packing.Report(kept=1, empty=4, too_long=2)
   assert len(pairs[0]["src"]) == LENGTH
   assert str(report) == "1 pairs (dropped: 4 with an empty side, 2 too long)"
   with pytest.raises(UserError, match="config.data.row_length=1: 0 pairs .*3 with .*4 too long"):
-    data.encode(src[:-1] + ["a"], tgt[:-2] + ["b", "b"], TOKENIZERS, 1)
+    packing.encode(src[:-1] + ["a"], tgt[:-2] + ["b", "b"], TOKENIZERS, 1)
 
 
 def test_lines_are_encoded_in_chunks(monkeypatch):
   lines = ["a b", "", "c", "d e f", "g"]
-  whole, report = data.encode(lines, lines, TOKENIZERS, LENGTH)
-  monkeypatch.setattr(data, "_CHUNK", 2)
-  chunked, chunked_report = data.encode(lines, lines, TOKENIZERS, LENGTH)
+  whole, report = packing.encode(lines, lines, TOKENIZERS, LENGTH)
+  monkeypatch.setattr(packing, "_CHUNK", 2)
+  chunked, chunked_report = packing.encode(lines, lines, TOKENIZERS, LENGTH)
   assert chunked_report == report
   for name in ("src_ids", "src_ends", "tgt_ids", "tgt_ends"):
     np.testing.assert_array_equal(getattr(chunked, name), getattr(whole, name))
@@ -111,7 +109,7 @@ _SIZES = st.lists(st.tuples(_SIZE, _SIZE), min_size=1, max_size=20)
 @hypothesis.settings(max_examples=30, deadline=None)
 def test_evaluation_sees_every_pair_once(sizes, rows, bins):
   pairs = _pairs(sizes)
-  batches = list(data.eval_batches(pairs, rows, LENGTH, bins))
+  batches = list(packing.eval_batches(pairs, rows, LENGTH, bins))
   assert all(x.shape == (rows, LENGTH) for batch in batches for x in batch.values())
   want = [(pairs[i]["src"].tolist(), pairs[i]["tgt"].tolist()) for i in range(len(pairs))]
   assert sorted(_unpack(batches)) == sorted(want)
@@ -166,38 +164,32 @@ def test_exact_resume_at_the_place_of_the_consumer(taken):
   assert _same(rest, _take(resumed, 10))
 
 
-def _as_process(monkeypatch, index, count):
-  monkeypatch.setattr(jax, "process_index", lambda: index)
-  monkeypatch.setattr(jax, "process_count", lambda: count)
-
-
-def test_processes_share_an_epoch(monkeypatch):
+def test_processes_share_an_epoch():
   pairs = _pairs([(LENGTH - 1, LENGTH - 1)] * 20)
   epochs = []
-  for index in range(2):
-    _as_process(monkeypatch, index, 2)
-    iterator = _train(pairs, rows=10, bins=1)
+  for share in range(2):
+    iterator = _train(pairs, rows=10, bins=1, share=share, shares=2)
     epochs.append([[src[0] for src, _ in _unpack([next(iterator)])] for _ in range(2)])
   for of_first, of_second in zip(*epochs):
     assert sorted(of_first + of_second) == list(range(10, 30))
 
 
-def test_processes_share_evaluation_batches(monkeypatch):
+def test_processes_share_evaluation_batches():
   pairs = _pairs([(n % 7 + 1, n % 5 + 1) for n in range(23)])
-  whole = list(data.eval_batches(pairs, 4, LENGTH, 3))
-  shares = []
-  for index in range(2):
-    _as_process(monkeypatch, index, 2)
-    shares.append(list(data.eval_batches(pairs, 4, LENGTH, 3)))
-  joined = [{k: np.concatenate([a[k], b[k]]) for k in a} for a, b in zip(*shares)]
+  whole = list(packing.eval_batches(pairs, 6, LENGTH, 3))
+  assert len(whole) > 1 and not whole[-1]["src_BS"][-1].any()  # filled up
+  shares = [list(packing.eval_batches(pairs, 6, LENGTH, 3, share, 3)) for share in range(3)]
+  joined = [
+    {k: np.concatenate([part[k] for part in parts]) for k in whole[0]} for parts in zip(*shares)
+  ]
   assert _same(whole, joined)
 
 
-def test_rows_are_spread_over_all_devices():
-  mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
-  batch = data.put({"src_BS": np.arange(32).reshape(16, 2)}, mesh)["src_BS"]
-  assert batch.shape == (16, 2)
-  assert [shard.data[0, 0] for shard in batch.addressable_shards] == list(range(0, 32, 4))
+def test_evaluation_batches_are_in_order():
+  pairs = _pairs([(LENGTH - 1, LENGTH - 1)] * 5)
+  first, second = packing.eval_batches(pairs, 4, LENGTH, bins=1)
+  assert first["src_BS"][:, 0].tolist() == [10, 11, 12, 13]
+  assert second["src_BS"][:, 0].tolist() == [14, 0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -205,13 +197,12 @@ def test_rows_are_spread_over_all_devices():
   [(4096, 64, 1, 1, 64), (4096, 64, 1, 8, 64), (4095, 64, 1, 8, 56), (512, 64, 8, 1, 8),
    (1000, 64, 3, 2, 12), (64, 64, 1, 1, 1)],
 )  # fmt: skip
-def test_batch_rows(monkeypatch, tokens, length, accumulate, devices, rows):
-  monkeypatch.setattr(jax, "device_count", lambda: devices)
-  assert data.batch_rows(tokens, length, accumulate) == rows
+def test_batch_rows(tokens, length, accumulate, devices, rows):
+  assert packing.batch_rows(tokens, length, accumulate, devices) == rows
 
 
-def test_a_batch_that_is_too_small(monkeypatch):
-  monkeypatch.setattr(jax, "device_count", lambda: 4)
-  with pytest.raises(UserError, match="batch_tokens=511 .*raise it to at least 512"):
-    data.batch_rows(511, 64, 2)
-  assert data.batch_rows(512, 64, 2) == 8
+def test_a_batch_that_is_too_small():
+  message = "batch_tokens=511 .*64 tokens for each of 4 devices x 2 .*raise it to at least 512"
+  with pytest.raises(UserError, match=message):
+    packing.batch_rows(511, 64, 2, 4)
+  assert packing.batch_rows(512, 64, 2, 4) == 8

@@ -8,8 +8,8 @@ import pytest
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import registered
 
-from headprune import sources
 from headprune.errors import UserError
+from headprune.text import sources
 
 
 def _write(path, data: bytes):
@@ -82,6 +82,13 @@ def test_splits_of_text_files(text_config):
   text_config.text.test_src = text_config.text.test_tgt = ""
   assert list(sources.read_pairs(text_config)) == ["train", "dev"]
   assert list(sources.read_pairs(text_config, ("dev",))) == ["dev"]
+
+
+def test_dev_data_that_have_moved(text_config, tmp_path):
+  assert sources.read_dev(text_config, "give --src") == (["dev src"], ["dev tgt"])
+  (tmp_path / "dev.src").unlink()
+  with pytest.raises(UserError, match="dev data cannot be read .*dev.src: no such.*: give --src"):
+    sources.read_dev(text_config, "give --src")
 
 
 @pytest.mark.parametrize("field", ["train_src", "dev_tgt", "test_tgt"])

@@ -1,20 +1,22 @@
-"""Beam search against the original's recorded translations, and by brute force."""
+"""Beam search against the original's recorded translations, by brute force and by hand."""
 
-import dataclasses
+import functools
 import itertools
 import json
-import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from headprune import decode, gates, model
-from headprune.convert import original
-from headprune.tokenizer import EOS, UNK
+from headprune.nn.config import open_gates
+from headprune.text import batching
+from headprune.text.tokenizer import UNK
+from headprune.translator import beam as beam_lib
+from headprune.translator.beam import BeamConfig
+from headprune.translator.translator import Hypothesis, Translator
+from tests import recorded, tiny
 
-GOLDEN = pathlib.Path(__file__).parent / "golden"
 SETTINGS = (
   "default",
   "beam1",
@@ -25,26 +27,23 @@ SETTINGS = (
   "beam4_maxlen6",
   "beam4_if_no_eos_initial",
 )
-TINY = model.ModelConfig(7, 6, 8, 4, 8, (2,), (2,), (2,))
+TINY = tiny.even()
+EOS = TINY.eos
 
 
+@functools.cache
 def load(name):
-  """A recorded model: (config, params, test-time gates, source ids, runs)."""
-  folder = GOLDEN / name
-  with np.load(folder / "model.npz", allow_pickle=False) as arrays:
-    hp = json.loads((folder / "hp.json").read_text())
-    config, params = original.from_npz(dict(arrays), hp)
-  gate_values = model.ones(config) | {t: gates.expected(a) for t, a in params["gates"].items()}
-  words = (GOLDEN / "src.voc.txt").read_text(encoding="utf-8").split("\n")
+  """A recorded model: (Translator, source ids with EOS, runs)."""
+  words = (recorded.GOLDEN / "src.voc.txt").read_text(encoding="utf-8").split("\n")
   ids = {word: i for i, word in enumerate(words) if i > UNK}
-  recorded = json.loads((folder / "beam.json").read_text())
-  sources = [[ids.get(word, UNK) for word in line.split()] for line in recorded["src"]]
-  return config, params["model"], gate_values, sources, recorded["runs"]
+  record = json.loads((recorded.GOLDEN / name / "beam.json").read_text())
+  sources = [[*(ids.get(word, UNK) for word in line.split()), EOS] for line in record["src"]]
+  return Translator(*recorded.model(name)), sources, record["runs"]
 
 
 def settings(flags):
   """The beam and the length limits that the original's flags stand for."""
-  beam = decode.BeamConfig(
+  beam = BeamConfig(
     beams=flags.get("beam_size", 4),
     alpha=float(flags.get("len_alpha", 0.6)),
     spread=float(flags.get("beam_spread", 3)),
@@ -58,118 +57,179 @@ def content(row):
   return row[: row.index(EOS)] if EOS in row else row
 
 
-def check(found, recorded):
-  assert [h.ids for h in found] == [content(row) for row in recorded["best_out_ids"]]
-  np.testing.assert_allclose([h.score for h in found], recorded["best_scores"], atol=1e-4)
-  np.testing.assert_allclose([h.log_prob for h in found], recorded["best_raw_scores"], atol=1e-4)
+def check(found, record):
+  assert [content(h.ids) for h in found] == [content(row) for row in record["best_out_ids"]]
+  np.testing.assert_allclose([h.score for h in found], record["best_scores"], atol=1e-4)
+  np.testing.assert_allclose([h.log_prob for h in found], record["best_raw_scores"], atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ("baseline", "concrete"))
+@pytest.mark.parametrize("name", recorded.KINDS)
 def test_recorded_translations(name):
-  config, params, gate_values, sources, runs = load(name)
+  translator, sources, runs = load(name)
   assert set(SETTINGS) | {"greedy"} == set(runs)
   for setting in SETTINGS:
     beam, limits = settings(runs[setting]["flags"])
-    found = decode.translate(config, params, gate_values, sources, beam, 8, limits)
-    check(found, runs[setting])
+    check(translator.translate(sources, beam, 8, limits), runs[setting])
 
 
 @pytest.mark.parametrize("batch_size, count", ((1, 2), (3, 8), (8, 8)))
 def test_batches_change_nothing(batch_size, count):
-  config, params, gate_values, sources, runs = load("concrete")
-  backwards = sources[:count][::-1]
+  translator, sources, runs = load("concrete")
   beam, _ = settings({})
-  found = decode.translate(config, params, gate_values, backwards, beam, batch_size)[::-1]
+  found = translator.translate(sources[:count][::-1], beam, batch_size)[::-1]
   check(found, {key: rows[:count] for key, rows in runs["default"].items() if key != "flags"})
 
 
-@pytest.mark.parametrize("name", ("baseline", "concrete"))
+@pytest.mark.parametrize("name", recorded.KINDS)
 def test_one_beam_without_limits_is_the_recorded_greedy_search(name):
-  config, params, gate_values, sources, runs = load(name)
-  words = (GOLDEN / "dst.voc.txt").read_text(encoding="utf-8").split("\n")
-  beam = decode.BeamConfig(beams=1, alpha=0.0, spread=3.0)
-  found = decode.translate(config, params, gate_values, sources, beam, 8, lambda n: (0, 77))
-  lines = [" ".join(words[i] for i in h.ids) for h in found]
+  translator, sources, runs = load(name)
+  words = (recorded.GOLDEN / "dst.voc.txt").read_text(encoding="utf-8").split("\n")
+  found = translator.translate(sources, BeamConfig(1, 0.0, 3.0), 8, lambda n: (0, 77))
+  lines = [" ".join(words[i] for i in content(h.ids)) for h in found]
   assert lines == runs["greedy"]["translate_lines_no_unbpe"]
 
 
-@pytest.fixture(scope="module")
-def tiny():
-  batch = model.unpacked_batch([[3, 1]], [[2, 1]], 2, 2)
-  init = model.Transformer(TINY).init(jax.random.key(0), batch, model.ones(TINY))["params"]
-  return jax.tree.map(lambda x: x + 0.3 * jax.random.normal(jax.random.key(1), x.shape), init)
+def test_greedy_translations_of_marian():
+  config, params = recorded.marian()
+  texts = json.loads((recorded.GOLDEN / "marian" / "outputs.json").read_text())
+  # That program forces an EOS as the twentieth word; none of its searches ends before.
+  translator = Translator(config, params, open_gates(config))
+  found = translator.translate(texts["src_ids"], BeamConfig(1, 0.0, 1e9), 3, lambda n: (0, 19))
+  start, *_, end = zip(*texts["greedy"])
+  assert set(start) == {config.decoder_start} and set(end) == {config.eos}
+  assert [h.ids for h in found] == [row[1:-1] for row in texts["greedy"]]
+  # Without the bias the padding, which no one may say, is said.
+  loose = params | {"logits_bias": np.where(np.arange(118) == 117, 1e3, params["logits_bias"])}
+  found = translator.replace(params=loose).translate(
+    texts["src_ids"][:1], BeamConfig(1, 0.0, 1e9), 1, lambda n: (0, 3)
+  )
+  assert found[0].ids == [117] * 3
 
 
-def test_a_wide_beam_finds_the_most_probable_sentence(tiny):
-  source, length = [3, 4, 5], 3
-  words = [w for w in range(TINY.tgt_vocab) if w != EOS]
-  endings = [[*body, EOS] for n in range(length) for body in itertools.product(words, repeat=n)]
-  batch = model.unpacked_batch([[*source, EOS]] * len(endings), endings, 4, length)
-  logits_BTV, _ = model.Transformer(TINY).apply({"params": tiny}, batch, model.ones(TINY))
-  token_BT = np.take_along_axis(
-    np.asarray(jax.nn.log_softmax(logits_BTV)), batch["tgt_BT"][..., None], axis=2
-  )[..., 0]
-  total_B = np.sum(token_BT * batch["tgt_segment_BT"], axis=1)
-  best = int(np.argmax(total_B))
-  beam = decode.BeamConfig(beams=40, alpha=0.0, spread=1e9, keep_unfinished=False)
-  limits = lambda n: (0, length - 1)
-  found = decode.translate(TINY, tiny, model.ones(TINY), [source], beam, 1, limits)[0]
-  assert found.ids == endings[best][:-1]
+@pytest.fixture(scope="module", params=["original", "marian"])
+def translator(request):
+  changes = tiny.MARIAN | dict(src_vocab=6, decoder_start=5)
+  config = TINY if request.param == "original" else tiny.even(**changes)
+  return Translator(config, tiny.random_params(config, seed=3), tiny.random_gates(config))
+
+
+@pytest.mark.parametrize("alpha", [0.0, 2.0])
+def test_a_wide_beam_finds_the_best_of_all_sentences(translator, alpha):
+  source, length, eos = [3, 4, 5, translator.config.eos], 3, translator.config.eos
+  words = [w for w in range(6) if w != eos]
+  endings = [[*body, eos] for n in range(length) for body in itertools.product(words, repeat=n)]
+  batch = batching.pad_pairs([source] * len(endings), endings, 4, length)
+  total_B = -np.sum(translator.token_losses(batch), axis=1)
+  score_B = total_B / (1 + np.array([len(row) for row in endings]) / 6) ** alpha
+  best = int(np.argmax(score_B))
+  beam = BeamConfig(beams=40, alpha=alpha, spread=1e9, keep_unfinished=False)
+  (found,) = translator.translate([source], beam, 1, lambda n: (0, length - 1))
+  assert found.ids == endings[best]
   np.testing.assert_allclose(found.log_prob, total_B[best], atol=1e-5)
+  np.testing.assert_allclose(found.score, score_B[best], atol=1e-5)
 
 
-def test_layers_without_heads_translate_as_with_all_gates_closed(tiny):
-  closed = {name: jnp.zeros((1, 2)) for name in gates.TYPES}
-  bare = dataclasses.replace(TINY, enc_self=(0,), dec_self=(0,), dec_enc=(0,))
-  drop = lambda layer: {
-    k: {"out_bias": v["out_bias"]} if "attention" in k else v for k, v in layer.items()
-  }
-  params = {k: drop(v) if "coder_" in k else v for k, v in tiny.items()}
-  beam = decode.BeamConfig(beams=3, alpha=0.6, spread=3.0)
-  sources = [[3, 4], [5], [6, 6, 6, 2]]
-  gated = decode.translate(TINY, tiny, closed, sources, beam, 4)
-  cut = decode.translate(bare, params, model.ones(bare), sources, beam, 4)
-  assert [h.ids for h in gated] == [h.ids for h in cut]
-  np.testing.assert_allclose([h.score for h in gated], [h.score for h in cut], atol=1e-5)
+def always(logits_of_words):
+  """A translator that gives these logits at every position, whatever it reads."""
+  params = tiny.random_params(TINY)
+  params["dec_norm"] = {"scale": np.zeros(8, np.float32), "bias": np.full(8, 1 / 8, np.float32)}
+  params["logits_kernel"] = np.tile(np.float32(logits_of_words), (8, 1))
+  return Translator(TINY, params, open_gates(TINY))
 
 
-def test_lost_sentences_are_empty_with_no_score(tiny):
-  ends = tiny | {"logits_kernel": jnp.zeros_like(tiny["logits_kernel"]).at[:, EOS].set(1e3)}
-  ends["dec_norm"] = {"scale": jnp.zeros(8), "bias": jnp.ones(8)}
-  beam = decode.BeamConfig(beams=1, alpha=0.6, spread=3.0)
-  run = lambda min_len: decode.translate(
-    TINY, ends, model.ones(TINY), [[3]], beam, 1, lambda n: (min_len, 9)
-  )[0]
-  assert run(1).ids == [] and run(1).log_prob == 0.0
-  assert run(2) == decode.Hypothesis([], -np.inf, -np.inf)  # its only hypothesis ended too early
+def search(translator, beam, min_len, max_len):
+  return translator.translate([[3, EOS]], beam, 1, lambda n: (min_len, max_len))[0]
 
 
-def test_no_sentences_and_empty_sentences(tiny):
-  beam = decode.BeamConfig(beams=2, alpha=0.6, spread=3.0)
-  assert decode.translate(TINY, tiny, model.ones(TINY), [], beam, 4) == []
-  assert len(decode.translate(TINY, tiny, model.ones(TINY), [[], [3]], beam, 4)) == 2
+def test_what_ends_too_early_is_lost():
+  translator, beam = always([0, 1e3, 0, 0, 0, 0]), BeamConfig(1, 0.6, 3.0)
+  assert search(translator, beam, 1, 9) == Hypothesis([EOS], 0.0, 0.0)
+  assert search(translator, beam, 2, 9) == Hypothesis([], -np.inf, -np.inf)  # its only one
 
 
-@pytest.mark.parametrize("vocab", (640, 1000, 97))
+def test_what_never_ends_is_taken_without_an_end_or_not_at_all():
+  translator, log_p = always([0, -1e3, 0, 1, 0, 0]), 1 - np.log(np.e + 4)
+  for max_len in (1, 4):
+    found = search(translator, BeamConfig(2, 1.0, 100.0), 0, max_len)
+    assert found.ids == [3] * max_len
+    np.testing.assert_allclose(found.log_prob, max_len * log_p, rtol=1e-5)
+    np.testing.assert_allclose(found.score, max_len * log_p / (1 + max_len / 6), rtol=1e-5)
+    beam = BeamConfig(2, 1.0, 100.0, keep_unfinished=False)
+    assert search(translator, beam, 0, max_len) == Hypothesis([], -np.inf, -np.inf)
+
+
+def test_an_end_may_come_one_word_behind_the_limit():
+  # The length penalty prefers the longest sentence of all.
+  translator = always([-50, 0, -50, 1, -50, -50])
+  log_end, log_word = -np.log1p(np.e), 1 - np.log1p(np.e)
+  beam = BeamConfig(beams=2, alpha=4.0, spread=100.0, keep_unfinished=False)
+  found = search(translator, beam, 0, 3)
+  totals = [log_end + n * log_word for n in range(4)]
+  scores = [total / (1 + (n + 1) / 6) ** 4 for n, total in enumerate(totals)]
+  assert int(np.argmax(scores)) == 3
+  assert found.ids == [3, 3, 3, EOS]
+  np.testing.assert_allclose([found.score, found.log_prob], [scores[3], totals[3]], rtol=1e-5)
+
+
+@pytest.mark.parametrize("spread, ids", [(0.99, [EOS]), (1.01, [3, EOS])])
+def test_hypotheses_far_below_the_best_are_dropped(spread, ids):
+  # The end is one nat above the word; the length penalty would still prefer the longer sentence.
+  beam = BeamConfig(beams=2, alpha=20.0, spread=spread, keep_unfinished=False)
+  assert search(always([-50, 1, -50, 0, -50, -50]), beam, 0, 1).ids == ids
+
+
+def test_one_round_of_finishing_by_hand():
+  state = beam_lib._initial_state(cache=[], batch=4, steps=5, beams=3, eos=EOS)
+  ids = [
+    [[3, 2, EOS], [2, 2, EOS], [3, 3, 3]],  # the second of two finished ones is the best
+    [[4, 4, EOS], [4, 3, 4], [3, 3, 3]],  # finished, but below what it had
+    [[3, 2, EOS], [2, 2, 2], [3, 3, 3]],  # too early
+    [[2, 2, 2], [3, 3, 3], [4, 4, EOS]],  # at the limit with nothing yet
+  ]
+  raw_BW = np.array([[-3, -2.5, -2], [-2, -2.5, -5], [-1, -2, -3], [-4, -3, -6]], np.float32)
+  state = state.replace(
+    t=jnp.int32(3),
+    ids_BWT=state.ids_BWT.at[:, :, :3].set(jnp.array(ids)),
+    raw_BW=jnp.array(raw_BW),
+    best_ids_BT=state.best_ids_BT.at[1, 0].set(2),
+    best_length_B=jnp.array([0, 2, 0, 0]),
+    best_score_B=jnp.array([-jnp.inf, -1.2, -jnp.inf, -jnp.inf]),
+    best_raw_B=jnp.array([-jnp.inf, -1.5, -jnp.inf, -jnp.inf]),
+  )
+  min_len_B, max_len_B = jnp.array([3, 0, 4, 0]), jnp.array([9, 9, 9, 3])
+  beam = BeamConfig(beams=3, alpha=1.0, spread=2.0)  # score = raw / 1.5
+  after = beam_lib._retire_finished(state, min_len_B, max_len_B, beam, EOS)
+  inf = np.inf
+  np.testing.assert_allclose(after.best_score_B, [-2.5 / 1.5, -1.2, -inf, -3 / 1.5], rtol=1e-6)
+  np.testing.assert_allclose(after.best_raw_B, [-2.5, -1.5, -inf, -3], rtol=1e-6)
+  np.testing.assert_array_equal(after.best_length_B, [3, 2, 0, 3])
+  want = [[2, 2, EOS, EOS, EOS], [2] + [EOS] * 4, [EOS] * 5, [3, 3, 3, EOS, EOS]]
+  np.testing.assert_array_equal(after.best_ids_BT, want)
+  # Alive: not ended, not past the limit, not more than the spread below the best.
+  want = [[-inf, -inf, -2], [-inf, -2.5, -inf], [-inf, -2, -3], [-4, -3, -inf]]
+  np.testing.assert_array_equal(after.raw_BW, want)
+  np.testing.assert_array_equal(after.ids_BWT, state.ids_BWT)
+  # One word behind the limit nothing lives on, and what has not ended is not taken.
+  late = beam_lib._retire_finished(state, min_len_B, max_len_B * 0 + 2, beam, EOS)
+  assert np.all(np.isneginf(late.raw_BW))
+  np.testing.assert_allclose(late.best_raw_B, [-2.5, -1.5, -inf, -6], rtol=1e-6)
+
+
+@pytest.mark.parametrize("alpha, alive", [(-6.0, [True, False]), (0.0, [True, True])])
+def test_the_spread_counts_for_scores_as_for_probabilities(alpha, alive):
+  state = beam_lib._initial_state(cache=[], batch=1, steps=4, beams=2, eos=EOS).replace(
+    t=jnp.int32(6), raw_BW=jnp.array([[-1.0, -1.5]]), ids_BWT=jnp.full((1, 2, 8), 3),
+    best_ids_BT=jnp.full((1, 8), EOS), best_score_B=jnp.array([-1.0]),
+    best_raw_B=jnp.array([-1.0]),
+  )  # fmt: skip
+  beam = BeamConfig(beams=2, alpha=alpha, spread=70.0)  # scores at alpha -6: -64 and -96
+  after = beam_lib._retire_finished(state, jnp.array([0]), jnp.array([9]), beam, EOS)
+  assert np.isfinite(after.raw_BW)[0].tolist() == alive
+
+
+@pytest.mark.parametrize("vocab", (640, 1000, 97, 8, 16))
 def test_top_words_are_top_k_ties_included(vocab):
   logits_BWV = jnp.round(jax.random.normal(jax.random.key(vocab), (5, 3, vocab)) * 2)
   expected = jax.lax.top_k(logits_BWV, 6)
-  for ours, theirs in zip(decode._top_words(logits_BWV, 6), expected):
+  for ours, theirs in zip(beam_lib._top_words(logits_BWV, 6), expected):
     np.testing.assert_array_equal(ours, theirs)
-
-
-@pytest.mark.parametrize("size, rounded", ((1, 1), (3, 3), (5, 6), (7, 8), (33, 48), (64, 64)))
-def test_round_up(size, rounded):
-  assert decode.round_up(size) == rounded
-
-
-def test_length_limits():
-  assert decode.length_limits(1) == (-1, 5)
-  assert decode.length_limits(12) == (2, 27)
-
-
-def test_kernels_are_cast_and_nothing_else(tiny):
-  cast = decode.cast_kernels(tiny, "bfloat16")
-  flat = {jax.tree_util.keystr(k): x.dtype for k, x in jax.tree_util.tree_leaves_with_path(cast)}
-  kernels = {k for k, dtype in flat.items() if dtype == jnp.bfloat16}
-  assert kernels == {k for k in flat if k.endswith("kernel']")}

@@ -1,7 +1,7 @@
 """Relevance of each head's output for the chosen word, propagated down through the model.
 
-At each generation step relevance 1 starts at the logit of the most likely word and goes down through
-the decoder, the memory and the encoder; what arrives at a head's context (before the output
+At each generation step relevance 1 starts at the logit of the most likely word and goes down
+through the decoder, the memory and the encoder; what arrives at a head's context (before the output
 projection) is the head's relevance (Voita et al. 2019, section 4). The forward pass is the model's
 own: `nn.layers` keeps what relevance flows through. Branch outputs are kept without their biases,
 which take no relevance: a layer whose heads are all closed then gets none.
@@ -180,11 +180,11 @@ def _through_ffn(rule: Rule, config: ModelConfig, p: dict, acts: dict, r_GXD):
 
 def _through_self(rule: Rule, config: ModelConfig, p: dict, acts: dict, r_GXD):
   """(relevance of the block's input, of each head as [G, H])."""
-  kept, a = acts.get("self_attention", {}), p["self_attention"]
+  kept, kernels = acts.get("self_attention", {}), p["self_attention"]
 
   def branch(r_GXD):
-    r_GHQK, parts = _through_heads(rule, a, kept, r_GXD)
-    r_in_GXD = rules.linear(rule, acts["self_h_QD"], _flat(a["qkv_kernel"]), _joined(*parts))
+    r_GHQK, parts = _through_heads(rule, kernels, kept, r_GXD)
+    r_in_GXD = rules.linear(rule, acts["self_h_QD"], _flat(kernels["qkv_kernel"]), _joined(*parts))
     return r_in_GXD, r_GHQK.sum((2, 3))
 
   out_XD = kept.get("out_QD")
@@ -194,12 +194,12 @@ def _through_self(rule: Rule, config: ModelConfig, p: dict, acts: dict, r_GXD):
 
 def _through_cross(rule: Rule, config: ModelConfig, p: dict, acts: dict, memory_SD, r_GTD):
   """(relevance of the block's input, of the memory, of each head as [G, H])."""
-  kept, a = acts.get("cross_attention", {}), p["cross_attention"]
+  kept, kernels = acts.get("cross_attention", {}), p["cross_attention"]
 
   def branch(r_GTD):
-    r_GHTK, (r_q, *r_kv) = _through_heads(rule, a, kept, r_GTD)
-    r_in_GTD = rules.linear(rule, acts["cross_h_QD"], _flat(a["q_kernel"]), _joined(r_q))
-    r_GSD = rules.linear(rule, memory_SD, _flat(a["kv_kernel"]), _joined(*r_kv))
+    r_GHTK, (r_q, *r_kv) = _through_heads(rule, kernels, kept, r_GTD)
+    r_in_GTD = rules.linear(rule, acts["cross_h_QD"], _flat(kernels["q_kernel"]), _joined(r_q))
+    r_GSD = rules.linear(rule, memory_SD, _flat(kernels["kv_kernel"]), _joined(*r_kv))
     return r_in_GTD, (r_GSD, r_GHTK.sum((2, 3)))
 
   out_TD = kept.get("out_QD")

@@ -9,12 +9,13 @@ import numpy as np
 import optax
 import pytest
 
-from headprune import checkpoint, data
 from headprune.errors import UserError
-from headprune.steps import TrainState
+from headprune.runs import checkpoint
+from headprune.runs.workdir import Workdir
+from headprune.text import packing
 
 
-def _state(step: int) -> TrainState:
+def _state(step: int) -> tuple:
   """All parameters and both Adam moments hold values that depend on the step."""
   params = {
     "model": {"a": {"kernel": jnp.full((2, 3), 1.0 * step)}, "b": jnp.arange(4.0) + step},
@@ -24,13 +25,13 @@ def _state(step: int) -> TrainState:
   opt_state = optimizer.init(params)
   for _ in range(step):
     _, opt_state = optimizer.update(params, opt_state)
-  return TrainState(jnp.int32(step), params, opt_state)
+  return params, opt_state
 
 
 def _iterator(taken: int):
   ends = np.arange(2, 42, 2)
   ids = np.arange(40, dtype=np.int32)
-  iterator = data.train_batches(data.Pairs(ids, ends, ids, ends), 1, 4, 2, seed=0)
+  iterator = packing.train_batches(packing.Pairs(ids, ends, ids, ends), 1, 4, 2, seed=0)
   for _ in range(taken):
     next(iterator)
   return iterator
@@ -40,11 +41,11 @@ def _save(workdir, steps: dict, keep: int) -> None:
   """Saves states of `steps`: step -> dev BLEU or None."""
   with checkpoint.manager(workdir, keep) as checkpoints:
     for step, bleu in steps.items():
-      checkpoint.save(checkpoints, _state(step), _iterator(step), bleu)
+      checkpoint.save(checkpoints, step, *_state(step), _iterator(step), bleu)
 
 
 def _steps(workdir) -> list[int]:
-  return sorted(int(path.name) for path in (workdir / "checkpoints").iterdir())
+  return sorted(int(path.name) for path in workdir.checkpoints.iterdir())
 
 
 def _equal(a, b) -> bool:
@@ -52,10 +53,15 @@ def _equal(a, b) -> bool:
   return all(jax.tree.leaves(same))
 
 
+@pytest.fixture
+def workdir(tmp_path) -> Workdir:
+  return Workdir(tmp_path)
+
+
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
   """Steps 1 to 5, BLEU at 2 and 4, the better one at 2; the two newest are kept."""
-  workdir = tmp_path_factory.mktemp("run")
+  workdir = Workdir(tmp_path_factory.mktemp("run"))
   _save(workdir, {1: None, 2: 30.0, 3: None, 4: 20.0, 5: None}, keep=2)
   return workdir
 
@@ -64,22 +70,22 @@ def test_the_newest_and_the_best_are_kept(saved):
   assert _steps(saved) == [2, 4, 5]
 
 
-def test_without_any_bleu_the_newest_are_kept(tmp_path):
-  _save(tmp_path, {1: None, 2: None, 3: None}, keep=2)
-  assert _steps(tmp_path) == [2, 3]
-  assert checkpoint.load_params(tmp_path, "best")["model"]["b"][0] == 3.0
+def test_without_any_bleu_the_newest_are_kept(workdir):
+  _save(workdir, {1: None, 2: None, 3: None}, keep=2)
+  assert _steps(workdir) == [2, 3]
+  assert checkpoint.load_params(workdir, "best")["model"]["b"][0] == 3.0
 
 
-def test_a_new_best_replaces_the_old_one(tmp_path):
-  _save(tmp_path, {1: 10.0, 2: 30.0, 3: None, 4: 0.0}, keep=1)
-  assert _steps(tmp_path) == [2, 4]
+def test_a_new_best_replaces_the_old_one(workdir):
+  _save(workdir, {1: 10.0, 2: 30.0, 3: None, 4: 0.0}, keep=1)
+  assert _steps(workdir) == [2, 4]
 
 
 def test_everything_is_restored(saved):
   iterator = _iterator(0)
   with checkpoint.manager(saved, 2) as checkpoints:
-    state = checkpoint.restore(checkpoints, _state(0), iterator)
-  assert _equal(state, _state(5))
+    step, *state = checkpoint.restore(checkpoints, *_state(0), iterator)
+  assert step == 5 and _equal(tuple(state), _state(5))
   want = _iterator(5)
   for _ in range(3):
     batch, expected = next(iterator), next(want)
@@ -90,17 +96,18 @@ def test_restored_arrays_lie_as_the_given_state(saved):
   mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
   everywhere = NamedSharding(mesh, PartitionSpec())
   with checkpoint.manager(saved, 2) as checkpoints:
-    state = checkpoint.restore(checkpoints, jax.device_put(_state(0), everywhere), _iterator(0))
+    target = jax.device_put(_state(0), everywhere)
+    _, *state = checkpoint.restore(checkpoints, *target, _iterator(0))
   assert all(x.sharding == everywhere for x in jax.tree.leaves(state))
-  assert _equal(state, _state(5))
+  assert _equal(tuple(state), _state(5))
 
 
 def test_parameters_alone(saved):
   params = checkpoint.load_params(saved)
   assert all(type(x) is np.ndarray for x in jax.tree.leaves(params))
-  assert _equal(params, jax.device_get(_state(5).params))
+  assert _equal(params, jax.device_get(_state(5)[0]))
   for which, step in (("best", 2), ("last", 5), ("4", 4)):
-    assert _equal(checkpoint.load_params(saved, which), jax.device_get(_state(step).params))
+    assert _equal(checkpoint.load_params(saved, which), jax.device_get(_state(step)[0]))
 
 
 def test_the_average_of_the_newest(saved):
@@ -116,43 +123,49 @@ def test_the_average_of_the_newest(saved):
 def test_the_average_before_a_save_is_that_after_it(saved):
   with checkpoint.manager(saved, 2) as checkpoints:
     for count in (1, 2, 3):
-      now = checkpoint.averaged(checkpoints, _state(5), count)
+      now = checkpoint.averaged(checkpoints, 5, _state(5)[0], count)
       assert _equal(now, checkpoint.load_params(saved, average=count))
-    with_unsaved = checkpoint.averaged(checkpoints, _state(9), 2)
+    with_unsaved = checkpoint.averaged(checkpoints, 9, _state(9)[0], 2)
   np.testing.assert_allclose(with_unsaved["model"]["b"], np.arange(4) + 7.0)
 
 
 def test_reading_changes_nothing(saved, tmp_path):
-  shutil.copytree(saved, tmp_path / "run")
+  shutil.copytree(saved.path, tmp_path / "run")
   unfinished = tmp_path / "run" / "checkpoints" / "6.orbax-checkpoint-tmp"
   unfinished.mkdir()  # of a run that is at work
   before = sorted((tmp_path / "run").rglob("*"))
-  assert _equal(checkpoint.load_params(tmp_path / "run"), jax.device_get(_state(5).params))
+  assert _equal(checkpoint.load_params(Workdir(tmp_path / "run")), jax.device_get(_state(5)[0]))
   assert sorted((tmp_path / "run").rglob("*")) == before
 
 
-def test_parameters_that_come_from_elsewhere(tmp_path):
+def test_parameters_that_come_from_elsewhere(workdir):
   params = {"model": {"w": np.arange(3, dtype=np.float32)}, "gates": {}}
-  checkpoint.save_params(tmp_path, params)
+  checkpoint.save_params(workdir, params)
   for which in ("last", "best", "0"):
-    assert _equal(checkpoint.load_params(tmp_path, which, average=3), params)
+    assert _equal(checkpoint.load_params(workdir, which, average=3), params)
 
 
-def test_missing_checkpoints(saved, tmp_path):
+def test_missing_checkpoints(saved, workdir):
   for which in ("3", "newest", "-4", ""):
     with pytest.raises(UserError, match=f"no checkpoint {which!r}; there are last, best, 2, 4, 5"):
       checkpoint.load_params(saved, which)
   with pytest.raises(UserError, match="no checkpoints here"):
-    checkpoint.load_params(tmp_path)
-  (tmp_path / "checkpoints").mkdir()
+    checkpoint.load_params(workdir)
+  workdir.checkpoints.mkdir()
   with pytest.raises(UserError, match="no finished checkpoint"):
-    checkpoint.load_params(tmp_path)
+    checkpoint.load_params(workdir)
 
 
-def test_saving_and_reading_warn_of_nothing(tmp_path, caplog):
-  with checkpoint.manager(tmp_path) as checkpoints:
+def test_saving_and_reading_warn_of_nothing(workdir, caplog):
+  with checkpoint.manager(workdir) as checkpoints:
     for step, bleu in ((1, None), (2, 5.0)):
-      checkpoint.save(checkpoints, _state(step), _iterator(step), bleu)
+      checkpoint.save(checkpoints, step, *_state(step), _iterator(step), bleu)
       checkpoints.wait_until_finished()
-  checkpoint.load_params(tmp_path)
+  checkpoint.load_params(workdir)
   assert [record.getMessage() for record in caplog.records if record.levelname != "INFO"] == []
+
+
+def test_a_run_goes_on_with_as_many_processes(saved, workdir):
+  assert checkpoint.begun(saved, 0, 1) and not checkpoint.begun(workdir, 0, 1)
+  with pytest.raises(UserError, match="was trained by 1 process.*, here are 2: go on with as many"):
+    checkpoint.begun(saved, 0, 2)

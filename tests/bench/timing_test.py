@@ -2,7 +2,7 @@
 
 import time
 
-from headprune import timing
+from headprune.bench import timing
 
 
 def test_each_turn_is_a_warm_up_and_three_calls():

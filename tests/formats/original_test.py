@@ -10,16 +10,21 @@ import jax
 import numpy as np
 import pytest
 
-from configs import common
 import headprune
-from headprune import checkpoint, compact, evaluate, gates, model, summary, tokenizer, train
-from headprune import config as config_lib
-from headprune.convert import __main__ as convert
-from headprune.convert import original
+from headprune import evaluate
 from headprune.errors import UserError
-from headprune.model import ModelConfig
+from headprune.formats import original, original_hp
+from headprune.nn.config import TYPES
+from headprune.nn.transformer import init_params
+from headprune.prune.cut import cut
+from headprune.runs import checkpoint, defaults
+from headprune.runs import config as config_lib
+from headprune.runs.workdir import Workdir
+from headprune.text import tokenizer
+from headprune.train import loop
+from tests import tiny
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 
 
@@ -28,7 +33,7 @@ def hp_of(kind):
 
 
 def make_run(out, kind="concrete", hp=True, npz=None):
-  return convert.convert_original(
+  return original.read(
     npz or GOLDEN / kind / "model.npz",
     GOLDEN / "src.voc.txt",
     GOLDEN / "dst.voc.txt",
@@ -89,12 +94,12 @@ def test_converted_run_is_an_ordinary_run(tmp_path, capsys, monkeypatch):
   make_run(tmp_path / "run")
   run = headprune.load(tmp_path / "run")
   outputs = np.load(GOLDEN / "concrete" / "outputs.npz")
-  for name, (key, _) in original.TYPES.items():
+  for name, (key, _) in original_hp.TYPES.items():
     recorded = np.stack([outputs[f"gate/{key}/{n}"].ravel() for n in range(2)])
     np.testing.assert_allclose(run.gates()[name], recorded, rtol=0, atol=1e-5)
   heads = json.loads((tmp_path / "run" / "heads.json").read_text())
   assert heads == {name: gate.tolist() for name, gate in run.gates().items()}
-  assert summary.read(tmp_path / "run") and run.config.eval.beams == 4
+  assert Workdir(tmp_path / "run").read_summary().kind == "converted" and run.config.eval.beams == 4
   files = "--src", str(GOLDEN / "eval.src"), "--ref", str(GOLDEN / "eval.dst")
   monkeypatch.setattr(sys, "argv", ["evaluate", "--workdir", str(tmp_path / "run"), *files])
   evaluate.main()
@@ -107,12 +112,12 @@ def test_other_sizes_and_any_subset_of_gates(gated):
   config, params = original.from_npz(arrays, hp)
   if gated:
     assert original.from_npz(arrays, None)[0] == config  # the file alone tells all sizes
-  assert (config.src_vocab, config.tgt_vocab, config.ff_size) == (7, 9, 12)
+  assert (config.src_vocab, config.tgt_vocab, config.enc_ff_size) == (7, 9, 12)
   assert config.enc_self == config.dec_self == config.dec_enc == (2, 2, 2)
-  assert (config.model_size, config.head_size) == (8, 4)
-  assert [original.TYPES[name][0] for name in params["gates"]] == gated
+  assert (config.model_size, config.enc_head_size, config.dec_head_size) == (8, 4, 4)
+  assert [original_hp.TYPES[name][0] for name in params["gates"]] == gated
   for name, log_alpha_NH in params["gates"].items():
-    stored = arrays[f"mod/{original.TYPES[name][1]}-2/gate/log_a:0"]
+    stored = arrays[f"mod/{original_hp.TYPES[name][1]}-2/gate/log_a:0"]
     np.testing.assert_array_equal(log_alpha_NH[2], stored[0, :, 0, 0])
   # Head 1 owns columns [4, 8) of q, of k and of v, and rows [4, 8) of the output.
   attention = params["model"]["decoder_2"]["self_attention"]
@@ -135,7 +140,7 @@ def test_fixed_gates_become_those_of_the_run(tmp_path):
 @pytest.mark.parametrize("kind", ["concrete", "baseline"])
 def test_what_is_exported_is_what_was_imported(kind, tmp_path):
   make_run(tmp_path / "run", kind)
-  convert.export(tmp_path / "run", "last", tmp_path / "out")
+  original.write(headprune.load(tmp_path / "run"), tmp_path / "out")
   recorded, written = np.load(GOLDEN / kind / "model.npz"), np.load(tmp_path / "out" / "model.npz")
   assert sorted(written.files) == sorted(recorded.files)
   for name in recorded.files:
@@ -148,40 +153,39 @@ def test_what_is_exported_is_what_was_imported(kind, tmp_path):
     name = f"{side}.voc.txt"
     assert (tmp_path / "out" / name).read_bytes() == (GOLDEN / name).read_bytes()
   with pytest.raises(UserError, match="exists and is not an empty folder"):
-    convert.export(tmp_path / "run", "last", tmp_path / "out")
+    original.write(headprune.load(tmp_path / "run"), tmp_path / "out")
 
 
 def test_a_compact_run_is_exported_and_read_back(tmp_path):
   make_run(tmp_path / "run")
   run = headprune.load(tmp_path / "run")
   values = run.gates() | {"enc_self": np.array([[1, 0, 0, 1], [0, 0, 0, 0]], np.float32)}
-  sizes, params = compact.cut(run.model_config, run.params["model"], values)
-  arrays, hp = original.to_npz(sizes, {"model": params, "gates": {}})
+  small = cut(run.with_gates(**values).translator)
+  arrays, hp = original.to_npz(small.config, {"model": small.params, "gates": {}})
   assert hp["heads"]["enc-self"] == [2, 0] and "concrete_heads" not in hp
   assert arrays["mod/enc_attn-0/mem_conv/W:0"].shape == (32, 3 * 2 * 8)
   assert "mod/enc_attn-1/mem_conv/W:0" not in arrays
   config, again = original.from_npz(arrays, json.loads(json.dumps(hp)))
-  assert config.heads == sizes.heads and config.head_size == 8
-  jax.tree.map(np.testing.assert_array_equal, again["model"], jax.device_get(params))
+  assert config.heads == small.config.heads and config.enc_head_size == 8
+  jax.tree.map(np.testing.assert_array_equal, again["model"], jax.device_get(small.params))
   for wrong in ({"enc-self": [2, 0]}, dict.fromkeys(hp["heads"], []), 3):
     with pytest.raises(UserError, match="hp.heads must be lists"):
       original.from_npz(arrays, hp | {"heads": wrong})
 
 
-def test_gates_on_cut_layers_are_not_exported(tmp_path, monkeypatch):
+def test_gates_on_cut_layers_are_not_exported(tmp_path):
   make_run(tmp_path / "run")
   run = headprune.load(tmp_path / "run")
-  cut = dataclasses.replace(run.model_config, **dict.fromkeys(original.TYPES, (3, 3)))
-  monkeypatch.setattr(convert, "load", lambda *_: dataclasses.replace(run, model_config=cut))
+  cut_layers = dataclasses.replace(run.translator.config, **dict.fromkeys(TYPES, (3, 3)))
+  gated = run.with_translator(run.translator.replace(config=cut_layers))
   with pytest.raises(UserError, match="has gates and cut layers: run headprune.compact"):
-    convert.export(tmp_path / "run", "last", tmp_path / "out")
+    original.write(gated, tmp_path / "out")
   assert not (tmp_path / "out").exists()
 
 
 def test_shared_embeddings_are_exported_as_three_matrices():
-  sizes = ModelConfig(5, 5, 4, 2, 3, (2,), (2,), (2,), share_embeddings=True)
-  batch = model.unpacked_batch([[1]], [[1]], 1, 1)
-  params = model.Transformer(sizes).init(jax.random.key(0), batch, model.ones(sizes))["params"]
+  sizes = tiny.even(src_vocab=6, share_embeddings=True)
+  params = init_params(sizes, jax.random.key(0))
   arrays, hp = original.to_npz(sizes, {"model": params, "gates": {}})
   _, again = original.from_npz(arrays, hp)
   for name in ("src_embed", "tgt_embed"):
@@ -198,8 +202,8 @@ def test_pruning_starts_from_a_converted_run(tmp_path):
     (tmp_path / f"{side}.voc").write_text("".join(f"{token}\n" for token in tokens))
     (tmp_path / f"text.{side}").write_text("a b c\nd b\n")
   files = (tmp_path / name for name in ("model.npz", "src.voc", "tgt.voc", "hp.json"))
-  convert.convert_original(*files, tmp_path / "start")
-  config, start = common.base(), config_lib.load(tmp_path / "start")
+  original.read(*files, tmp_path / "start")
+  config, start = defaults.base(), config_lib.load(Workdir(tmp_path / "start"))
   config.model, config.tokenizer = start.model, start.tokenizer
   config.init_from, config.gates.kind = str(tmp_path / "start"), "concrete"
   config.data.kind, config.data.text.dir, config.data.row_length = "text", str(tmp_path), 4
@@ -207,13 +211,14 @@ def test_pruning_starts_from_a_converted_run(tmp_path):
     for side in ("src", "tgt"):
       config.data.text[f"{split}_{side}"] = f"text.{side}"
   config.train.steps, config.train.batch_tokens, config.optim.scale = 1, 32, 1e-9
-  train.train_and_evaluate(config.lock(), tmp_path / "pruned")
+  loop.train(config.lock(), tmp_path / "pruned")
   before, after = (
-    checkpoint.load_params(tmp_path / name)["model"]["src_embed"] for name in ("start", "pruned")
+    checkpoint.load_params(Workdir(tmp_path / name))["model"]["src_embed"]
+    for name in ("start", "pruned")
   )
   np.testing.assert_array_equal(before, arrays["mod/emb_inp/mat:0"])
   np.testing.assert_allclose(after, before, rtol=0, atol=1e-6)
-  assert set(headprune.load(tmp_path / "pruned").params["gates"]) == set(gates.TYPES)
+  assert set(headprune.load(tmp_path / "pruned").log_alphas) == set(TYPES)
 
 
 def added(arrays):
@@ -291,7 +296,7 @@ def test_without_gates_the_number_of_heads_must_be_given():
   arrays, _ = other_model()
   with pytest.raises(UserError, match="give --hp with num_heads"):
     original.from_npz(arrays, None)
-  assert original.from_npz(arrays, {"num_heads": 4})[0].head_size == 2
+  assert original.from_npz(arrays, {"num_heads": 4})[0].enc_head_size == 2
   with pytest.raises(UserError, match="3 heads do not divide the 8 channels"):
     original.from_npz(arrays, {"num_heads": 3})
 
@@ -301,26 +306,14 @@ def test_fixed_gates_must_fit_the_model(alive):
   arrays, hp = other_model()
   config, _ = original.from_npz(arrays, hp)
   with pytest.raises(UserError, match="'enc-self'.*3 lists .layers. of 2 numbers"):
-    original.fixed_gates({"alive_heads": {"enc-self": alive}}, config)
+    original_hp.fixed_gates({"alive_heads": {"enc-self": alive}}, config)
 
 
-def test_only_plain_arrays_are_read(tmp_path):
-  files = {"pickled": np.array([{}], object), "plain": np.ones(3)}
-  np.savez(tmp_path / "object.npz", **files)
-  (tmp_path / "text.npz").write_text("not a zip file")
-  (tmp_path / "cut.npz").write_bytes((GOLDEN / "baseline" / "model.npz").read_bytes()[:5000])
-  np.save(tmp_path / "one.npy", np.ones(3))
+def test_a_model_of_another_program_is_told(tmp_path):
   np.savez(tmp_path / "other.npz", weights=np.ones((2, 2), np.float32))
-  for name, message in (
-    ("object.npz", "pickled is damaged or not a plain array"),
-    ("text.npz", "text.npz: the file is damaged"),
-    ("cut.npz", "cut.npz: the file is damaged"),
-    ("one.npy", "one array, expected an .npz"),
-    ("absent.npz", "no such file"),
-    ("other.npz", "not a model of the original program"),
-  ):
+  for name, message in (("other", "not a model of the original program"), ("no", "no such file")):
     with pytest.raises(UserError, match=message):
-      make_run(tmp_path / "run", npz=tmp_path / name)
+      make_run(tmp_path / "run", npz=tmp_path / f"{name}.npz")
   assert not (tmp_path / "run").exists()
 
 
@@ -328,13 +321,31 @@ def test_files_that_do_not_fit_are_named(tmp_path):
   npz, src, tgt = GOLDEN / "concrete" / "model.npz", GOLDEN / "src.voc.txt", GOLDEN / "dst.voc.txt"
   out = tmp_path / "run"
   with pytest.raises(UserError, match="dst.voc.txt has 101 tokens, but the model embeds 93"):
-    convert.convert_original(npz, tgt, src, None, out)
+    original.read(npz, tgt, src, None, out)
   hp = tmp_path / "hp.json"
   for text, message in (("{'a': 1}", "hp.json: not JSON"), ("[1]", "expected a JSON object")):
     hp.write_text(text)
     with pytest.raises(UserError, match=message):
-      convert.convert_original(npz, src, tgt, hp, out)
+      original.read(npz, src, tgt, hp, out)
   assert not out.exists()
   (out / "checkpoints").mkdir(parents=True)
   with pytest.raises(UserError, match="exists and is not an empty folder"):
-    convert.convert_original(npz, src, tgt, None, out)
+    original.read(npz, src, tgt, None, out)
+
+
+@pytest.mark.parametrize(
+  "change, message",
+  [
+    ({"norm": "post"}, "config.model.norm='post': the original program has 'pre' only"),
+    ({"activation": "gelu"}, "config.model.activation='gelu'"),
+    ({"logits_bias": True}, "config.model.logits_bias=True"),
+    ({"positions": "huggingface"}, "config.model.positions"),
+    ({"dec_ff_size": 12}, "encoder and decoder differ in ff_size"),
+    ({"enc_self": (2, 2)}, "encoder and decoder differ in layers"),
+    ({"dec_head_size": 2}, "encoder and decoder differ in head_size"),
+  ],
+)
+def test_other_architectures_are_not_exported(change, message):
+  config = tiny.even(**change)
+  with pytest.raises(UserError, match=message):
+    original.to_npz(config, {"model": tiny.random_params(config), "gates": {}})

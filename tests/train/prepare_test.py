@@ -3,16 +3,17 @@
 from flax import traverse_util
 import pytest
 
-from configs import baseline, common, concrete
-from headprune import config as config_lib
-from headprune import optim, start
 from headprune.errors import UserError
+from headprune.runs import config as config_lib
+from headprune.runs import defaults
+from headprune.runs.workdir import Workdir
+from headprune.train import optim, prepare
 
 
 @pytest.mark.parametrize("preset, table", [("", "src_embed"), ("multi30k", None)])
 def test_encoder_only_trains_the_source_side_and_the_gates(preset, table):
-  config = concrete.get_config(f"{preset},encoder")
-  shapes = start._shapes(config, config_lib.model_config(config.model, 9, 9))
+  config = defaults.config("concrete", f"{preset},encoder")
+  shapes = prepare._shapes(config, config_lib.model_config(config.model))
   labels = traverse_util.flatten_dict(optim.label(shapes, config.optim.rules), sep="/")
   trained = {path for path, label in labels.items() if label != "freeze"}
   outside = {p.removeprefix("model/") for p in trained if not p.startswith("model/enc")}
@@ -22,11 +23,11 @@ def test_encoder_only_trains_the_source_side_and_the_gates(preset, table):
 
 def test_a_tokenizer_left_by_a_failed_start_is_not_reused(tmp_path):
   lines = [f"{word} {i}" for i in range(40) for word in ("day", "week", "month")]
-  config = common.base()
+  config = defaults.base()
   sizes = []
   for vocab_size in (40, 30):
     config.tokenizer.vocab_size = vocab_size
-    sizes.append(start._tokenizers(config, tmp_path / "x", (lines, lines))[0].vocab_size)
+    sizes.append(prepare._tokenizers(config, Workdir(tmp_path / "x"), (lines, lines))[0].vocab_size)
   assert sizes[0] > sizes[1]
 
 
@@ -34,10 +35,10 @@ def test_folders_that_are_not_runs_are_left_alone(tmp_path):
   (tmp_path / "x" / "tokenizer").mkdir(parents=True)
   (tmp_path / "x" / "tokenizer" / "mine.txt").write_text("mine")
   with pytest.raises(UserError, match="mine.txt is there, but no config.json: not a run"):
-    start.check(baseline.get_config(), tmp_path / "x")
+    prepare.check(defaults.config("baseline"), Workdir(tmp_path / "x"))
   under_a_file = tmp_path / "x" / "tokenizer" / "mine.txt" / "run"
   with pytest.raises(UserError, match="mine.txt is not a folder"):
-    start.check(baseline.get_config(), under_a_file)
+    prepare.check(defaults.config("baseline"), Workdir(under_a_file))
   assert (tmp_path / "x" / "tokenizer" / "mine.txt").read_text() == "mine"
 
 
@@ -46,7 +47,7 @@ def test_what_a_failed_start_leaves_is_no_hindrance(tmp_path):
   for name in ("src.model.tmp", "tokenizer.json"):
     (tmp_path / "tokenizer" / name).write_text("")
   (tmp_path / "log.txt").write_text("")
-  start.check(baseline.get_config(), tmp_path)
+  prepare.check(defaults.config("baseline"), Workdir(tmp_path))
   (tmp_path / "checkpoints").mkdir()
   with pytest.raises(UserError, match="checkpoints is there, but no config.json"):
-    start.check(baseline.get_config(), tmp_path)
+    prepare.check(defaults.config("baseline"), Workdir(tmp_path))

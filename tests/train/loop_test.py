@@ -11,10 +11,12 @@ from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
-from configs import concrete, fixed
-from headprune import checkpoint, gates, train
-from headprune import config as config_lib
 from headprune.errors import UserError
+from headprune.nn import gates
+from headprune.runs import checkpoint, defaults, metrics
+from headprune.runs import config as config_lib
+from headprune.runs.workdir import Workdir
+from headprune.train import loop, prepare, steps
 
 SMALL = {
   "data.corpus.train": 300,
@@ -38,8 +40,8 @@ SMALL = {
 }
 
 
-def small_config(module, init_from: pathlib.Path) -> ConfigDict:
-  config = module.get_config()
+def small_config(method, init_from: pathlib.Path) -> ConfigDict:
+  config = defaults.config(method)
   config.update_from_flattened_dict(SMALL)
   config.init_from = str(init_from)
   if "pretrain" in config:
@@ -104,8 +106,9 @@ def test_metrics_hold_losses_speed_bleu_and_gates(finished):
 def test_a_finished_run_is_left_alone(finished, capsys):
   workdir = finished[0] / "concrete"
   before = {p: p.stat().st_mtime_ns for p in workdir.rglob("*")}
-  train.train_and_evaluate(small_config(concrete, finished[0] / "baseline"), workdir)
+  done = loop.train(small_config("concrete", finished[0] / "baseline"), workdir)
   assert "is finished" in capsys.readouterr().out
+  assert done == Workdir(workdir).read_summary() and (done.kind, done.step) == ("trained", 12)
   assert before == {p: p.stat().st_mtime_ns for p in workdir.rglob("*")}
 
 
@@ -124,8 +127,8 @@ def test_killed_and_restarted_it_ends_with_the_same_bits(finished, tmp_path):
   again = subprocess.run(args, capture_output=True, text=True, timeout=300)
   assert again.returncode == 0, again.stderr
   assert "going on at step" in again.stdout
-  want = checkpoint.load_params(finished[0] / "concrete")
-  got = checkpoint.load_params(tmp_path / "concrete")
+  want = checkpoint.load_params(Workdir(finished[0] / "concrete"))
+  got = checkpoint.load_params(Workdir(tmp_path / "concrete"))
   for path, value in _flat(want).items():
     np.testing.assert_array_equal(_flat(got)[path], value, err_msg=path)
 
@@ -137,79 +140,105 @@ def _flat(params):
 
 
 def test_fixed_run_keeps_the_gates_of_another_run(finished, tmp_path):
-  config = small_config(fixed, finished[0] / "concrete")
+  config = small_config("fixed", finished[0] / "concrete")
   config.gates.fixed_from = str(finished[0] / "concrete")
   config.train.steps = 3
-  train.train_and_evaluate(config, tmp_path / "fixed")
+  loop.train(config, tmp_path / "fixed")
   want = json.loads((finished[0] / "concrete" / "heads.json").read_text())
   assert json.loads((tmp_path / "fixed" / "heads.json").read_text()) == want
 
 
 def test_mistakes_about_other_runs_are_named_and_change_nothing(finished, tmp_path):
   baseline = finished[0] / "baseline"
-  config = small_config(fixed, tmp_path / "nowhere")
+  config = small_config("fixed", tmp_path / "nowhere")
   config.gates.fixed_from = ""
   with pytest.raises(UserError, match="nowhere: there is no finished run"):
-    train.train_and_evaluate(config, tmp_path / "x")
-  config = small_config(concrete, baseline)
+    loop.train(config, tmp_path / "x")
+  config = small_config("concrete", baseline)
   config.model.ff_size = 48
   with pytest.raises(UserError, match=r"ffn/in_bias is \(32,\), this config needs \(48,\)"):
-    train.train_and_evaluate(config, tmp_path / "x")
-  config = small_config(concrete, baseline)
+    loop.train(config, tmp_path / "x")
+  config = small_config("concrete", baseline)
   config.l0.coef = 9.0
   before = (finished[0] / "concrete" / "config.json").read_bytes()
   with pytest.raises(UserError, match="l0.coef: 3.0 -> 9.0"):
-    train.train_and_evaluate(config, finished[0] / "concrete")
+    loop.train(config, finished[0] / "concrete")
   assert (finished[0] / "concrete" / "config.json").read_bytes() == before
   assert not (tmp_path / "x" / "config.json").exists()
 
 
 def test_mistakes_in_pruning_are_told_before_the_baseline_is_trained(tmp_path):
-  config = small_config(concrete, tmp_path / "baseline")
+  config = small_config("concrete", tmp_path / "baseline")
   config.optim.rules = (("model/.*", "train"), ("gate/.*", "train"))
   with pytest.raises(UserError, match="no pattern matches parameter gates/"):
-    train.train_and_evaluate(config, tmp_path / "x")
-  config = small_config(concrete, tmp_path / "baseline")
+    loop.train(config, tmp_path / "x")
+  config = small_config("concrete", tmp_path / "baseline")
   config.pretrain.train.keep = 1
   with pytest.raises(UserError, match="config.pretrain.train and .optim: config.eval.average=2"):
-    train.train_and_evaluate(config, tmp_path / "x")
+    loop.train(config, tmp_path / "x")
   assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_baseline_is_a_stage_of_its_own_and_not_trained_unasked(finished, tmp_path):
+  config = small_config("concrete", tmp_path / "baseline")
+  first, second = prepare.stages(config, tmp_path / "x")
+  assert first[1] == tmp_path / "baseline" and second[1] == tmp_path / "x"
+  assert first[0].to_dict() == config_lib.pretraining(config).to_dict()
+  with pytest.raises(UserError, match="baseline: there is no finished run"):
+    loop.train(config, tmp_path / "x")
+  assert not list(tmp_path.iterdir())
+  config = small_config("concrete", finished[0] / "baseline")
+  assert [stage[1] for stage in prepare.stages(config, tmp_path / "x")] == [tmp_path / "x"]
+
+
+def test_a_second_run_with_other_knobs_compiles_no_step(finished, tmp_path):
+  counts = []
+  for i, fields in enumerate(({}, {"l0.coef": 0.5, "seed": 7, "optim.scale": 0.5})):
+    config = small_config("concrete", finished[0] / "baseline")
+    config.update_from_flattened_dict(fields)
+    summary = loop.train(config, tmp_path / str(i))
+    assert summary == Workdir(tmp_path / str(i)).read_summary()
+    counts.append((steps.train_step._cache_size(), steps.eval_step._cache_size()))
+  assert counts[0] == counts[1] and min(counts[0]) > 0
+  losses = [metrics.read(Workdir(tmp_path / name))[-2]["loss"] for name in "01"]
+  assert losses[0] != losses[1]
 
 
 def test_a_checkpoint_of_other_processes_is_told(finished, tmp_path):
   shutil.copytree(finished[0] / "concrete", tmp_path / "run")
   data = tmp_path / "run" / "checkpoints" / "12" / "data"
   (data / "process_0-of-1.json").rename(data / "process_0-of-2.json")
-  config = small_config(concrete, finished[0] / "baseline")
+  config = small_config("concrete", finished[0] / "baseline")
   config.train.steps = 15
   with pytest.raises(UserError, match="was trained by 1 process.*, here are 1: go on with as many"):
-    train.train_and_evaluate(config, tmp_path / "run")
+    loop.train(config, tmp_path / "run")
   assert (tmp_path / "run" / "summary.json").exists()
 
 
 def test_training_that_broke_down_is_not_saved(finished, tmp_path):
-  config = small_config(concrete, finished[0] / "baseline")
+  config = small_config("concrete", finished[0] / "baseline")
   config.optim.scale, config.train.log_every = 1e30, 12
   with pytest.raises(UserError, match="not finite at step 3: lower config.optim.scale"):
-    train.train_and_evaluate(config, tmp_path / "x")
+    loop.train(config, tmp_path / "x")
   assert not (tmp_path / "x" / "checkpoints" / "3").exists()
 
 
 def test_patience_ends_a_run_that_no_longer_improves():
   rows = [{"step": i, "dev_loss": loss} for i, loss in enumerate([3.0, 2.0, 2.1, 2.2])]
-  assert train._out_of_patience(rows, 2) and not train._out_of_patience(rows, 3)
-  assert not train._out_of_patience(rows, 0)
+  assert loop._out_of_patience(rows, 2) and not loop._out_of_patience(rows, 3)
+  assert not loop._out_of_patience(rows, 0)
 
 
 def test_config_json_reads_back(finished):
-  config = small_config(concrete, finished[0] / "baseline")
-  assert config_lib.differences(config_lib.load(finished[0] / "concrete"), config) == []
+  config = small_config("concrete", finished[0] / "baseline")
+  assert config_lib.differences(config_lib.load(Workdir(finished[0] / "concrete")), config) == []
 
 
 def test_another_text_in_init_from_is_told(finished, capsys):
-  config = small_config(concrete, finished[0] / "baseline")
-  train._say_what_differs(config_lib.load(finished[0] / "baseline"), config)
+  config = small_config("concrete", finished[0] / "baseline")
+  baseline = config_lib.load(Workdir(finished[0] / "baseline"))
+  prepare._print_what_differs(baseline, config)
   assert capsys.readouterr().out == ""
   config.data.corpus.locale = "de"
-  train._say_what_differs(config_lib.load(finished[0] / "baseline"), config)
+  prepare._print_what_differs(baseline, config)
   assert "data.corpus.locale: 'ru' -> 'de'" in capsys.readouterr().out

@@ -1,0 +1,31 @@
+"""Files of arrays, of which nothing is believed."""
+
+import numpy as np
+import pytest
+
+from headprune.errors import UserError
+from headprune.formats import npz
+from tests.recorded import GOLDEN
+
+
+def test_arrays_come_back(tmp_path):
+  np.savez(tmp_path / "x.npz", a=np.arange(3), b=np.ones((2, 2)))
+  arrays = npz.read(tmp_path / "x.npz")
+  assert sorted(arrays) == ["a", "b"]
+  np.testing.assert_array_equal(arrays["a"], [0, 1, 2])
+
+
+def test_only_plain_arrays_are_read(tmp_path):
+  np.savez(tmp_path / "object.npz", pickled=np.array([{}], object), plain=np.ones(3))
+  (tmp_path / "text.npz").write_text("not a zip file")
+  (tmp_path / "cut.npz").write_bytes((GOLDEN / "baseline" / "model.npz").read_bytes()[:5000])
+  np.save(tmp_path / "one.npy", np.ones(3))
+  for name, message in (
+    ("object.npz", "pickled is damaged or not a plain array"),
+    ("text.npz", "text.npz: the file is damaged"),
+    ("cut.npz", "cut.npz: the file is damaged"),
+    ("one.npy", "one array, expected an .npz"),
+    ("absent.npz", "no such file"),
+  ):
+    with pytest.raises(UserError, match=message):
+      npz.read(tmp_path / name)

@@ -1,0 +1,288 @@
+"""What a config may say, what its mistakes are answered with, and how it is kept."""
+
+import json
+
+from ml_collections import ConfigDict
+import numpy as np
+import pytest
+
+from headprune.errors import UserError
+from headprune.runs import config as config_lib
+from headprune.runs import defaults, presets
+from headprune.runs.workdir import Workdir
+
+PRESETS = ("", "multi30k", "enru", "base")
+
+
+def _config(**fields):
+  config = defaults.base()
+  for field, value in fields.items():
+    config.update_from_flattened_dict({field.replace("__", "."): value})
+  return config.lock()
+
+
+@pytest.mark.parametrize(
+  "field, value, message",
+  [
+    ("seed", -1, "config.seed=-1"),
+    ("data.row_length", 0, "config.data.row_length=0 must be at least 1"),
+    ("data.packing_bins", 0, "config.data.packing_bins=0"),
+    ("model.precision", "float16", "config.model.precision='float16': .*bfloat16, float32"),
+    ("model.layers", 0, "config.model.layers=0"),
+    ("model.num_heads", 0, "config.model.num_heads=0"),
+    ("model.num_heads", 7, "num_heads=7 does not divide config.model.model_size=128"),
+    ("model.num_heads", -4, "config.model.num_heads=-4"),
+    ("model.ff_size", 0, "config.model.ff_size=0"),
+    ("model.heads.dec_self", (8,), r"config.model.heads.dec_self=\(8,\): .*of its 2 layers"),
+    ("model.heads.dec_self", (8, -1), "config.model.heads.dec_self"),
+    ("model.heads.enc_self", (8, 1.5), "config.model.heads.enc_self"),
+    ("model.heads.dec_enc", ("8", "8"), "config.model.heads.dec_enc"),
+    ("model.residual_dropout", 1.0, "config.model.residual_dropout=1.0 is not a probability"),
+    ("model.activation_dropout", -0.1, "config.model.activation_dropout=-0.1"),
+    ("model.norm", "middle", "config.model.norm='middle': choose one of pre, post"),
+    ("model.activation", "tanh", "config.model.activation='tanh': .*relu, silu, gelu"),
+    ("model.positions", "learned", "config.model.positions='learned': .*tensor2tensor, hugg"),
+    ("model.norm_epsilon", 0.0, "config.model.norm_epsilon=0.0 must be above 0"),
+    ("model.dec_layers", -1, "config.model.dec_layers=-1 must be at least 0"),
+    ("model.dec_num_heads", 3, "dec_num_heads=3 does not divide config.model.model_size=128"),
+    ("model.attention_precision", "int8", "config.model.attention_precision='int8'"),
+    ("model.share_embeddings", True, "share_embeddings needs config.tokenizer.shared"),
+    ("gates.kind", "concret", "config.gates.kind='concret': .*none, concrete, fixed"),
+    ("gates.types", ("enc",), "config.gates.types: 'enc' is not one of enc_self"),
+    ("gates.types", ("enc_self", "enc_self"), "config.gates.types names 'enc_self' twice"),
+    ("gates.init", "uniform", "config.gates.init: 'uniform' is not 'glorot' or a number"),
+    ("gates.init", "nan", "config.gates.init: 'nan'"),
+    ("train.steps", 0, "config.train.steps=0"),
+    ("train.accumulate", -1, "config.train.accumulate=-1"),
+    ("train.keep", 0, "config.train.keep=0"),
+    ("train.label_smoothing", 1.0, "config.train.label_smoothing=1.0"),
+    ("eval.beams", 0, "config.eval.beams=0"),
+    ("eval.average", 4, "config.eval.average=4 .*config.train.keep=3"),
+  ],
+)
+def test_fields_that_cannot_work(field, value, message):
+  with pytest.raises(UserError, match=message):
+    config_lib.validate(_config(**{field: value}))
+
+
+def test_positions_need_an_even_model_size():
+  for size in (2, 9):
+    with pytest.raises(UserError, match=f"config.model.model_size={size} must be even"):
+      config_lib.validate(_config(model__num_heads=1, model__model_size=size))
+
+
+def test_concrete_gates_need_a_type():
+  with pytest.raises(UserError, match="config.gates.types is empty"):
+    config_lib.validate(_config(gates__kind="concrete", gates__types=()))
+  config_lib.validate(_config(gates__types=()))
+
+
+class _Vocabulary:
+  """As much of a tokenizer as a model's sizes need."""
+
+  def __init__(self, vocab_size: int, eos: int):
+    self.vocab_size, self.eos = vocab_size, eos
+
+
+def test_model_config():
+  heads = {"enc_self": (8, 0), "dec_self": (), "dec_enc": (2, 3)}
+  config = _config(**{f"model.heads.{name}": counts for name, counts in heads.items()})
+  sizes = config_lib.model_config(config.model, (_Vocabulary(11, 1), _Vocabulary(12, 7)))
+  assert (sizes.src_vocab, sizes.tgt_vocab, sizes.eos) == (11, 12, 7)
+  assert (sizes.enc_head_size, sizes.dec_head_size, sizes.enc_layers) == (16, 16, 2)
+  assert sizes.heads == {"enc_self": (8, 0), "dec_self": (8, 8), "dec_enc": (2, 3)}
+  assert sizes.decoder_start is None
+
+
+def test_the_decoder_may_have_sizes_of_its_own():
+  own = {"dec_layers": 3, "dec_ff_size": 64, "dec_num_heads": 4, "decoder_start": 2}
+  config = _config(**{f"model.{name}": value for name, value in own.items()})
+  sizes = config_lib.model_config(config.model, (_Vocabulary(9, 1),) * 2)
+  assert sizes.heads == {"enc_self": (8, 8), "dec_self": (4,) * 3, "dec_enc": (4,) * 3}
+  assert (sizes.enc_head_size, sizes.dec_head_size) == (16, 32)
+  assert (sizes.enc_ff_size, sizes.dec_ff_size, sizes.decoder_start) == (256, 64, 2)
+  with pytest.raises(UserError, match="config.model.decoder_start=2: no id of the vocabulary"):
+    config_lib.model_config(config.model, (_Vocabulary(9, 1), _Vocabulary(2, 1)))
+
+
+def test_what_depends_on_the_backend_is_a_field():
+  attention = lambda config, platform: (
+    config_lib.model_config(config.model, None, platform).attention_precision
+  )
+  assert attention(_config(), "cpu") == "float32" and attention(_config(), "gpu") == "bfloat16"
+  assert attention(_config(model__attention_precision="bfloat16"), "cpu") == "bfloat16"
+
+
+@pytest.mark.parametrize(
+  "field, value",
+  [
+    ("norm", "post"), ("final_norms", False), ("norm_epsilon", 1e-5), ("activation", "silu"),
+    ("positions", "huggingface"), ("source_bias", False), ("logits_bias", True),
+    ("share_embeddings", True), ("activation_dropout", 0.25), ("precision", "float32"),
+  ],
+)  # fmt: skip
+def test_choices_reach_the_model(field, value):
+  config = _config(**{f"model__{field}": value})
+  assert getattr(config_lib.model_config(_config().model), field) != value
+  assert getattr(config_lib.model_config(config.model), field) == value
+
+
+def _fixed_gates(config):
+  return config_lib.fixed_gates(config.gates, config_lib.model_config(config.model))
+
+
+SMALL = {"model.num_heads": 2, "model.heads.enc_self": (2, 1)}
+
+
+def test_fixed_gates_are_ones_unless_given():
+  values = _fixed_gates(_config(**SMALL))
+  np.testing.assert_array_equal(values["enc_self"], [[1, 1], [1, 0]])
+  given = {"gates.kind": "fixed", "gates.fixed.enc_self": ((0, 0.25), (1,))}
+  values = _fixed_gates(_config(**SMALL, **given))
+  np.testing.assert_array_equal(values["enc_self"], [[0, 0.25], [1, 0]])
+  np.testing.assert_array_equal(values["dec_enc"], [[1, 1], [1, 1]])
+  assert values["enc_self"].dtype == np.float32
+  ignored = _fixed_gates(_config(**SMALL, **(given | {"gates.kind": "none"})))
+  np.testing.assert_array_equal(ignored["enc_self"], [[1, 1], [1, 0]])
+
+
+def test_fixed_gates_from_another_run(tmp_path):
+  heads = {"enc_self": [[0.0, 0.5], [1.0]], "dec_enc": []}
+  (tmp_path / "heads.json").write_text(json.dumps(heads))
+  for where in (tmp_path, tmp_path / "heads.json"):
+    values = _fixed_gates(
+      _config(**SMALL, **{"gates.kind": "fixed", "gates.fixed_from": str(where)})
+    )
+    np.testing.assert_array_equal(values["enc_self"], [[0, 0.5], [1, 0]])
+    np.testing.assert_array_equal(values["dec_enc"], np.ones((2, 2)))
+
+
+@pytest.mark.parametrize(
+  "content, message",
+  [
+    ("{", "heads.json: not JSON"),
+    ("[1]", "heads.json: expected attention type"),
+    ('{"enc": []}', "heads.json: 'enc' is not one of enc_self, dec_self, dec_enc"),
+    ('{"enc_self": 3}', "heads.json.enc_self has no list of layers"),
+  ],
+)
+def test_a_damaged_heads_file(content, message, tmp_path):
+  config = _config(**{"gates.kind": "fixed", "gates.fixed_from": str(tmp_path)})
+  with pytest.raises(UserError, match="config.gates.fixed_from: .*heads.json does not exist"):
+    config_lib.validate(config)
+  (tmp_path / "heads.json").write_text(content)
+  with pytest.raises(UserError, match=message):
+    config_lib.validate(config)
+
+
+def test_a_saved_config_comes_back_as_it_was(tmp_path):
+  given = {"gates.fixed.enc_self": ((1, 0.5), (0, 1)), "optim.rules": presets.ENCODER_ONLY}
+  config = _config(**given)
+  config_lib.save(config, Workdir(tmp_path))
+  loaded = config_lib.load(Workdir(tmp_path))
+  assert loaded.to_dict() == config.to_dict()
+  assert loaded.is_locked and config_lib.differences(loaded, config) == []
+  assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_a_folder_without_a_run(tmp_path):
+  with pytest.raises(UserError, match="not a run"):
+    config_lib.load(Workdir(tmp_path))
+  (tmp_path / "config.json").write_text('{"seed": 0')
+  with pytest.raises(UserError, match="config.json: not JSON"):
+    config_lib.load(Workdir(tmp_path))
+
+
+def test_a_fixed_run_needs_no_other_folder(tmp_path):
+  source = tmp_path / "heads.json"
+  source.write_text(json.dumps({"enc_self": [[0.0, 0.5], [1.0]]}))
+  config = _config(**SMALL, **{"gates.kind": "fixed", "gates.fixed_from": str(source)})
+  want = _fixed_gates(config)
+  config_lib.save(config, Workdir(tmp_path))
+  loaded = config_lib.load(Workdir(tmp_path))
+  assert config_lib.differences(loaded, config) == []
+  source.write_text(json.dumps({"enc_self": [[1.0, 0.5], [1.0]]}))
+  assert config_lib.differences(loaded, config) == [
+    "gates.fixed.enc_self: ((0.0, 0.5), (1.0,)) -> ((1.0, 0.5), (1.0,))"
+  ]
+  source.unlink()
+  for name, gate_NH in _fixed_gates(loaded).items():
+    np.testing.assert_array_equal(gate_NH, want[name])
+
+
+def test_differences_name_the_fields_that_matter():
+  old = _config()
+  new = _config(seed=1, train__steps=7, train__keep=5, model__ff_size=64)
+  assert config_lib.differences(old, new) == ["model.ff_size: 256 -> 64", "seed: 0 -> 1"]
+  grown = ConfigDict(old.to_dict())
+  grown.optim.decay = 0.5
+  assert config_lib.differences(old, grown) == ["optim.decay: None -> 0.5"]
+  other = ConfigDict(defaults.config("concrete").to_dict())
+  other.pretrain.train.steps = 1  # how the baseline was trained is its own workdir's matter
+  assert config_lib.differences(defaults.config("concrete"), other) == []
+
+
+def test_a_fixed_run_that_goes_on_needs_no_other_folder(tmp_path):
+  config = defaults.config("fixed", ",scratch")
+  config.gates.fixed_from = str(tmp_path / "heads.json")
+  gates = {name: [[1.0] * 7 + [0.5]] * 2 for name in ("enc_self", "dec_self", "dec_enc")}
+  (tmp_path / "heads.json").write_text(json.dumps(gates))
+  config_lib.save(config, Workdir(tmp_path))
+  (tmp_path / "heads.json").unlink()
+  again = config_lib.inherit_heads(config, Workdir(tmp_path))
+  config_lib.validate(again)
+  assert again.gates.fixed.enc_self[1][7] == 0.5
+  assert config_lib.differences(config_lib.load(Workdir(tmp_path)), again) == []
+
+
+def test_a_structure_from_scratch_has_the_heads_of_the_compact_run(tmp_path):
+  compact = ConfigDict(defaults.base().to_dict())
+  compact.model.heads.update({"enc_self": (3, 0), "dec_self": (8, 1), "dec_enc": (2, 2)})
+  config_lib.save(compact, Workdir(tmp_path))
+  config = defaults.config("fixed", ",scratch")
+  config.gates.fixed_from = str(tmp_path)
+  found = config_lib.inherit_heads(config, Workdir(tmp_path / "new"))
+  assert found.model.heads.to_dict() == compact.model.heads.to_dict()
+  assert config_lib.inherit_heads(
+    defaults.config("baseline"), Workdir(tmp_path)
+  ).model.heads.enc_self == (3, 0)
+
+
+def test_pretraining_is_the_baseline_config():
+  for preset in PRESETS:
+    pretraining = config_lib.pretraining(defaults.config("concrete", preset))
+    assert config_lib.differences(pretraining, defaults.config("baseline", preset)) == []
+    assert pretraining.to_dict() == defaults.config("baseline", preset).to_dict()
+
+
+def test_older_configs_have_the_defaults_of_newer_fields(tmp_path):
+  workdir = Workdir(tmp_path)
+  config_lib.save(_config(model__activation_dropout=0.3), workdir)
+  fields = json.loads(workdir.config.read_text())
+  fields["model"]["relu_dropout"] = fields["model"].pop("activation_dropout")
+  for name in ("norm", "activation", "dec_layers"):
+    del fields["model"][name]
+  workdir.config.write_text(json.dumps(fields))
+  assert config_lib.load(workdir).to_dict() == _config(model__activation_dropout=0.3).to_dict()
+
+
+@pytest.mark.parametrize(
+  "content",
+  [b"", b"[]", b"{}", b'{"model": 3}', b'{"model": {}, "data": []}', b"\xff", b'"text"'],
+)
+def test_a_damaged_config_is_one_line(tmp_path, content):
+  (tmp_path / "config.json").write_bytes(content)
+  with pytest.raises(UserError, match="config.json: ") as caught:
+    config_lib.load(Workdir(tmp_path))
+  assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("change", [("model", "norm", "middle"), ("train", "steps", "many")])
+def test_a_value_that_cannot_be_names_the_file(tmp_path, change):
+  workdir = Workdir(tmp_path)
+  config_lib.save(_config(), workdir)
+  fields = json.loads(workdir.config.read_text())
+  fields[change[0]][change[1]] = change[2]
+  workdir.config.write_text(json.dumps(fields))
+  with pytest.raises(UserError, match="config.json: "):
+    config_lib.load(workdir)

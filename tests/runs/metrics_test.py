@@ -1,0 +1,83 @@
+"""metrics.jsonl and TensorBoard events."""
+
+import json
+
+import pytest
+from tensorboardX.proto import event_pb2
+
+from headprune.errors import UserError
+from headprune.runs import metrics
+from headprune.runs.workdir import Workdir
+
+
+@pytest.fixture
+def workdir(tmp_path) -> Workdir:
+  return Workdir(tmp_path)
+
+
+def _events(workdir) -> list[tuple[int, str, float]]:
+  """(step, tag, value) of all TensorBoard scalars."""
+  found = []
+  for path in sorted(workdir.tensorboard.iterdir()):
+    data = path.read_bytes()
+    while data:
+      length = int.from_bytes(data[:8], "little")
+      event = event_pb2.Event.FromString(data[12 : 12 + length])
+      found += [(event.step, v.tag, v.simple_value) for v in event.summary.value]
+      data = data[16 + length :]
+  return found
+
+
+def _write(workdir, start, rows):
+  writer = metrics.Writer(workdir, start)
+  for step, row in rows:
+    writer.write(step, row)
+  writer.close()
+
+
+def test_rows_go_to_both_files(workdir):
+  row = {"loss": 2.5, "tokens": 7, "open": {"enc_self": 3}, "gates": {"enc_self": [[0.5, 1.0]]}}
+  _write(workdir, 0, [(5, row | {"signature": "x", "done": True})])
+  assert metrics.read(workdir) == [{"step": 5, **row, "signature": "x", "done": True}]
+  assert _events(workdir) == [
+    (5, "loss", 2.5), (5, "tokens", 7.0), (5, "open/enc_self", 3.0),
+    (5, "gates/enc_self/0/0", 0.5), (5, "gates/enc_self/0/1", 1.0),
+  ]  # fmt: skip
+
+
+def test_rows_are_readable_while_the_run_goes_on(workdir):
+  writer = metrics.Writer(workdir, 0)
+  writer.write(1, {"loss": 1.0})
+  assert metrics.read(workdir) == [{"step": 1, "loss": 1.0}]
+  writer.close()
+
+
+def test_rows_of_steps_that_are_done_again_are_removed(workdir):
+  _write(workdir, 0, [(10, {"loss": 3.0}), (20, {"loss": 2.0}), (30, {"loss": 1.0})])
+  with workdir.metrics.open("a") as file:
+    file.write('{"step": 40, "lo')  # killed while it wrote
+  assert [row["step"] for row in metrics.read(workdir)] == [10, 20, 30]
+  _write(workdir, 20, [(30, {"loss": 1.5})])
+  assert metrics.read(workdir) == [
+    {"step": 10, "loss": 3.0}, {"step": 20, "loss": 2.0}, {"step": 30, "loss": 1.5}
+  ]  # fmt: skip
+  assert {path.name for path in workdir.path.iterdir()} == {"metrics.jsonl", "tensorboard"}
+
+
+def test_no_file_is_no_rows(workdir):
+  assert metrics.read(workdir) == []
+
+
+def test_rows_are_plain_json(workdir):
+  _write(workdir, 0, [(1, {"text": "Größe\u2028"})])
+  (line,) = workdir.metrics.read_text().splitlines()
+  assert json.loads(line) == {"step": 1, "text": "Größe\u2028"}
+
+
+@pytest.mark.parametrize(
+  "line", [b"{", b"[1]", b"{}", b'{"step": "x"}', b"\xff", b'{"step": null}']
+)
+def test_a_damaged_line_is_named(workdir, line):
+  workdir.metrics.write_bytes(b'{"step": 1}\n' + line + b'\n{"step": 3}\n')
+  with pytest.raises(UserError, match="metrics.jsonl, line 2: damaged"):
+    metrics.read(workdir)

@@ -1,0 +1,216 @@
+"""A tiny trained run, used from Python as people use one."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+import headprune
+from headprune.errors import UserError
+from headprune.nn import transformer
+from headprune.runs import checkpoint, defaults
+from headprune.runs import run as run_lib
+from headprune.runs.workdir import Workdir
+from headprune.text import batching, bleu, tokenizer
+from headprune.train import loop
+from headprune.translator.beam import BeamConfig
+
+HEADS = {"enc_self": (2, 1), "dec_self": (2, 2), "dec_enc": (0, 2)}
+
+
+def _config():
+  config = defaults.base()
+  config.data.row_length = 32
+  config.data.corpus.update({"locale": "de", "train": 200, "dev": 4, "test": 0})
+  config.tokenizer.vocab_size = 150
+  config.model.update({"layers": 2, "model_size": 16, "ff_size": 16, "num_heads": 2})
+  config.model.heads.update(HEADS)
+  config.gates.kind = "concrete"
+  config.gates.types = ("enc_self", "dec_enc")
+  config.train.update({"steps": 5, "batch_tokens": 256, "log_every": 5})
+  config.eval.update({"beams": 2, "batch_sentences": 4})
+  return config.lock()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+  workdir = tmp_path_factory.mktemp("runs") / "tiny"
+  loop.train(_config(), workdir)
+  return headprune.load(workdir)
+
+
+LINES = ["5 metric tons", "", "Tunisia or Saudi Arabia; 30 Thai baht", "  ", "in 16 minutes"]
+PAIRS = [
+  ("5 metric tons", "5 Tonnen"),
+  ("in 16 minutes", "in 16 Minuten"),
+  ("Tunisia or Saudi Arabia", "Tunesien oder Saudi-Arabien"),
+  ("13%", ""),
+  ("5 metric tons", "Tunesien"),
+  ("", "in 16 Minuten"),
+]
+
+
+def test_what_is_loaded(run):
+  assert run.config.to_dict() == _config().to_dict()
+  assert run.translator.config.heads == HEADS and run.translator.config.tgt_vocab <= 150
+  assert all(isinstance(x, np.ndarray) for x in jax.tree.leaves(run.translator.params))
+  # Far from saturation after five steps, and no gate where there is no head.
+  gates = run.gates()
+  assert {name: g.shape for name, g in gates.items()} == dict.fromkeys(HEADS, (2, 2))
+  np.testing.assert_array_equal(gates["dec_self"], np.ones((2, 2)))
+  np.testing.assert_array_equal(gates["dec_enc"][0], [0, 0])
+  assert gates["enc_self"][1, 1] == 0 and 0 < gates["enc_self"][1, 0] < 1
+  log_alpha = run.log_alphas["enc_self"][0]
+  np.testing.assert_allclose(gates["enc_self"][0], 1.2 / (1 + np.exp(-log_alpha)) - 0.1, rtol=1e-5)
+
+
+def test_a_run_in_another_precision_scores_almost_alike(run):
+  exact = headprune.load(run.workdir.path, precision="float32")
+  assert (run.translator.config.precision, exact.translator.config.precision) == (
+    "bfloat16",
+    "float32",
+  )
+  losses = [np.concatenate(r.score(*zip(*PAIRS))) for r in (run, exact)]
+  assert 0 < np.abs(losses[0] - losses[1]).max() < 0.05  # bfloat16 holds 8 bits
+
+
+def test_heads_json_holds_the_gates(run):
+  heads = json.loads(run.workdir.heads.read_text())
+  for name, layers in heads.items():
+    assert tuple(map(len, layers)) == HEADS[name]
+    for row, gate_H in zip(layers, run.gates()[name]):
+      np.testing.assert_allclose(row, gate_H[: len(row)], rtol=1e-6)
+
+
+def test_checkpoints_by_name(run):
+  for which in ("5", "best"):
+    other = headprune.load(run.workdir.path, which)
+    same = jax.tree.map(np.array_equal, other.translator.params, run.translator.params)
+    assert all(jax.tree.leaves(same))
+  with pytest.raises(UserError, match="no checkpoint '3'; there are last, best, 5"):
+    headprune.load(run.workdir.path, "3")
+  with pytest.raises(UserError, match="not a run"):
+    headprune.load(run.workdir.checkpoints)
+
+
+def test_translations_keep_order_and_number(run):
+  found = run.translate(LINES)
+  assert len(found) == 5 and found[1] == found[3] == ""
+  assert all("\n" not in line for line in found)
+  ids = [run.src_tokenizer.encode([LINES[i]])[0] for i in (0, 2, 4)]
+  want = run.translator.translate(ids, BeamConfig(2, 0.6, 3.0), 4)
+  assert [found[i] for i in (0, 2, 4)] == run.tgt_tokenizer.decode([h.ids for h in want])
+  assert run.translate(LINES[::-1]) == found[::-1]
+  assert run.translate([]) == [] and run.translate([""]) == [""]
+
+
+def _log_softmax(x):
+  x = x - x.max(-1, keepdims=True)
+  return x - np.log(np.exp(x).sum(-1, keepdims=True))
+
+
+def test_scores_are_the_models_log_probabilities(run):
+  apply = jax.jit(transformer.apply, static_argnums=0)
+  t = run.translator
+  for (source, target), score_T in zip(PAIRS, run.score(*zip(*PAIRS))):
+    (src,), (tgt,) = run.encode([source], [target])
+    batch = batching.pad_pairs([src], [tgt], 40, 40)
+    logits_BTV, _ = apply(t.config, t.params, batch, t.gate_values)
+    log_p_TV = _log_softmax(np.asarray(logits_BTV[0], np.float64))
+    assert score_T.shape == (len(tgt),)
+    np.testing.assert_allclose(score_T, -log_p_TV[np.arange(len(tgt)), tgt], rtol=0.02, atol=0.02)
+
+
+def test_a_score_does_not_depend_on_its_batch(run):
+  together = run.score(*zip(*PAIRS))
+  for pair, score_T in zip(PAIRS[:3], together):
+    (alone_T,) = run.score([pair[0]], [pair[1]])
+    np.testing.assert_allclose(alone_T, score_T, rtol=0.02, atol=0.02)
+  backwards = run.score(*zip(*PAIRS[::-1]))
+  for a, b in zip(together, backwards[::-1]):
+    np.testing.assert_allclose(a, b, rtol=1e-5)  # of equal lengths, others may share the batch
+
+
+def test_sources_without_targets_are_refused(run):
+  for method in (run.score, run.attention):
+    with pytest.raises(UserError, match="2 sources but 1 targets"):
+      method(["a", "b"], ["c"])
+
+
+def test_attention(run):
+  sources, targets = zip(*PAIRS[:3])
+  for result, source, target in zip(run.attention(sources, targets), sources, targets):
+    assert result.source == run.src_tokenizer.pieces(run.src_tokenizer.encode([source])[0])
+    assert result.target == run.tgt_tokenizer.pieces(run.tgt_tokenizer.encode([target])[0])
+    lengths = {"S": len(result.source), "T": len(result.target)}
+    for name, axes in (("enc_self", "SS"), ("dec_self", "TT"), ("dec_enc", "TS")):
+      attn_NHQM = result.weights[name]
+      assert attn_NHQM.shape == (2, 2, *(lengths[axis] for axis in axes))
+      for n, heads in enumerate(HEADS[name]):
+        np.testing.assert_allclose(attn_NHQM[n, :heads].sum(-1), 1.0, atol=1e-2)
+        assert not attn_NHQM[n, heads:].any()
+    assert not np.triu(result.weights["dec_self"], 1).any()
+
+
+def test_attention_of_its_own_translations(run):
+  (result,) = run.attention(LINES[:1])
+  assert result.target[-1] == "_EOS_"
+  assert run.tgt_tokenizer.decode([run.tgt_tokenizer.encode(run.translate(LINES[:1]))[0]])
+  assert result.weights["dec_enc"].shape[2:] == (len(result.target), len(result.source))
+
+
+def test_a_run_that_has_only_begun(run, tmp_path):
+  (tmp_path / "config.json").write_text(run.workdir.config.read_text())
+  with pytest.raises(UserError, match="no tokenizer here"):
+    headprune.load(tmp_path)
+  (tmp_path / "tokenizer").symlink_to(run.workdir.tokenizer)
+  with pytest.raises(UserError, match="no checkpoints here"):
+    headprune.load(tmp_path)
+  params = {"model": run.translator.params, "gates": run.log_alphas}
+  checkpoint.save_params(Workdir(tmp_path), params)
+  assert headprune.load(tmp_path).translate(LINES[:1]) == run.translate(LINES[:1])
+
+
+def test_a_run_with_other_gates(run):
+  closed = run.with_gates(enc_self=np.zeros((2, 2)))
+  assert not closed.gates()["enc_self"].any() and run.gates()["enc_self"].any()
+  np.testing.assert_array_equal(closed.gates()["dec_enc"], run.gates()["dec_enc"])
+  changed = [np.concatenate(r.score(*zip(*PAIRS[:3]))) for r in (run, closed)]
+  assert np.abs(changed[0] - changed[1]).max() > 1e-4
+  with pytest.raises(UserError, match=r"enc_self has shape \(3, 2\), but the model's .* \(2, 2\)"):
+    run.with_gates(enc_self=np.zeros((3, 2)))
+  with pytest.raises(UserError, match="'encoder' is not one of enc_self, dec_self, dec_enc"):
+    run.with_gates(encoder=np.zeros((2, 2)))
+
+
+def test_a_text_in_place_of_lines_is_refused(run):
+  for call in (
+    run.translate,
+    lambda text: run.score(text, text),
+    lambda text: run.bleu(text, text),
+  ):
+    with pytest.raises(UserError, match="a list of lines is needed"):
+      call("5 metric tons")
+
+
+def test_bleu_is_that_of_the_translations(run):
+  sources, references = map(list, zip(*PAIRS[:3]))
+  expected = bleu.score(run.translate(sources), references, run.config.eval)
+  assert run.bleu(sources, references) == expected
+
+
+def test_a_run_is_shown_in_one_line(run):
+  assert len(repr(run)) < 300 and str(run.workdir.path) in repr(run) and "\n" not in repr(run)
+
+
+def test_a_written_run_is_the_same_run(run, tmp_path):
+  out = tmp_path / "copy"
+  files, summary = tokenizer.read_files(run.workdir.tokenizer), run.workdir.read_summary()
+  run_lib.write(out, run.config, files, run.translator, run.log_alphas, summary)
+  copy = headprune.load(out)
+  assert copy.translate(LINES) == run.translate(LINES)
+  assert copy.workdir.read_summary() == summary
+  assert copy.workdir.heads.read_text() == run.workdir.heads.read_text()
+  with pytest.raises(UserError, match="exists and is not an empty folder"):
+    run_lib.write(out, run.config, files, run.translator, run.log_alphas, summary)

@@ -1,0 +1,70 @@
+"""The numbers that a finished run leaves, and the closing table."""
+
+import dataclasses
+import json
+
+import pytest
+
+from headprune.runs import summary
+from headprune.runs.summary import Summary
+
+HEADS = {"enc_self": [[0.0, 0.5], [1.0]], "dec_self": [[0.0, 0.0], []], "dec_enc": [[1.0], [1.0]]}
+DONE = Summary(
+  "trained", step=1500, ends_at=(1500, 0), dev_bleu=91.5, dev_loss=0.25, signature="nrefs:1",
+  tokens_per_second=12345.6, train_seconds=83.0,
+)  # fmt: skip
+
+
+def test_a_summary_survives_its_file():
+  for one in (DONE, Summary("compact", "runs/x", "last"), Summary("converted", "model.npz")):
+    assert Summary.from_json(json.loads(json.dumps(one.to_json()))) == one
+
+
+def test_kinds_are_known():
+  with pytest.raises(ValueError, match="kind 'copied' is not one of trained, compact, converted"):
+    Summary("copied")
+
+
+@pytest.mark.parametrize(
+  "row, kind, origin",
+  [
+    ({"step": 1500, "ends_at": [1500, 0], "test_bleu": 3.0}, "trained", ""),
+    (
+      {"step": 0, "ends_at": [0, 0], "compact_of": "runs/x", "checkpoint": "last"},
+      "compact",
+      "runs/x",
+    ),
+    ({"step": 0, "ends_at": [500, 0], "signature": "not measured"}, "converted", ""),
+  ],
+)
+def test_summaries_from_before_kinds_were_written(row, kind, origin):
+  found = Summary.from_json(row)
+  assert (found.kind, found.origin, list(found.ends_at)) == (kind, origin, row["ends_at"])
+
+
+def test_table():
+  before = dataclasses.replace(DONE, dev_bleu=92.0, dev_loss=0.2)
+  assert summary.table(DONE, HEADS, before).split("\n") == [
+    "  dev BLEU       92.00 ->    91.50",
+    "  dev loss      0.2000 ->   0.2500",
+    "  heads open  4 of 7",
+    "    enc_self  1/2  1/1   (layer 1 first)",
+    "    dec_self  0/2  0/0   (layer 1 first)",
+    "    dec_enc   1/1  1/1   (layer 1 first)",
+    "  speed       12,346 source + target tokens/s, 1,500 steps in 1:23",
+    "  BLEU        nrefs:1",
+  ]
+
+
+def test_table_without_a_start_or_with_one_that_lacks_numbers():
+  for before in (None, Summary("converted")):
+    assert summary.table(DONE, HEADS, before).split("\n")[0] == "  dev BLEU       91.50"
+
+
+@pytest.mark.parametrize(
+  "seconds, text",
+  [(0, "0:00"), (59.4, "0:59"), (59.6, "1:00"), (3599, "59:59"), (3600, "1:00:00"),
+   (90061, "25:01:01"), (float("inf"), "?"), (float("nan"), "?")],
+)  # fmt: skip
+def test_duration(seconds, text):
+  assert summary.duration(seconds) == text

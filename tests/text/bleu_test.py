@@ -1,0 +1,49 @@
+"""BLEU's numbers, settings and signature; tokenizers that it knows."""
+
+from ml_collections import ConfigDict
+import pytest
+
+from headprune.errors import UserError
+from headprune.text import bleu
+
+
+@pytest.fixture
+def config():
+  return ConfigDict({"tokenize": "13a", "lowercase": False})
+
+
+def test_bleu_has_its_signature(config):
+  lines = ["Das ist ein kleines Haus .", "Guten Morgen allerseits , Leute !"]
+  score, signature = bleu.score(lines, lines, config)
+  assert score == pytest.approx(100.0)
+  assert signature.startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
+  lower = [line.lower() for line in lines]
+  assert bleu.score(lower, lines, config)[0] < 90
+  config.lowercase, config.tokenize = True, "none"
+  score, signature = bleu.score(lower, lines, config)
+  assert score == pytest.approx(100.0) and "case:lc" in signature and "tok:none" in signature
+
+
+def test_hypotheses_are_not_references(config):
+  # One of four 1-grams, none of the longer ones: sacreBLEU's exponential smoothing.
+  score, _ = bleu.score(["a x y z"], ["a b c d"], config)
+  assert score == pytest.approx(100 * (1 / 4 * 1 / 6 * 1 / 8 * 1 / 8) ** 0.25)
+  # All of five words, of a reference of ten: the brevity penalty alone.
+  score, _ = bleu.score(["a b c d e"], ["a b c d e f g h i j"], config)
+  assert score == pytest.approx(100 * 2.718281828 ** (1 - 10 / 5))
+
+
+def test_text_that_is_split_already_is_no_reason_to_complain(config, caplog):
+  bleu.score(["a b ."] * 200, ["a b ."] * 200, config)
+  assert not caplog.records
+
+
+def test_tokenizers_are_checked(config):
+  bleu.check(config)
+  config.tokenize = "14a"
+  with pytest.raises(UserError, match="config.eval.tokenize='14a': choose one of .*13a"):
+    bleu.check(config)
+  config.tokenize = "ja-mecab"  # needs a package that is no requirement of ours
+  with pytest.raises(UserError, match="config.eval.tokenize='ja-mecab': .*install") as caught:
+    bleu.check(config)
+  assert "\n" not in str(caught.value)

@@ -1,0 +1,127 @@
+"""Processes: sections that end together; arrays over all devices."""
+
+import threading
+
+import jax
+import numpy as np
+import pytest
+
+from headprune.errors import UserError
+from headprune.train import devices
+
+
+class Processes:
+  """Threads in place of processes: what each tells goes to all, as an all-gather does."""
+
+  def __init__(self, count: int):
+    self.count, self.barrier = count, threading.Barrier(count, timeout=20)
+    self.local, self.told = threading.local(), [None] * count
+
+  def tell(self, value: bool) -> np.ndarray:
+    self.told[self.local.number] = value
+    self.barrier.wait()
+    result = np.array(self.told)
+    self.barrier.wait()
+    return result
+
+  def run(self, work) -> list:
+    """What each of them returns or raises."""
+    results = [None] * self.count
+
+    def one(number):
+      self.local.number = number
+      try:
+        results[number] = work(number)
+      except Exception as error:
+        results[number] = error
+
+    threads = [threading.Thread(target=one, args=(n,)) for n in range(self.count)]
+    for thread in threads:
+      thread.start()
+    for thread in threads:
+      thread.join(20)
+    assert not any(thread.is_alive() for thread in threads), "a process hangs"
+    return results
+
+
+@pytest.fixture
+def processes(monkeypatch):
+  group = Processes(3)
+  monkeypatch.setattr(devices, "_all_tell", group.tell)
+  monkeypatch.setattr(devices, "is_first", lambda: group.local.number == 0)
+  return group
+
+
+def test_a_section_that_works_is_no_hindrance(processes):
+  def work(number):
+    with devices.meeting("outer"):
+      with devices.meeting("inner"):
+        pass
+      return number
+
+  assert processes.run(work) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("where", ["before", "inner", "after"])
+def test_a_failure_in_one_ends_all(processes, where):
+  def work(number):
+    with devices.meeting("outer"):
+      if number == 1 and where == "before":
+        raise UserError("broken")
+      with devices.meeting("inner"):
+        if number == 1 and where == "inner":
+          raise UserError("broken")
+      if number == 1 and where == "after":
+        raise UserError("broken")
+
+  first, broken, third = processes.run(work)
+  assert str(broken) == "broken"
+  for other in (first, third):
+    assert isinstance(other, devices.FailedElsewhere)
+    assert "process 1 stopped and says why" in str(other)
+
+
+def test_the_first_works_before_the_others(processes):
+  order = []
+
+  def work(number):
+    return devices.first_before_others("making it", lambda: order.append(number) or number)
+
+  assert processes.run(work) == [0, 1, 2]
+  assert order[0] == 0 and sorted(order) == [0, 1, 2]
+
+
+def test_what_the_first_cannot_do_nobody_tries(processes):
+  tried = []
+
+  def fail(number):
+    tried.append(number)
+    raise UserError("no text")
+
+  found = processes.run(lambda n: devices.first_before_others("reading", lambda: fail(n)))
+  assert tried == [0] and str(found[0]) == "no text"
+  assert all("reading: process 0 stopped" in str(error) for error in found[1:])
+
+
+def test_one_process_meets_itself():
+  with devices.meeting("alone"):
+    assert devices.first_before_others("alone", lambda: 3) == 3
+  with pytest.raises(UserError, match="mine"):
+    with devices.meeting("alone"):
+      raise UserError("mine")
+
+
+def test_only_the_first_prints(processes, capsys):
+  processes.run(lambda number: devices.print_first("hello", number))
+  assert capsys.readouterr().out == "hello 0\n"
+
+
+def test_rows_lie_on_all_devices():
+  mesh = devices.mesh()
+  assert mesh.devices.size == jax.device_count() == 8
+  batch = devices.shard_batch({"src_BS": np.arange(32).reshape(16, 2)}, mesh)
+  assert {s.data.shape for s in batch["src_BS"].addressable_shards} == {(2, 2)}
+  np.testing.assert_array_equal(batch["src_BS"], np.arange(32).reshape(16, 2))
+  copies = devices.replicate({"a": np.arange(3)}, mesh)
+  assert copies["a"].sharding.is_fully_replicated and len(copies["a"].sharding.device_set) == 8
+  assert devices.share() == (0, 1)

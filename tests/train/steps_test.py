@@ -1,0 +1,145 @@
+"""The train step: devices and micro-batches are two ways to one step; frozen parts; knobs."""
+
+import dataclasses
+
+import jax
+from jax.sharding import AxisType, Mesh
+import numpy as np
+import pytest
+
+from headprune.nn import gates
+from headprune.nn.config import TYPES, open_gates
+from headprune.nn.transformer import init_params, token_losses
+from headprune.text import batching
+from headprune.train import devices, optim, steps
+from tests import tiny
+
+DROPOUT = {f"{n}_dropout": 0.1 for n in ("embed", "residual", "attention", "activation")}
+SIZES = tiny.even(
+  src_vocab=17, tgt_vocab=19, model_size=16, enc_self=(4, 4), dec_self=(4, 4), dec_enc=(4, 4),
+  enc_ff_size=32, dec_ff_size=32, **DROPOUT,
+)  # fmt: skip
+ROWS, STEPS = 8, 3
+KNOBS = {"seed": 5, "l0_coef": 0.3, "learning_rate": 1.0}
+ENCODER_ONLY = ((r"model/src_.*", "train"), (r"model/enc.*", "train"), (r"gates/.*", "train"))
+
+
+def make_config(accumulate=1, rules=((".*", "train"),), model=SIZES) -> steps.StepConfig:
+  optim_config = optim.OptimConfig(
+    model_size=16, total_steps=STEPS, warmup_steps=2, cooldown_steps=0, b1=0.9, b2=0.998, eps=1e-9,
+    gates_factor=1.0, rules=rules,
+  )  # fmt: skip
+  return steps.StepConfig(model, optim_config, label_smoothing=0.1, accumulate=accumulate)
+
+
+def make_knobs(**changes) -> steps.Knobs:
+  return steps.knobs(**(KNOBS | changes), fixed_gates=open_gates(SIZES))
+
+
+def initial_params():
+  module = gates.Gates(tuple(SIZES.gate_shapes.items()), "glorot")
+  return {
+    "model": init_params(SIZES, jax.random.key(0)),
+    "gates": module.init(jax.random.key(1))["params"],
+  }
+
+
+def make_batch():
+  rng = np.random.default_rng(0)
+  draw = lambda: [*rng.integers(3, 17, rng.integers(1, 9)).tolist(), 1]
+  return batching.pad_pairs([draw() for _ in range(ROWS)], [draw() for _ in range(ROWS)], 9, 9)
+
+
+def run(config, knobs=None, count=1):
+  mesh = Mesh(np.array(jax.devices()[:count]), ("data",), axis_types=(AxisType.Auto,))
+  state = devices.replicate(steps.init_state(config, initial_params()), mesh)
+  batch, losses = devices.shard_batch(make_batch(), mesh), []
+  for _ in range(STEPS):
+    state, metrics = steps.train_step(config, knobs or make_knobs(), state, batch)
+    losses.append(float(metrics["loss"]))
+  return losses, jax.device_get(state.params)
+
+
+@pytest.fixture(scope="module")
+def reference():
+  return run(make_config())
+
+
+@pytest.mark.parametrize("accumulate, count", [(1, 8), (4, 1), (2, 4)])
+def test_devices_and_micro_batches_give_the_same_run(reference, accumulate, count):
+  losses, params = run(make_config(accumulate), count=count)
+  np.testing.assert_allclose(losses, reference[0], rtol=1e-5)
+  for name in TYPES:
+    np.testing.assert_allclose(params["gates"][name], reference[1]["gates"][name], atol=2e-4)
+
+
+def test_other_knobs_compile_nothing_and_change_the_run(reference):
+  compiled = steps.train_step._cache_size()
+  for changes in ({"seed": 6}, {"l0_coef": 3.0}, {"learning_rate": 0.5}):
+    losses, params = run(make_config(), make_knobs(**changes))
+    assert losses[-1] != reference[0][-1], changes
+  closed = dataclasses.replace(
+    make_knobs(), fixed_gates=jax.tree.map(np.zeros_like, open_gates(SIZES))
+  )
+  run(make_config(), closed)
+  assert steps.train_step._cache_size() == compiled > 0
+  run(make_config(accumulate=2))
+  assert steps.train_step._cache_size() > compiled, "what a StepConfig holds is compiled in"
+
+
+def test_loss_is_cross_entropy_plus_l0():
+  model = dataclasses.replace(SIZES, **dict.fromkeys(DROPOUT, 0.0))
+  config, params, batch = make_config(model=model), initial_params(), make_batch()
+  uniforms = gates.draw_uniforms(jax.random.key(3), params["gates"])
+  values, _ = jax.jit(steps.gradients, static_argnums=0)(
+    config, make_knobs(), params, batch, uniforms, None
+  )
+  sampled = {n: gates.from_uniform(uniforms[n], params["gates"][n]) for n in TYPES}
+  loss_BT = jax.jit(token_losses, static_argnums=(0, 4))(
+    model, params["model"], batch, sampled, 0.1
+  )
+  xent = loss_BT.sum() / (batch["tgt_segment_BT"] > 0).sum()
+  p_open = [float(gates.p_open(params["gates"][n][i]).sum()) for n in TYPES for i in (0, 1)]
+  np.testing.assert_allclose(values["xent"], xent, rtol=1e-5)
+  np.testing.assert_allclose(values["penalty"], np.mean(p_open), rtol=1e-5)
+  np.testing.assert_allclose(values["loss"], xent + 0.3 * np.mean(p_open), rtol=1e-5)
+
+
+def test_metrics_of_a_step():
+  config, params, batch = make_config(), initial_params(), make_batch()
+  state, metrics = steps.train_step(config, make_knobs(), steps.init_state(config, params), batch)
+  real = sum(int((batch[f"{side}"] > 0).sum()) for side in ("src_segment_BS", "tgt_segment_BT"))
+  assert int(state.step) == 1 and int(metrics["tokens"]) == real
+  np.testing.assert_allclose(metrics["learning_rate"], 16**-0.5 * 2**-1.5, rtol=1e-6)
+  for name in TYPES:
+    np.testing.assert_array_equal(metrics["log_alpha"][name], state.params["gates"][name])
+
+
+def test_evaluation_has_no_noise_and_gates_as_at_test_time():
+  config, params, batch = make_config(), initial_params(), make_batch()
+  total, tokens = steps.eval_step(config, make_knobs(), params, batch)
+  values = gates.eval_gates(open_gates(SIZES), params["gates"])
+  loss_BT = jax.jit(token_losses, static_argnums=(0, 4))(SIZES, params["model"], batch, values, 0.1)
+  np.testing.assert_allclose(total, loss_BT.sum(), rtol=1e-5)
+  assert int(tokens) == (batch["tgt_segment_BT"] > 0).sum()
+
+
+def test_frozen_parameters_do_not_move_and_the_rest_does():
+  _, params = run(make_config(rules=(*ENCODER_ONLY, (r".*", "freeze"))))
+  same = jax.tree.map(lambda a, b: bool(np.array_equal(a, b)), initial_params(), params)
+  for name, branch in same["model"].items():
+    trained = name.startswith(("enc", "src"))
+    assert all(jax.tree.leaves(branch)) != trained, name
+
+
+def test_frozen_parameters_cost_no_weight_gradient():
+  """The compiled step with a frozen decoder multiplies much less than the one that trains it."""
+
+  def flops(rules):
+    config = make_config(rules=rules)
+    state = steps.init_state(config, initial_params())
+    lowered = steps.train_step.lower(config, make_knobs(), state, make_batch())
+    return lowered.cost_analysis()["flops"]
+
+  encoder_only = (*ENCODER_ONLY[:2], (".*", "freeze"))
+  assert flops(encoder_only) < 0.9 * flops(((".*", "train"),))
