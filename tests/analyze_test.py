@@ -2,71 +2,48 @@
 
 import dataclasses
 import json
-import pathlib
+import shutil
 import sys
 
-from headprune.convert.__main__ import convert_original
-import jax
 import numpy as np
 import pytest
 
-from configs import common
-from headprune import (
-  analyze,
-  checkpoint,
-  compact,
-  evaluate,
-  model,
-  proof,
-  run,
-  sources,
-  tokenizer,
-)
-from headprune import config as config_lib
-from headprune.analysis import survey
+from headprune import analyze
+from headprune.analysis import result, subject, survey
 from headprune.errors import UserError
+from headprune.prune.cut import cut
+from headprune.runs.workdir import Workdir
+from headprune.text import sources
+from tests import small_run
 
-GOLDEN = pathlib.Path(__file__).parent / "golden"
-
-ARTICLES = "the a one".split()
-LINES = [f"{a} dog saw {b} cat ." for a in ARTICLES for b in ("the", "red", "old", "big")]
+ARTICLES = "the a red".split()
+LINES = [f"{a} dog saw {b} cat big" for a in ARTICLES for b in ("the", "red", "big", "a")]
 CONLLU = """1\tthe\t_\t_\t_\t_\t2\tdet\t_\t_
 2\tdog\t_\t_\t_\t_\t3\tnsubj\t_\t_
 3\tsaw\t_\t_\t_\t_\t0\troot\t_\t_
 4\tred\t_\t_\t_\t_\t5\tamod\t_\t_
 5\tcat\t_\t_\t_\t_\t3\tobj\t_\t_
-6\t.\t_\t_\t_\t_\t3\tpunct\t_\t_
+6\tbig\t_\t_\t_\t_\t3\tpunct\t_\t_
 """
 
 
 @pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
-  """A run of one layer with gates, one of them closed; random parameters."""
-  folder = tmp_path_factory.mktemp("runs") / "small"
-  folder.mkdir()
+def folder(tmp_path_factory):
+  """The texts, and `run`: a run with gates, whose data they are."""
+  folder = tmp_path_factory.mktemp("runs")
   for name in ("src", "tgt"):
-    (folder.parent / name).write_text("\n".join(LINES) + "\n")
-  (folder.parent / "parsed.conllu").write_text(CONLLU)
-  config = common.base()
-  config.model.update({"layers": 1, "model_size": 8, "ff_size": 8, "num_heads": 2})
-  config.tokenizer.kind = "whitespace"
-  config.gates.kind = "concrete"
-  config.data.kind = "text"
-  for name in ("train", "dev"):
-    for side in ("src", "tgt"):
-      config.data.text[f"{name}_{side}"] = str(folder.parent / side)
-  config_lib.save(config, folder / "config.json")
-  tokenizer.train("whitespace", LINES, LINES, 0, False, False, folder / "tokenizer")
-  sizes = config_lib.model_config(
-    config.model, *(t.vocab_size for t in tokenizer.load(folder / "tokenizer"))
-  )
-  batch = model.unpacked_batch([[1]], [[1]], 1, 1)
-  init = jax.jit(lambda key: model.Transformer(sizes).init(key, batch, model.ones(sizes)))
-  gates = {name: np.array([[3.0, 0.0]], np.float32) for name in sizes.heads}
-  gates["enc_self"][0, 1] = -3.0
-  checkpoint.save_params(folder, {"model": init(jax.random.key(0))["params"], "gates": gates})
-  rows = [{"step": s, "log_alpha": {n: g.tolist() for n, g in gates.items()}} for s in (1, 2)]
-  (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / name).write_text("\n".join(LINES) + "\n")
+  (folder / "parsed.conllu").write_text(CONLLU)
+  (folder / "links").write_text("0-0 1-1\n" * len(LINES))
+  fields = {
+    f"data__text__{split}_{side}": str(folder / side)
+    for split in ("train", "dev")
+    for side in ("src", "tgt")
+  }
+  run = small_run.make(folder / "run", model__precision="bfloat16", **fields)
+  gates = {n: a_NH.tolist() for n, a_NH in run.log_alphas.items()}
+  rows = [json.dumps({"step": s, "log_alpha": gates}) + "\n" for s in (1, 2)]
+  (folder / "run" / "metrics.jsonl").write_text("".join(rows))
   return folder
 
 
@@ -75,93 +52,92 @@ def command(monkeypatch, workdir, *arguments):
   analyze.main()
 
 
-def test_the_whole_command(workdir, monkeypatch, capsys):
-  (workdir.parent / "links").write_text("0-0 1-1\n" * len(LINES))
+def test_the_whole_command(folder, monkeypatch, capsys):
   command(
-    monkeypatch, workdir, "--conllu", workdir.parent / "parsed.conllu",
-    "--alignments", workdir.parent / "links", "--rare-top", 0, "--lrp-sentences", 4,
-    "--bleu-sentences", 4, "--aligning", 1, "--relations", "obj,amod,iobj",
+    monkeypatch, folder / "run", "--conllu", folder / "parsed.conllu", "--alignments",
+    folder / "links", "--rare-top", 0, "--lrp-sentences", 4, "--bleu-sentences", 4, "--aligning", 1,
+    "--relations", "obj,amod,iobj",
   )  # fmt: skip
-  result = json.loads((workdir / "analysis.json").read_text())
-  assert result["sentences"] == {"text": 12, "parsed": 1} and result["rare_tokens"] == 72
-  assert result["heads"]["enc_self"] == [[1.0, 0.0]]
-  scores = result["scores"]
-  assert set(scores) == {
-    "loss", "gradient", "relevance", "gate", "p_open", "confidence",
-    "alignment error, writing", "alignment error, reading", "bleu",
-  }  # fmt: skip
-  assert scores["loss"]["enc_self"][0][1] == 0.0  # closed already
-  np.testing.assert_allclose(np.sum(scores["relevance"]["dec_enc"]), 1.0, rtol=1e-3)
-  assert 1 / 7 < min(scores["confidence"]["enc_self"][0]) < 1
-  assert result["relations"]["obj head→dep"] == {"offset": 2, "baseline": 1.0, "cases": 1}
-  own = np.mean(np.concatenate(run.load(workdir).score(LINES, LINES)))
-  np.testing.assert_allclose(result["loss"], own, rtol=1e-2)  # the run's own are of bfloat16
-  page = (workdir / "report.html").read_text(encoding="utf-8")
-  assert "Gates while pruning" in page and '["the","dog","saw","the","cat",".","_EOS_"]' in page
-  names = {path.name for path in (workdir / "figures").iterdir()}
+  workdir = Workdir(folder / "run")
+  found = result.read(workdir)
+  assert found.sentences == 12 and found.settings["parsed_sentences"] == 1
+  assert found.numbers["rare_tokens"] == 72
+  assert [[gate > 0 for gate in row] for row in found.heads["enc_self"]] == [[True, False]] * 2
+  importances = [score.key for score in found.scores if score.kind == "importance"]
+  assert importances == [
+    "loss", "gradient", "relevance", "bleu", "gate", "p_open", "confidence",
+    "alignment-error-writing", "alignment-error-reading",
+  ]  # fmt: skip
+  assert found.score("loss").values["enc_self"][0][1] == 0.0  # closed already
+  relevance = found.score("relevance").values["dec_enc"]
+  np.testing.assert_allclose(np.sum(relevance, axis=1), 1.0, rtol=1e-3)
+  assert 1 / 7 < min(found.score("confidence").values["enc_self"][0]) < 1
+  (syntax,) = found.tables
+  rows = {row[0]: row for row in syntax.rows}
+  assert rows["obj head→dep"][1] == 1 and rows["obj head→dep"][3] == 1.0
+  assert rows["obj head→dep"][5] == 2, "two words further"
+  page = workdir.report.read_text(encoding="utf-8")
+  assert "Gates while pruning" in page and '["the","dog","saw","the","cat","big","_EOS_"]' in page
+  names = {path.name for path in workdir.figures.iterdir()}
   assert {"confidence.svg", "retained.svg", "functions.svg", "gates.svg", "gates.gif"} <= names
   assert {"position--1.svg", "obj-head-to-dep.svg", "one-of-two-rarest.svg"} <= names
+  assert "position--2.svg" not in names
   printed = capsys.readouterr().out
-  assert str(workdir / "report.html") in printed
-  assert "2 of 2 open cross-attention heads align words" in printed
-  assert "no case of iobj in the parsed sentences" in printed
+  assert str(workdir.report) in printed
+  assert "Cross-attention: 2 aligning, 0 unknown." in printed
+  assert "There is no case of iobj in the parsed sentences." in printed
 
 
-def test_bleu_lost_by_closing_a_head(workdir, monkeypatch):
-  total = lambda one: sum(float(g.sum()) for g in one.gate_values.values())
-  monkeypatch.setattr(run.Run, "translate", lambda self, lines: [str(total(self))])
-  monkeypatch.setattr(evaluate, "bleu", lambda found, references, config: (float(found[0]), ""))
-  one = run.load(workdir)
-  drops = survey.bleu_drops(one, [("a", "b")])
-  for name, gate_NH in one.gates().items():  # with that BLEU, closing a head loses its gate
-    np.testing.assert_allclose(drops[name], gate_NH, rtol=1e-6)
-  assert drops["enc_self"].tolist() == [[1.0, 0.0]]
-
-
-def test_a_compact_run_is_analysed_with_the_same_result(workdir, monkeypatch, tmp_path):
-  monkeypatch.setattr(proof, "_REPEATS", 1)
-  compact.compact(workdir, tmp_path / "compact", sentences=2)
-  pairs = survey.encode(run.load(workdir), LINES, LINES, 128)
-  options = survey.Options(lrp_sentences=4)
-  whole, small = (
-    survey.scores(run.load(path), pairs, options) for path in (workdir, tmp_path / "compact")
-  )
-  np.testing.assert_allclose(small[0], whole[0], rtol=1e-5)
+def test_a_run_that_was_cut_gives_the_same(folder):
+  run = subject.encode(analyze.load(folder / "run"), LINES, LINES).run
+  small = run.with_translator(cut(run.translator))
+  options = survey.options(lrp_sentences=4)
+  whole, rest = (survey.survey(subject.encode(r, LINES, LINES), options) for r in (run, small))
+  np.testing.assert_allclose(rest.numbers["loss"], whole.numbers["loss"], rtol=1e-5)
   for score in ("loss", "gradient", "relevance"):
-    kept = whole[1][score]["enc_self"][:, :1]
-    np.testing.assert_allclose(small[1][score]["enc_self"][:, :1], kept, rtol=2e-3, atol=1e-6)
-  command(monkeypatch, tmp_path / "compact", "--lrp-sentences", 0)
-  result = json.loads((tmp_path / "compact" / "analysis.json").read_text())
-  assert result["heads"]["enc_self"] == [[1.0]]
+    for name in run.gates():
+      kept = [row[:1] for row in whole.score(score).values[name]]
+      np.testing.assert_allclose(rest.score(score).values[name], kept, rtol=2e-3, atol=1e-6)
+  assert rest.heads == {name: [[1.0], [1.0]] for name in run.gates()}
 
 
-def test_a_converted_run_needs_no_other_text(monkeypatch, capsys, tmp_path):
-  files = (GOLDEN / "concrete/model.npz", GOLDEN / "src.voc.txt", GOLDEN / "dst.voc.txt")
-  convert_original(*files, GOLDEN / "concrete/hp.json", tmp_path / "run")
+def test_a_run_whose_data_are_gone_needs_other_text(folder, monkeypatch, capsys, tmp_path):
+  small_run.make(tmp_path / "run")
   with pytest.raises(UserError, match="dev data cannot be read .*give --text SRC TGT"):
     command(monkeypatch, tmp_path / "run")
-  text = "--text", GOLDEN / "eval.src", GOLDEN / "eval.dst"
-  command(monkeypatch, tmp_path / "run", *text, "--lrp-sentences", 0)
-  assert "words are counted in the analysed text itself" in capsys.readouterr().out
-  result = json.loads((tmp_path / "run" / "analysis.json").read_text())
-  assert result["sentences"]["text"] == 8 and result["aligning"] is None
+  text = "--text", folder / "src", folder / "tgt", "--sentences", 8
+  command(monkeypatch, tmp_path / "run", *text, "--lrp-sentences", 0, "--maps", 0)
+  assert "Words are counted in the analysed text itself" in capsys.readouterr().out
+  found = result.read(Workdir(tmp_path / "run"))
+  assert found.sentences == 8 and "aligning" not in found.settings
+  assert [score.key for score in found.scores if score.key == "relevance"] == []
+  assert "Attention maps" not in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
-def test_runs_that_were_analysed_otherwise_are_not_compared(workdir, monkeypatch, tmp_path):
-  options = json.loads(json.dumps(dataclasses.asdict(survey.Options(max_offset=3))))
-  earlier = {"options": options, "sentences": {"text": 12, "parsed": 0}}
-  (tmp_path / "analysis.json").write_text(json.dumps(earlier))
-  with pytest.raises(UserError, match=r"was analysed otherwise \(max_offset 3 -> 5\): analyse"):
-    command(monkeypatch, workdir, "--before", tmp_path)
-
-
-def test_before_and_after_of_two_results():
-  before = {"run": "dense", "kinds": {"positional": 1}, "heads": {"enc_self": [[1, 1]]}}
-  after = before | {"run": "pruned", "functions": {"position +1": [(0, 0)]}}
-  functions = json.loads('{"position -1": [[0, 1]], "position +1": [[0, 0], [0, 1]]}')
-  found = analyze.compare_with([before | {"functions": functions}, after], after)
-  assert [row["outcome"] for row in found["outcomes"]] == ["lost", "kept"]
-  assert [run["run"] for run in found["before"]] == ["dense", "pruned"]
+def test_before_and_after(folder, monkeypatch, capsys, tmp_path):
+  shutil.copytree(folder / "run", tmp_path / "run")
+  brief = "--lrp-sentences", 0, "--maps", 0
+  with pytest.raises(UserError, match="no analysis.json; run headprune.analyze on it first"):
+    command(monkeypatch, tmp_path / "run", "--before", tmp_path / "nowhere", *brief)
+  # With a share of nothing at least, all open encoder heads look at rare words.
+  command(monkeypatch, tmp_path / "run", "--rare", 0, "--rare-top", 0, *brief)
+  earlier = result.read(Workdir(tmp_path / "run"))
+  assert [f.heads for f in earlier.functions if f.kind == "rare words"] == [((0, 0), (1, 0))]
+  lost = result.Function("positional", "position +4", "enc_self", ((0, 0),), "share", 1.0)
+  (tmp_path / "dense").mkdir()
+  result.write(
+    Workdir(tmp_path / "dense"), dataclasses.replace(earlier, functions=(*earlier.functions, lost))
+  )
+  before = "--before", tmp_path / "dense"
+  command(monkeypatch, tmp_path / "run", *before, "--rare", 0, "--rare-top", 0, *brief)
+  printed = capsys.readouterr().out
+  assert "  kept   rare words\n" in printed and "  lost   position +4\n" in printed
+  assert "Before and after: run" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+  with pytest.raises(UserError, match=r"otherwise \(max_offset 5 -> 3; rare_top 0 -> 7\): analyse"):
+    command(monkeypatch, tmp_path / "run", *before, "--rare", 0, "--rare-top", 7, "--max-offset", 3)
+  (tmp_path / "dense" / "analysis.json").write_text("{}")
+  with pytest.raises(UserError, match="analysis.json: damaged, or of another version"):
+    command(monkeypatch, tmp_path / "run", *before)
 
 
 @pytest.mark.parametrize(
@@ -169,20 +145,21 @@ def test_before_and_after_of_two_results():
   [
     (["--before", "nowhere"], "--before nowhere: no analysis.json"),
     (["--sentences", 0], "--sentences 0 must be at least 1"),
+    (["--max-offset", 0], "--max-offset 0 must be at least 1"),
     (["--conllu", "missing.conllu"], "missing.conllu: no such file"),
     (["--text", "missing.a", "missing.b"], "missing.a: no such file"),
     (["--alignments", "{}/src"], "src, line 1: 'the' is not a link"),
   ],
 )
-def test_a_mistake_is_one_line(workdir, monkeypatch, arguments, message):
-  arguments = [str(a).format(workdir.parent) for a in arguments]
+def test_a_mistake_is_one_line(folder, monkeypatch, arguments, message):
+  arguments = [str(a).format(folder) for a in arguments]
   with pytest.raises(UserError, match=message):
-    command(monkeypatch, workdir, *arguments)
+    command(monkeypatch, folder / "run", *arguments)
 
 
-def test_text_of_which_nothing_is_left(workdir, monkeypatch, tmp_path):
+def test_text_of_which_nothing_is_left(folder, monkeypatch, tmp_path):
   long = tmp_path / "long"
   long.write_text("dog " * 200 + "\n")
   assert sources.read_lines(long)
   with pytest.raises(UserError, match="no pair with 1 to 127 tokens"):
-    command(monkeypatch, workdir, "--text", long, long)
+    command(monkeypatch, folder / "run", "--text", long, long)

@@ -5,9 +5,10 @@ An analysis is one file here and one entry in `survey.ANALYSES`; `plug` says wha
 Letters that analyses add to the glossary in `headprune/__init__.py`:
 
   X positions of one side    U units (words, or words that share a piece)
-  R relative positions       A alternative gate settings
+  R relative positions       Z gate settings that are tried
   P scores that are compared
-and in `lrp`, where G counts the generation steps whose relevance is followed and equals T:
+and in `lrp`:
+  G generation steps, each of which relevance is propagated from; as many as T
   I inputs of an operation   O its outputs    L cuts through the model
   J channels of a head once more, E model channels once more: the second axis of an outer product
 

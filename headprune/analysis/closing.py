@@ -66,6 +66,6 @@ def closed_one_by_one(translator: Translator) -> Iterator[tuple[str, int, int, d
 
 @jax.jit
 def _losses(translator: Translator, gate_values: dict, batch: dict):
-  """loss_A of the batch under each gate setting; gate_values: type -> [A, N, H]."""
+  """loss_Z of the batch under each gate setting; gate_values: type -> gate_ZNH."""
   loss = lambda one: jnp.sum(translator.replace(gate_values=one).token_losses(batch))
   return jax.lax.map(loss, gate_values)

@@ -39,7 +39,6 @@ class Score:
     if self.kind not in (IMPORTANCE, SHARE) or not set(self.values) <= set(TYPES):
       raise ValueError(f"score {self.key}: kind {self.kind!r}, types {', '.join(self.values)}")
 
-
   @property
   def heading(self) -> str:
     """The title as a heading begins."""

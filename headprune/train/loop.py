@@ -59,10 +59,9 @@ def _run(job: prepare.Job, params: dict) -> Summary:
     job.pairs["train"], rows, data.row_length, data.packing_bins, config.seed, *share
   )
   state = devices.replicate(steps.init_state(job.step_config, params), job.mesh)
-  resumes = prepare.begun(workdir)
   workdir.reopen()
   with checkpoint.manager(workdir, config.train.keep) as checkpoints:
-    if resumes:
+    if job.resumes:
       step, *saved = checkpoint.restore(checkpoints, state.params, state.opt_state, iterator)
       state = steps.TrainState(devices.replicate(np.int32(step), job.mesh), *saved)
       devices.print_first(f"going on at step {step:,} of {config.train.steps:,}")

@@ -34,6 +34,7 @@ class Job:
   pairs: dict  # "train", "dev" -> packing.Pairs
   tokenizers: tuple
   rows: int  # B, over all processes
+  resumes: bool  # there is a checkpoint to go on from
 
 
 def stages(
@@ -124,6 +125,7 @@ def set_up(config: ConfigDict, workdir: Workdir) -> tuple[Job, dict]:
   Returns:
     (job, {"model": ..., "gates": ...}: the parameters of step 0, or any in their shapes if begun).
   """
+  resumes = begun(workdir)  # before the first process can have made a checkpoint folder
   text = devices.first_before_others("reading text", lambda: sources.read_pairs(config.data))
   tokenizers = devices.first_before_others(
     "making the tokenizer", lambda: _tokenizers(config, workdir, text["train"])
@@ -134,12 +136,23 @@ def set_up(config: ConfigDict, workdir: Workdir) -> tuple[Job, dict]:
     devices.print_first(f"{split}: {report}")
   model = config_lib.model_config(config.model, tokenizers, jax.default_backend())
   step_config, knobs = step_settings(config, model)
-  params = _first_params(config, workdir, model)
+  params = _first_params(config, model, resumes)
   _print_settings(config, step_config, params)
   if devices.is_first():
     config_lib.save(config, workdir)
-  mesh, rows = devices.mesh(), _batch_rows(config)
-  return Job(config, workdir, step_config, knobs, mesh, text, pairs, tokenizers, rows), params
+  job = Job(
+    config=config,
+    workdir=workdir,
+    step_config=step_config,
+    knobs=knobs,
+    mesh=devices.mesh(),
+    text=text,
+    pairs=pairs,
+    tokenizers=tokenizers,
+    rows=_batch_rows(config),
+    resumes=resumes,
+  )
+  return job, params
 
 
 def step_settings(config: ConfigDict, model: ModelConfig) -> tuple[steps.StepConfig, steps.Knobs]:
@@ -213,10 +226,10 @@ def _shapes(config: ConfigDict, model: ModelConfig) -> dict:
   return jax.eval_shape(lambda key: _new_params(config, model, key), jax.random.key(0))
 
 
-def _first_params(config: ConfigDict, workdir: Workdir, model: ModelConfig) -> dict:
+def _first_params(config: ConfigDict, model: ModelConfig, resumes: bool) -> dict:
   """Parameters of step 0: new ones, or those of `init_from`."""
   new = jax.jit(lambda key: _new_params(config, model, key))(jax.random.key(config.seed))
-  if not config.init_from or begun(workdir):
+  if not config.init_from or resumes:
     return new
   there = Workdir(pathlib.Path(config.init_from))
   there_config = config_lib.load(there)

@@ -1,10 +1,13 @@
 """Tests of headprune.analysis.alignment."""
 
+import types
+
 import numpy as np
 import pytest
 
-from headprune.analysis import alignment
+from headprune.analysis import alignment, subject
 from headprune.errors import UserError
+from tests import small_run
 
 
 def test_pharaoh_format(tmp_path):
@@ -20,10 +23,6 @@ def test_pharaoh_format(tmp_path):
     alignment.read(path)
 
 
-def test_words_stand_between_spaces():
-  assert alignment.word_spans("a  man, ") == [(0, 1), (3, 7)]
-
-
 @pytest.mark.parametrize("shift", [0, 1])
 def test_the_known_alignment_has_no_error(shift):
   # Two source words of 2 + 1 pieces, two target words of 1 + 2 pieces; crossing links.
@@ -31,7 +30,7 @@ def test_the_known_alignment_has_no_error(shift):
   attn_TS = np.full((5, 4), 0.1, np.float32)
   for t, s in ((0, 2), (1, 0), (2, 1)):
     attn_TS[t + shift, s] = 0.7
-  top = alignment.aligned(attn_TS[None, None], src_units, tgt_units, shift)
+  top = alignment.align(attn_TS[None, None], src_units, tgt_units, shift)
   assert top.tolist() == [[[1, 0]]]
   right = {(1, 0), (0, 1)}
   counts = alignment.count_links(top, [0, 1], [0, 1], (right, right))
@@ -53,3 +52,54 @@ def test_words_without_pieces_have_no_links():
   top = np.array([[[0]]])
   counts = alignment.count_links(top, [0, -1], [0], ({(1, 0), (5, 0)}, {(0, 0)}))
   assert counts[:, 0, 0].tolist() == [0, 1, 1, 0]
+
+
+PAIRS = ["a big dog", "the cat"], ["the cat saw", "a dog"]
+LINKS = [({(0, 0), (1, 2)}, {(0, 0), (1, 2), (2, 1)}), ({(1, 1)}, {(1, 1)})]
+
+
+def brute_force(run, shift):
+  """Error rate of each head where every word is one piece."""
+  counts = np.zeros((4, 2, 2))
+  for found, (sure, possible) in zip(run.attention(*PAIRS), LINKS):
+    attn = found.weights["dec_enc"][..., :-1]  # without the source's EOS
+    for t in range(len(found.target) - 1):
+      for n, h in np.ndindex(2, 2):
+        link = int(attn[n, h, t + shift].argmax()), t
+        counts[:, n, h] += link in sure, link in possible, 1, 0
+    counts[3] += len(sure)
+  return 1 - (counts[0] + counts[1]) / (counts[2] + counts[3])
+
+
+def test_error_rates_of_a_run(tmp_path):
+  run = small_run.make(tmp_path / "run")
+  whole = subject.encode(run, *PAIRS)
+  found = alignment.measure(whole, LINKS, 1.0)
+  writing, reading = (score.values["dec_enc"] for score in found.scores)
+  np.testing.assert_allclose(writing, brute_force(run, 0))
+  np.testing.assert_allclose(reading, brute_force(run, 1))
+  assert np.ptp(writing) > 0, "if all were equal, mixing heads up would not show"
+  best_NH = np.minimum(writing, reading)
+  (function,) = found.functions
+  assert function.heads == ((0, 0), (1, 0))  # the others are closed
+  assert (function.measure, function.strength) == ("error rate", best_NH[:, 0].min())
+  limit = function.strength  # of one head or of both
+  (function,) = alignment.measure(whole, LINKS, limit).functions
+  assert function.heads == tuple((n, 0) for n in range(2) if best_NH[n, 0] <= limit)
+  assert alignment.measure(whole, LINKS, limit - 1e-9).functions == ()
+
+
+def test_there_must_be_links_for_all_lines(tmp_path):
+  run = small_run.make(tmp_path / "run")
+  whole = subject.encode(run, ["", *PAIRS[0]], ["", *PAIRS[1]])  # the first line is left out
+  (tmp_path / "links").write_text("\n0-0 1-2 2p1\n1-1\n")
+  options = types.SimpleNamespace(alignments=str(tmp_path / "links"), aligning=0.5)
+  plan = alignment.prepare(whole, options)
+  assert plan.settings == {"aligning": 0.5}
+  np.testing.assert_allclose(
+    plan.measure().scores[0].values["dec_enc"], brute_force(run, 0), err_msg="links of other lines"
+  )
+  (tmp_path / "links").write_text("0-0\n1-1\n")
+  with pytest.raises(UserError, match="links has 2 lines for 3 sentence pairs"):
+    alignment.prepare(whole, options)
+  assert alignment.prepare(whole, types.SimpleNamespace(alignments=None)) is None

@@ -1,46 +1,60 @@
 """Tests of headprune.analysis.compare."""
 
+import dataclasses
+
 from headprune.analysis import compare
+from headprune.analysis.result import Function
+from tests.analysis.results import RESULT
 
-BEFORE = [[["position -1"], ["obj head→dep", "rare words"]], [["position +1"], []]]
-OPEN = [[1.0, 0.5], [0.25, 1.0]]
 
-
-def test_closed_heads_have_no_function():
-  assert compare.holders(BEFORE, OPEN) == {
-    "position -1": [(0, 0)],
-    "obj head→dep": [(0, 1)],
-    "rare words": [(0, 1)],
-    "position +1": [(1, 0)],
-  }
-  assert compare.holders(BEFORE, [[0.0, 0.0], [0.0, 1.0]]) == {}
+def having(heads_by_name, gates=None):
+  """RESULT with other functions."""
+  functions = tuple(
+    Function("syntactic", name, "enc_self", heads, "share", 0.5)
+    for name, heads in heads_by_name.items()
+  )
+  changes = {"heads": RESULT.heads | {"enc_self": gates}} if gates else {}
+  return dataclasses.replace(RESULT, functions=functions, **changes)
 
 
 def test_kept_moved_lost_new():
-  before = {"a": [(0, 0), (0, 1)], "b": [(0, 1)], "c": [(1, 0)]}
-  after = {"a": [(0, 1)], "b": [(0, 0), (1, 1)], "d": [(1, 1)]}
-  rows = compare.outcomes(before, after, same_heads=True)
-  assert [(row["function"], row["outcome"]) for row in rows] == [
+  before = having({"a": ((0, 0), (0, 1)), "b": ((0, 1),), "c": ((1, 0),)})
+  after = having({"a": ((0, 1),), "b": ((0, 0), (1, 1)), "d": ((1, 1),)})
+  rows = compare.outcomes(before, after)
+  assert [(row.function, row.outcome) for row in rows] == [
     ("a", "kept"),
     ("b", "moved"),
     ("c", "lost"),
     ("d", "new"),
   ]
-  assert rows[1]["before"] == [(0, 1)] and rows[1]["after"] == [(0, 0), (1, 1)]
+  assert rows[1].before == ((0, 1),) and rows[1].after == ((0, 0), (1, 1))
 
 
 def test_only_layers_count_in_a_compact_model():
-  before, after = {"a": [(0, 3)], "b": [(0, 3)]}, {"a": [(0, 0)], "b": [(1, 3)]}
-  rows = compare.outcomes(before, after, same_heads=False)
-  assert [row["outcome"] for row in rows] == ["kept", "moved"]
+  before = having({"a": ((0, 3),), "b": ((0, 3),)}, [[1.0] * 4, [1.0] * 4])
+  after = having({"a": ((0, 0),), "b": ((1, 3),)}, [[1.0], [1.0] * 4])
+  assert [row.outcome for row in compare.outcomes(before, after)] == ["kept", "moved"]
+
+
+def test_functions_of_one_name_and_different_types_are_different():
+  after = dataclasses.replace(RESULT.functions[0], type="dec_self")
+  rows = compare.outcomes(
+    dataclasses.replace(RESULT, functions=RESULT.functions[:1]),
+    dataclasses.replace(RESULT, functions=(after,)),
+  )
+  assert [(row.type, row.outcome) for row in rows] == [("enc_self", "lost"), ("dec_self", "new")]
 
 
 def test_a_head_is_counted_once():
-  assert compare.count_kinds(BEFORE, OPEN) == {
-    "positional": 2,
-    "syntactic": 1,
-    "rare words": 0,
-    "unknown": 1,
+  # Head 1.0 is syntactic and looks at rare words.
+  assert compare.count_kinds(RESULT) == {
+    "enc_self": {"positional": 1, "syntactic": 1, "rare words": 0, "unknown": 0},
+    "dec_enc": {"aligning": 1, "unknown": 1},
   }
-  assert compare.kind(["rare words", "position +1"]) == "positional"
-  assert compare.kind(["rare words"]) == "rare words"
+  reversed_ = dataclasses.replace(RESULT, functions=RESULT.functions[::-1])
+  assert compare.count_kinds(reversed_) == compare.count_kinds(RESULT)
+
+
+def test_closed_heads_do_not_count():
+  closed = dataclasses.replace(RESULT, heads=RESULT.heads | {"enc_self": [[0.0, 0.0], [1.0]]})
+  assert compare.count_kinds(closed)["enc_self"]["positional"] == 0

@@ -4,7 +4,6 @@ import gzip
 
 import pytest
 
-from headprune import tokenizer
 from headprune.analysis import conllu
 from headprune.errors import UserError
 
@@ -73,28 +72,3 @@ def test_what_is_not_conllu(tmp_path, bad, message):
   path.write_text(bad + "\n")
   with pytest.raises(UserError, match=message):
     conllu.read(path)
-
-
-def test_units_are_words_with_their_pieces():
-  # "They didn't go" as They | di | dn't | (lone mark) | go: did and n't share a piece.
-  words = [(0, 4), (5, 8), (8, 11), (12, 14)]
-  pieces = [(0, 4), (5, 7), (7, 11), (12, 12), (12, 14)]
-  assert conllu.units(words, pieces) == ([0, 1, 1, 2], [[0], [1, 2], [3, 4]])
-
-
-def test_units_of_words_without_pieces_and_pieces_on_one_character():
-  words = [(0, 1), (2, 3), (4, 9)]
-  pieces = [(0, 1), (0, 1), (4, 9)]
-  assert conllu.units(words, pieces) == ([0, -1, 1], [[0, 1], [2]])
-
-
-def test_units_from_a_tokenizer(parsed, tmp_path):
-  lines = ["They didn't go.", "They did go.", "Au parc they go."] * 20
-  tokenizer.train("bpe", lines, lines, 40, True, True, tmp_path / "tokenizer")
-  side, _ = tokenizer.load(tmp_path / "tokenizer")
-  sentence = conllu.read(parsed)[0]
-  unit_of_word, members = conllu.units(sentence.spans, side.spans(sentence.text))
-  pieces = side.pieces(side.encode([sentence.text])[0])
-  together = ["".join(pieces[p] for p in held).lstrip("\u2581") for held in members]
-  assert "".join(together) == "theydidn'tgo."
-  assert together[unit_of_word[0]] == "they" and together[unit_of_word[3]] == "go"

@@ -1,5 +1,7 @@
 """Tests of headprune.analysis.figures: what is drawn, not how it looks."""
 
+import io
+
 import numpy as np
 from PIL import Image
 import pytest
@@ -64,10 +66,16 @@ def test_gate_trajectories_draw_each_head():
   assert axes.lines[0].get_linestyle() != axes.lines[2].get_linestyle()  # layers, in grey too
 
 
-def test_gate_animation_has_a_frame_for_each_row(tmp_path):
-  figures.gate_animation(*figures.gate_history(HISTORY), tmp_path / "gates.gif")
-  with Image.open(tmp_path / "gates.gif") as image:
-    assert image.n_frames == 2
+def test_gate_animation_has_a_frame_for_each_row():
+  data = figures.gate_animation(*figures.gate_history(HISTORY))
+  assert data == figures.gate_animation(*figures.gate_history(HISTORY)), "always the same"
+  with Image.open(io.BytesIO(data)) as image:
+    assert image.format == "GIF" and image.n_frames == 2
+    # Eight frames a second, as near as GIF can have it: it counts in hundredths.
+    assert image.info["duration"] == pytest.approx(125, abs=5) and image.info["loop"] == 0
+    first = np.asarray(image.convert("L"), float)
+    image.seek(1)
+    assert np.abs(np.asarray(image.convert("L"), float) - first).max() > 100, "heads were closed"
 
 
 def test_retained_heads():
@@ -77,17 +85,21 @@ def test_retained_heads():
 
 
 def test_functions_against_retained_heads():
+  kinds = ("positional", "syntactic", "rare words", "aligning", "unknown")
   counts = [
-    {"positional": 1, "syntactic": 0, "rare words": 0, "unknown": 1},
-    {"positional": 2, "syntactic": 3, "rare words": 1, "unknown": 4},
+    {"enc_self": dict(zip(kinds, (1, 0, 0, 0, 1))), "dec_enc": {"unknown": 2}},
+    {"enc_self": dict(zip(kinds, (2, 3, 1, 5, 4)))},  # the other run has no such kinds
   ]
-  axes = figures.functions_retained(counts, ["pruned", "dense"]).axes[0]
-  assert [label.get_text() for label in axes.get_xticklabels()] == ["10\ndense", "2\npruned"]
-  assert [patch.get_height() for patch in axes.patches] == [2, 1, 3, 0, 1, 0, 4, 1]
+  figure = figures.functions_retained(counts, ["pruned", "dense"])
+  axes, cross = figure.axes
+  assert [label.get_text() for label in axes.get_xticklabels()] == ["15\ndense", "2\npruned"]
+  assert [patch.get_height() for patch in axes.patches] == [2, 1, 3, 0, 1, 0, 5, 0, 4, 1]
+  assert [patch.get_height() for patch in cross.patches] == [2, 0]
+  styles = {(patch.get_facecolor(), patch.get_hatch()) for patch in axes.patches}
+  assert len(styles) == 5
 
 
-@pytest.mark.parametrize("suffix", [".svg", ".png"])
-def test_the_same_figure_gives_the_same_file(tmp_path, suffix):
-  for name in ("a", "b"):
-    figures.save(figures.retained(GATES), tmp_path / f"{name}{suffix}")
-  assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+@pytest.mark.parametrize("kind, begins", [("svg", b"<?xml"), ("png", b"\x89PNG")])
+def test_the_same_figure_gives_the_same_file(kind, begins):
+  data = figures.render(figures.retained(GATES), kind)
+  assert data == figures.render(figures.retained(GATES), kind) and data.startswith(begins)

@@ -1,6 +1,6 @@
 """The Transformer once more, in float64 NumPy, one pair and one head at a time.
 
-Written from the papers' formulas and FACTS of both programs, to be compared with headprune.nn.
+Written from the formulas of the papers and of both programs, to be compared with headprune.nn.
 """
 
 import math

@@ -27,7 +27,7 @@ class Rule:
   """How relevance is shared out.
 
   Attributes:
-    coefficients: (sum of |z|, sum of z, relevance) of outputs -> (d, e).
+    coefficients: (sum of |z|, sum of z, relevance) of outputs, of the same rank -> (d, e).
     attend: relevance of heads' contexts -> relevance of queries, keys and values.
     norm: (its input, its scale_D, its epsilon, relevance) -> relevance through a layer norm.
     conserve: (relevance before, relevance after, summed axes) -> relevance after, corrected.
@@ -41,16 +41,18 @@ class Rule:
 
 def linear(rule: Rule, x_XI, kernel_IO, r_GXO):
   """Through a matrix: z = x W."""
-  size_XO, total_XO = jnp.abs(x_XI) @ jnp.abs(kernel_IO), x_XI @ kernel_IO
-  d_GXO, e_GXO = rule.coefficients(size_XO, total_XO, r_GXO)
-  r_GXI = jnp.abs(x_XI) * (d_GXO @ jnp.abs(kernel_IO).T) + x_XI * (e_GXO @ kernel_IO.T)
+  x_1XI = x_XI[None]
+  size_1XO, total_1XO = jnp.abs(x_1XI) @ jnp.abs(kernel_IO), x_1XI @ kernel_IO
+  d_GXO, e_GXO = rule.coefficients(size_1XO, total_1XO, r_GXO)
+  r_GXI = jnp.abs(x_1XI) * (d_GXO @ jnp.abs(kernel_IO).T) + x_1XI * (e_GXO @ kernel_IO.T)
   return rule.conserve(r_GXO, r_GXI, (1, 2))
 
 
 def add(rule: Rule, x_XD, y_XD, r_GXD):
   """Through x + y: (relevance of x, relevance of y)."""
-  d_GXD, e_GXD = rule.coefficients(jnp.abs(x_XD) + jnp.abs(y_XD), x_XD + y_XD, r_GXD)
-  parts = jnp.stack([jnp.abs(part) * d_GXD + part * e_GXD for part in (x_XD, y_XD)], axis=1)
+  x_1XD, y_1XD = x_XD[None], y_XD[None]
+  d_GXD, e_GXD = rule.coefficients(jnp.abs(x_1XD) + jnp.abs(y_1XD), x_1XD + y_1XD, r_GXD)
+  parts = jnp.stack([jnp.abs(part) * d_GXD + part * e_GXD for part in (x_1XD, y_1XD)], axis=1)
   parts = rule.conserve(r_GXD[:, None], parts, (1, 2, 3))
   return parts[:, 0], parts[:, 1]
 
@@ -83,11 +85,11 @@ def _attend_jacobian(q_HQK, k_HMK, v_HMK, attn_HQM, r_GHQK):
   )
   # Keys and queries enter the same product: both contribute its slope.
   total_HQK = context_HQK + 2 * query_HQKJ.sum(-1)
-  d, e = _half_and_half(sum(sizes), total_HQK, r_GHQK)
+  d, e = _half_and_half(sum(sizes)[None], total_HQK[None], r_GHQK)
   sided = lambda z, spread: spread(jnp.abs(z), d) + spread(z, e)
   r_GHQJ = sided(query_HQKJ, lambda z, c: jnp.einsum("HQKJ,GHQK->GHQJ", z, c))
   values = lambda c: jnp.einsum("HQM,GHQK->GHMK", attn_HQM, c)
-  r_v_GHMK = jnp.abs(v_HMK) * values(d) + v_HMK * values(e)
+  r_v_GHMK = jnp.abs(v_HMK)[None] * values(d) + v_HMK[None] * values(e)
   r_k_GHMK = _keys(score_HQMJ, slope_HQMK, d, e)
   return _by_head(_rescaled, r_GHQK, r_GHQJ, r_k_GHMK, r_v_GHMK)
 
@@ -116,7 +118,7 @@ def _norm_jacobian(x_XD, scale_D, epsilon: float, r_GXD):
   outer_XDE = normed_XD[:, :, None] * normed_XD[:, None, :]
   slope_XDE = (jnp.eye(size)[None] - 1.0 / size - outer_XDE / size) * inverse_X1[..., None]
   z_XDE = slope_XDE * scale_D[None, :, None] * x_XD[:, None, :]
-  d, e = _half_and_half(jnp.abs(z_XDE).sum(-1), z_XDE.sum(-1), r_GXD)
+  d, e = _half_and_half(jnp.abs(z_XDE).sum(-1)[None], z_XDE.sum(-1)[None], r_GXD)
   spread = lambda z, c: jnp.einsum("XDE,GXD->GXE", z, c)
   return _rescaled(r_GXD, spread(jnp.abs(z_XDE), d) + spread(z_XDE, e), (1, 2))
 
@@ -140,7 +142,7 @@ def _refilled(before, after, axes):
 
 def _attend_products(q_HQK, k_HMK, v_HMK, attn_HQM, r_GHQK):
   """Sums share by their terms, products u v by u and v themselves; softmax passes unchanged."""
-  e_GHQK = _divide(r_GHQK, attn_HQM @ v_HMK)
+  e_GHQK = _divide(r_GHQK, (attn_HQM @ v_HMK)[None])
   weight_HQM1, value_H1MK = attn_HQM[..., None], v_HMK[:, None]
   term_HQMK = weight_HQM1 * value_H1MK
   to_value_HQMK = term_HQMK * _divide(value_H1MK, weight_HQM1 + value_H1MK)
@@ -148,7 +150,7 @@ def _attend_products(q_HQK, k_HMK, v_HMK, attn_HQM, r_GHQK):
   r_v_GHMK = jnp.einsum("HQMK,GHQK->GHMK", to_value_HQMK, e_GHQK)
   r_score_GHQM = jnp.einsum("HQMK,GHQK->GHQM", to_weight_HQMK, e_GHQK)
   product_HQMK = q_HQK[:, :, None] * k_HMK[:, None]
-  e_GHQM = _divide(r_score_GHQM, product_HQMK.sum(-1))
+  e_GHQM = _divide(r_score_GHQM, product_HQMK.sum(-1)[None])
   to_key_HQMK = product_HQMK * _divide(k_HMK[:, None], q_HQK[:, :, None] + k_HMK[:, None])
   r_q_GHQK = jnp.einsum("HQMK,GHQM->GHQK", product_HQMK - to_key_HQMK, e_GHQM)
   r_k_GHMK = jnp.einsum("HQMK,GHQM->GHMK", to_key_HQMK, e_GHQM)
@@ -158,8 +160,8 @@ def _attend_products(q_HQK, k_HMK, v_HMK, attn_HQM, r_GHQK):
 def _norm_centred(x_XD, scale_D, epsilon: float, r_GXD):
   """Only the subtraction of the mean mixes neurons; the scales pass relevance unchanged."""
   del scale_D, epsilon
-  e_GXD = _divide(r_GXD, x_XD - x_XD.mean(-1, keepdims=True))
-  return _refilled(r_GXD, x_XD * (e_GXD - e_GXD.mean(-1, keepdims=True)), (1, 2))
+  e_GXD = _divide(r_GXD, (x_XD - x_XD.mean(-1, keepdims=True))[None])
+  return _refilled(r_GXD, x_XD[None] * (e_GXD - e_GXD.mean(-1, keepdims=True)), (1, 2))
 
 
 RULES = {

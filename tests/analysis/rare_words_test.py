@@ -1,0 +1,69 @@
+"""Tests of headprune.analysis.rare_words: synthetic attention with known answers."""
+
+import types
+
+import numpy as np
+
+from headprune.analysis import pointing, rare_words
+from tests.analysis import subjects
+
+WORDS = np.array([[True] * 5 + [False] * 2])  # five tokens, EOS, padding
+
+
+def test_rare_words():
+  rank_V = np.arange(10)  # id 9 is the least frequent
+  ids = np.array([[3, 9, 4, 8, 2, 1, 1]])
+  on_rarest, on_second = subjects.pointing([1] * 7, 7), subjects.pointing([3] * 7, 7)
+  both = np.stack([on_rarest, on_second])[None, None]
+  hits, cases = rare_words.count(both, ids, WORDS, rank_V, top=5)
+  assert cases == 5
+  assert pointing.share(hits, cases).tolist() == [[[1.0, 0.0]], [[1.0, 1.0]]]
+  assert rare_words.count(both, ids, WORDS, rank_V, top=10)[1] == 0
+
+
+def test_eos_is_skipped_and_every_occurrence_counts():
+  ids = np.array([[9, 3, 9, 4, 4, 1, 1]])
+  attn = subjects.pointing([5] * 7, 7)  # all on EOS
+  attn[:, 2] += 0.05  # the second occurrence of the rarest comes next
+  hits, cases = rare_words.count(subjects.one_head(attn), ids, WORDS, np.arange(10), top=0)
+  assert hits[0, 0, 0] == cases == 5
+
+
+def test_ranks_by_frequency_without_eos():
+  # 4 three times, 2 twice, 3 once; EOS (1) is as rare as what never occurs.
+  assert rare_words.ranks([[4, 4, 2, 1], [4, 2, 3, 1]], 5, eos=1).tolist() == [3, 4, 1, 2, 0]
+
+
+SENTENCES = [[3, 7, 4, 1], [5, 3, 3, 6, 1], [3, 4, 1]]
+HIGHEST = lambda q, ids: ids.index(max(ids))
+LAST_WORD = lambda q, ids: len(ids) - 2
+
+
+def test_heads_on_rare_words_are_found_and_measured():
+  subject = subjects.encoder(SENTENCES, [HIGHEST, LAST_WORD, HIGHEST], [0.5, 1.0, 0.0])
+  found = rare_words.measure(subject, np.arange(8), 0.6, top=5, notes=("counted",))
+  # Only the first two sentences have a rare word; in the second it is the last one.
+  assert found.numbers == {"rare_tokens": 3 + 4} and found.notes == ("counted",)
+  rarest, either = found.scores
+  assert rarest.values == {"enc_self": [[1.0, 4 / 7, 1.0]]} and rarest.key == "rarest"
+  assert either.values == {"enc_self": [[1.0, 1.0, 1.0]]} and either.key == "one-of-two-rarest"
+  (function,) = found.functions
+  assert (function.kind, function.heads, function.strength) == ("rare words", ((0, 0),), 1.0)
+  (weaker,) = rare_words.measure(subject, np.arange(8), 4 / 7, top=5).functions
+  assert weaker.heads == ((0, 0), (0, 1))
+
+
+def test_words_are_counted_in_a_file_or_else_in_the_text(tmp_path):
+  (tmp_path / "words").write_text("b b\nb a\n")
+  subject = subjects.encoder([[3, 4, 1]], [HIGHEST], [1.0], words=("a", "b"))
+  options = types.SimpleNamespace(frequencies=str(tmp_path / "words"), rare=0.5, rare_top=0)
+  plan = rare_words.prepare(subject, options)
+  assert plan.settings == {"rare": 0.5, "rare_top": 0}
+  assert plan.measure().scores[0].values == {"enc_self": [[0.0]]}  # a is the rarest, not b
+  subject.run.config = types.SimpleNamespace(data=types.SimpleNamespace(kind="nothing"))
+  subject.lines[:] = ["a a b"]
+  found = rare_words.prepare(
+    subject, types.SimpleNamespace(frequencies=None, rare=0.5, rare_top=0)
+  ).measure()
+  assert found.scores[0].values == {"enc_self": [[1.0]]}
+  assert found.notes[0].startswith("Words are counted in the analysed text itself (config.data")

@@ -1,0 +1,62 @@
+"""Tests of headprune.analysis.result."""
+
+import json
+
+import pytest
+
+from headprune.analysis import result
+from headprune.errors import UserError
+from headprune.runs.workdir import Workdir
+from tests.analysis.results import RESULT
+
+
+def test_results_survive_a_file(tmp_path):
+  workdir = Workdir(tmp_path)
+  result.write(workdir, RESULT)
+  assert result.read(workdir) == RESULT
+  plain = json.loads((tmp_path / "analysis.json").read_text(encoding="utf-8"))
+  assert plain["scores"]["errors"]["values"]["dec_enc"] == [[0.375], [0.625]]
+  assert plain["numbers"] == {"loss": 1.5} and plain["run"] == "a<b"
+
+
+def change(path, value):
+  plain = json.loads(json.dumps(result.to_json(RESULT)))
+  inner = plain
+  for key in path[:-1]:
+    inner = inner[key]
+  if value is None:
+    del inner[path[-1]]
+  else:
+    inner[path[-1]] = value
+  return plain
+
+
+@pytest.mark.parametrize(
+  "plain",
+  [
+    [],
+    {"run": "an older version's", "scores": {}},
+    change(["heads", "enc_self"], None),
+    change(["scores", "errors", "values", "dec_enc"], [["x"]]),
+    change(["scores", "errors", "kind"], "unheard of"),
+    change(["scores", "errors", "unknown"], 1),
+    change(["functions", 0, "heads"], [[0]]),
+    change(["kinds", 0, "rule"], None),
+    change(["tables", 0, "rows", 0], ["too short"]),
+    change(["tables", 0, "columns", 0, "form"], "unheard of"),
+    change(["correlations", 0, "matrix"], 1),
+    change(["numbers"], {"loss": "much"}),
+  ],
+)
+def test_a_damaged_file_is_one_line(tmp_path, plain):
+  (tmp_path / "analysis.json").write_text(json.dumps(plain))
+  with pytest.raises(UserError, match="analysis.json: damaged, or of another version") as caught:
+    result.read(Workdir(tmp_path))
+  assert "\n" not in str(caught.value)
+
+
+def test_open_heads_and_scores():
+  assert list(RESULT.open_heads("enc_self")) == [(0, 0), (1, 0)]
+  assert RESULT.score("rarest").heading == "Rarest" and RESULT.score("errors").full is None
+  with pytest.raises(KeyError):
+    RESULT.score("bleu")

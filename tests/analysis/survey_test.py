@@ -1,0 +1,100 @@
+"""Tests of headprune.analysis.survey: one list of analyses, which all that they say comes from."""
+
+import argparse
+import functools
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from headprune import analyze
+from headprune.analysis import plug, report, result, subject, survey
+from headprune.analysis.result import Column, Findings, Function, Kind, Score, Table
+from tests import small_run
+from tests.analysis.page import Page
+
+TEXT = ["the dog saw a cat", "a big red dog", "a cat"], ["a cat saw", "the dog", "dog"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+  return small_run.make(tmp_path_factory.mktemp("runs") / "run")
+
+
+def _add_options(add):
+  add("--width", type=float, default=2.0)
+
+
+def _measure(whole, width):
+  values = whole.as_lists({"dec_self": np.array([[width, 0.0], [1.0, 0.0]])})
+  heads = whole.find_heads("dec_self", np.array([[True, True], [False, False]]))
+  return Findings(
+    scores=(Score("breadth", "breadth of heads", "how broad they are", values),),
+    kinds=(Kind("broad", "dec_self", f"a breadth of at least {width}"),),
+    functions=(Function("broad", "breadth", "dec_self", heads, "breadth", 0.5),),
+    tables=(Table("Broad heads", "the broadest", (Column("head", "head"),), (((0, 0),),)),),
+    numbers={"breadth": width},
+    notes=("Breadth was measured.",),
+  )
+
+
+# A new analysis: these three functions would be its file.
+BREADTH = types.SimpleNamespace(
+  add_options=_add_options,
+  prepare=lambda whole, options: plug.Plan(
+    functools.partial(_measure, whole, options.width), {"width": options.width}
+  ),
+)
+
+
+def test_an_analysis_is_one_file_and_one_entry_in_the_list(run, monkeypatch, tmp_path, capsys):
+  monkeypatch.setattr(survey, "ANALYSES", (BREADTH,))
+  for name, lines in zip("st", TEXT):
+    (tmp_path / name).write_text("\n".join(lines))
+  arguments = ["--text", str(tmp_path / "s"), str(tmp_path / "t"), "--width", "3"]
+  monkeypatch.setattr(sys, "argv", ["analyze", "--workdir", str(run.workdir.path), *arguments])
+  analyze.main()  # the command takes its option, and prints what it found
+  printed = capsys.readouterr().out
+  assert "breadth            1.1\n" in printed and "note: Breadth was measured." in printed
+  assert "Decoder self-attention: 1 broad, 1 unknown." in printed
+  found = result.read(run.workdir)
+  assert found.score("breadth").values == {"dec_self": [[3.0, 0.0], [1.0, 0.0]]}
+  assert found.settings == {"sentences": 3, "width": 3.0} and found.numbers == {"breadth": 3.0}
+  page = Page(run.workdir.report.read_text(encoding="utf-8"))
+  for text in ("Breadth of heads", "how broad they are", "Broad heads", "a breadth of at least 3"):
+    assert text in page.text
+  assert [["head"], ["1.1"]] in page.tables
+  assert (run.workdir.figures / "breadth.svg").is_file()
+  assert (run.workdir.figures / "functions.svg").is_file()
+
+
+def test_options_are_the_commands():
+  options = survey.options(lrp_sentences=0)
+  assert options.lrp_sentences == 0 and options.sentences == 1000 and options.conllu is None
+  with pytest.raises(TypeError, match="no such option: lrp_sentence; there are text, "):
+    survey.options(lrp_sentence=0)
+
+
+def test_no_two_analyses_share_an_option_or_a_setting(run):
+  parser = argparse.ArgumentParser()
+  survey.add_options(parser.add_argument)  # raises if they share an option
+  whole = subject.encode(run, *TEXT)
+  plans = survey.prepare(whole, survey.options())
+  names = [name for plan in plans for name in plan.settings]
+  assert sorted(set(names)) == sorted(names) == ["max_offset", "positional", "rare", "rare_top"]
+
+
+def test_everything_about_a_run(run):
+  whole = subject.encode(run, *TEXT)
+  found = survey.survey(whole, survey.options(rare_top=0))
+  assert found.run == "run" and found.sentences == 3
+  assert found.heads["enc_self"][0][1] == 0.0 < found.heads["enc_self"][0][0] < 1.0
+  keys = [score.key for score in found.scores]
+  assert keys[:6] == ["loss", "gradient", "relevance", "gate", "p_open", "confidence"]
+  assert [kind.name for kind in found.kinds] == ["positional", "rare words"]
+  own = np.mean(np.concatenate(run.score(*TEXT)))
+  np.testing.assert_allclose(found.numbers["loss"], own, rtol=1e-5)
+  assert found.numbers["rare_tokens"] == 5 + 4 + 2
+  assert found.score("loss").values["enc_self"][0][1] == 0.0  # closed already
+  assert report.page(found)
