@@ -44,7 +44,7 @@ def pairs(record: dict) -> list[list[list[int]]]:
 def marian() -> tuple[ModelConfig, dict]:
   """The Hugging Face model: (sizes and choices, parameters)."""
   hf = json.loads((GOLDEN / "marian" / "config.json").read_text())
-  size, heads, pad = hf["d_model"], hf["encoder_attention_heads"], hf["pad_token_id"]
+  size, heads = hf["d_model"], hf["encoder_attention_heads"]
   config = ModelConfig(
     src_vocab=hf["vocab_size"],
     tgt_vocab=hf["vocab_size"],
@@ -66,17 +66,17 @@ def marian() -> tuple[ModelConfig, dict]:
     logits_bias=True,
     decoder_start=hf["decoder_start_token_id"],
     eos=hf["eos_token_id"],
+    pad=hf["pad_token_id"],
   )
-  return config, _marian_params(config, pad)
+  return config, _marian_params(config)
 
 
-def _marian_params(config: ModelConfig, pad: int) -> dict:
+def _marian_params(config: ModelConfig) -> dict:
   """Hugging Face's names and [out, in] matrices -> our tree; head h owns rows hK to (h+1)K."""
   tensors = read_safetensors(GOLDEN / "marian" / "model.safetensors")
   size = config.model_size
-  bias_V = tensors["final_logits_bias"][0].copy()
-  bias_V[pad] = -1e9  # that program never lets it be emitted
-  params = {"shared_embed": tensors["model.shared.weight"], "logits_bias": bias_V}
+  params = {"shared_embed": tensors["model.shared.weight"]}
+  params["logits_bias"] = tensors["final_logits_bias"][0]
 
   def norm(name):
     return {"scale": tensors[f"{name}.weight"], "bias": tensors[f"{name}.bias"]}

@@ -18,6 +18,7 @@ def prepare(subject: Subject, options) -> plug.Plan:
 
 
 def measure(subject: Subject) -> Findings:
+  """The gates, and P(open) of those that were learned."""
   run = subject.run
   meaning = "the factor of a head's output when the model is used; 0 is a closed head"
   scores = [Score("gate", "test-time gate", meaning, subject.as_lists(run.gates()))]

@@ -21,6 +21,7 @@ def prepare(subject: Subject, options) -> plug.Plan:
 
 
 def measure(subject: Subject) -> Findings:
+  """Every head's gradient importance."""
   values = gradient(subject.translator, (batch for _, batch in subject.batches()))
   meaning = "mean |g dL / dg| over sentences, g a head's gate; each layer divided by its l2 norm"
   return Findings(

@@ -31,20 +31,18 @@ def measure(subject: Subject, sentences: int, rule: str) -> Findings:
     sentences: only so many pairs, from the first.
     rule: a name in rules.RULES.
   """
-  pairs = one_by_one(subject.source_ids[:sentences], subject.target_ids[:sentences])
-  values = subject.as_lists(propagate.relevance(subject.translator, pairs, rule))
+  pairs = list(zip(subject.source_ids, subject.target_ids))[:sentences]
+  values = subject.as_lists(propagate.relevance(subject.translator, one_by_one(pairs), rule))
   meaning = "share of the layer's relevance for the most likely word (LRP)"
   return Findings(scores=(Score("relevance", "relevance (LRP)", meaning, values),))
 
 
-def one_by_one(
-  sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
-) -> Iterator[dict[str, np.ndarray]]:
-  """Each pair as a batch of its own, in widths of 16, 32, 64, ...
+def one_by_one(pairs: Sequence[tuple[list[int], list[int]]]) -> Iterator[dict[str, np.ndarray]]:
+  """Each pair of ids as a batch of its own, in widths of 16, 32, 64, ...
 
   Sentences are propagated one after the other anyway, and each width takes seconds to compile.
   """
-  for pair in zip(sources, targets):
+  for pair in pairs:
     width = 16
     while width < max(map(len, pair)):
       width *= 2

@@ -161,7 +161,8 @@ def find_cases(
 def pointed_units(attn_NHSS, members: Sequence[Sequence[int]]) -> np.ndarray:
   """The unit (a word) that each unit looks at most: top_NHU.
 
-  A unit's weight is the sum over its pieces; a query unit's weights are the mean over its pieces.
+  A unit's weight is the sum over its pieces. A query unit's weights are the mean over its pieces,
+  of which the sum has the same largest one.
 
   Args:
     attn_NHSS: one sentence's encoder weights.
@@ -170,8 +171,7 @@ def pointed_units(attn_NHSS, members: Sequence[Sequence[int]]) -> np.ndarray:
   member_US = np.zeros((len(members), attn_NHSS.shape[-1]), np.float32)
   for unit, pieces in enumerate(members):
     member_US[unit, pieces] = 1.0
-  query_US = member_US / member_US.sum(1, keepdims=True)
-  return np.argmax(query_US @ attn_NHSS @ member_US.T, axis=-1)
+  return np.argmax(member_US @ attn_NHSS @ member_US.T, axis=-1)
 
 
 def baselines(cases: Sequence[Case]) -> dict[Edge, tuple[int, float]]:

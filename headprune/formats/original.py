@@ -26,8 +26,8 @@ from headprune.text import sources, tokenizer
 from headprune.translator.translator import Translator
 
 _CHOICES = (  # of a ModelConfig: its defaults are what that program computes
-  "norm", "final_norms", "norm_epsilon", "activation", "positions", "source_bias", "logits_bias",
-  "decoder_start", "eos",
+  "norm", "final_norms", "norm_epsilon", "activation", "positions", "scale_embeddings",
+  "source_bias", "logits_bias", "decoder_start", "eos", "pad",
 )  # fmt: skip
 
 

@@ -35,13 +35,13 @@ class ModelConfig:
   final_norms: bool = True  # a layer norm behind each stack
   norm_epsilon: float = 1e-6
   activation: str = "relu"  # of the feed-forward layers, in ACTIVATIONS
-  positions: str = (
-    "tensor2tensor"  # frequencies 10000^(-j / (D/2 - 1)); "huggingface": ^(-j / (D/2))
-  )
+  positions: str = "tensor2tensor"  # frequencies 10000^(-j / (D/2 - 1)), "huggingface": / (D/2)
+  scale_embeddings: bool = True  # times sqrt(D), both sides
   source_bias: bool = True  # one vector added to all source embeddings
   logits_bias: bool = False
   decoder_start: int | None = None  # id read before the first target token; None reads zeros
   eos: int = 1  # id that ends a target
+  pad: int | None = None  # id of padding in the target vocabulary, which no search emits
   embed_dropout: float = 0.0
   residual_dropout: float = 0.0
   attention_dropout: float = 0.0

@@ -2,7 +2,7 @@
 
 Gates are an argument, not a part of the model: training, evaluation, fixed heads and compact models
 are the same `apply`. Heads are counted per layer and attention type; of a layer that has none, only
-the output bias stays. All padding and packing is told by segment ids (0 is padding).
+the output bias stays. Segment ids tell pairs from each other and from padding (0).
 """
 
 import functools
@@ -49,7 +49,8 @@ class Transformer(nn.Module):
     return jnp.asarray(ops.positions(length, c.model_size, c.positions))[position_BS]
 
   def _scaled(self, embed_VD, id_BT):
-    return embed_VD[id_BT] * self.config.model_size**0.5
+    c = self.config
+    return embed_VD[id_BT] * (c.model_size**0.5 if c.scale_embeddings else 1.0)
 
   def _start(self):
     """What the decoder reads before the first target token, [1, 1, D] or 0."""

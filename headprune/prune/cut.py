@@ -6,11 +6,15 @@ fewer heads, all of whose gates are one.
 """
 
 import dataclasses
+import functools
 
+from flax import traverse_util
+import jax
 from ml_collections import ConfigDict
 import numpy as np
 
 from headprune.nn.config import TYPES, open_gates
+from headprune.nn.transformer import init_params
 from headprune.translator.translator import Translator
 
 _PLACES = {  # attention type -> its place in the parameter tree
@@ -48,6 +52,26 @@ def _cut_attention(params: dict, gate_H: np.ndarray) -> dict:
       x = np.take(x, kept, axis=-2)  # all others end in [H, K]
     result[name] = x
   return result
+
+
+def pad(translator: Translator, heads: dict[str, tuple[int, ...]]) -> Translator:
+  """The other way: the same function with more heads, for formats that count them evenly.
+
+  Args:
+    translator: without gates.
+    heads: attention type -> heads of each layer, none fewer than there are.
+  Returns:
+    a model whose added heads are zeros, behind the others.
+  """
+  config = dataclasses.replace(translator.config, **heads)
+  shapes = jax.eval_shape(functools.partial(init_params, config), jax.random.key(0))
+  known = traverse_util.flatten_dict(translator.params)
+  params = {}
+  for path, leaf in traverse_util.flatten_dict(shapes).items():
+    params[path] = np.zeros(leaf.shape, np.float32)
+    if path in known:  # an attention without heads has an output bias alone
+      params[path][tuple(map(slice, known[path].shape))] = known[path]
+  return Translator(config, traverse_util.unflatten_dict(params), open_gates(config))
 
 
 def smaller_config(config: ConfigDict, heads: dict[str, tuple[int, ...]]) -> ConfigDict:

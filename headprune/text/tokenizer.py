@@ -3,7 +3,8 @@
 Everywhere in this program the ids of a sentence end in EOS. The vocabularies made here start with
 0 `_BOS_` (never used), 1 `_EOS_`, 2 `_UNK_`. A tokenizer folder is self-contained: `tokenizer.json`
 (kind, shared, lowercase), written last, and `src.*` and `tgt.*`, or one `shared.*`, where `*` is
-`model` (SentencePiece) or `vocab` (one token a line in id order, UTF-8).
+`model` (SentencePiece) or `vocab` (one token a line in id order, UTF-8). Those of a MarianMT model
+are its own files (see marian_tokenizer).
 """
 
 import collections
@@ -19,13 +20,13 @@ import numpy as np
 import sentencepiece
 
 from headprune.errors import UserError
+from headprune.text import marian_tokenizer, spans
 
 BOS, EOS, UNK = 0, 1, 2
 RESERVED = ("_BOS_", "_EOS_", "_UNK_")
 KINDS = ("bpe", "unigram", "whitespace")
 
 _META = "tokenizer.json"
-_SPACE = "\u2581"  # SentencePiece's visible space, at the start of each word
 _MAX_TRAIN_LINES = 1_000_000
 _SIDE_NAMES = {"src": "source", "tgt": "target", "shared": "source and target"}
 
@@ -46,6 +47,11 @@ class SentencePiece:
   def eos(self) -> int:
     """The id that ends a sentence."""
     return self.processor.eos_id()
+
+  @property
+  def unk(self) -> int:
+    """The id of what the vocabulary lacks."""
+    return self.processor.unk_id()
 
   def encode(self, lines: Sequence[str]) -> list[list[int]]:
     """Ids of each line and EOS; all cores work on the batch."""
@@ -71,18 +77,11 @@ class SentencePiece:
       (start, end) in characters for each piece, without the space in front of a word. The span of
       a lone word mark is empty; the pieces of one character (a ligature) share that character.
     """
-    text, origin = _lower(line) if self.lowercase else (line, range(len(line) + 1))
-    # The pieces, joined, are the normalised text; its k-th character comes from text[starts[k]:].
-    _, starts = self.processor.normalize(text, with_offsets=True)
-    ends = list(starts)
-    for k in reversed(range(len(starts) - 1)):
-      ends[k] = starts[k + 1] if starts[k + 1] > starts[k] else ends[k + 1]
-    spans, end = [], 0
-    for piece in self.processor.encode(text, out_type=str):
-      begin, end = end + len(piece) - len(piece.lstrip(_SPACE)), end + len(piece)
-      start = origin[starts[begin]]
-      spans.append((start, origin[ends[end - 1] - 1] + 1 if begin < end else start))
-    return spans
+    if not self.lowercase:
+      return spans.of_pieces(self.processor, line)
+    text, origin = _lower(line)
+    found = spans.of_pieces(self.processor, text)
+    return [(origin[a], origin[b - 1] + 1 if a < b else origin[a]) for a, b in found]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +100,11 @@ class Whitespace:
   def eos(self) -> int:
     """The id that ends a sentence."""
     return EOS
+
+  @property
+  def unk(self) -> int:
+    """The id of what the vocabulary lacks."""
+    return UNK
 
   @functools.cached_property
   def _ids(self) -> dict[str, int]:
@@ -125,7 +129,7 @@ class Whitespace:
     return [match.span() for match in re.finditer("[^ ]+", line)]
 
 
-Tokenizer = SentencePiece | Whitespace
+Tokenizer = SentencePiece | Whitespace | marian_tokenizer.Marian
 
 
 def train(
@@ -188,6 +192,18 @@ def whitespace_files(src_tokens: Sequence[str], tgt_tokens: Sequence[str]) -> di
   return files | _meta_file("whitespace", shared=False, lowercase=False)
 
 
+def marian_files(folder: pathlib.Path, shared: bool) -> dict[str, bytes]:
+  """The tokenizer folder of a MarianMT model's folder, whose files stay as they are.
+
+  Args:
+    folder: with files that marian_tokenizer can load.
+    shared: one vocabulary for both sides.
+  """
+  names = [name for name in marian_tokenizer.FILES if (folder / name).is_file()]
+  files = {name: (folder / name).read_bytes() for name in names}
+  return files | _meta_file("marian", shared, lowercase=False)
+
+
 def read_files(folder: pathlib.Path) -> dict[str, bytes]:
   """A tokenizer folder as it is, for `write_files`."""
   paths = sorted(path for path in folder.iterdir() if owns(path) and path.suffix != ".tmp")
@@ -210,8 +226,9 @@ def _meta_file(kind: str, shared: bool, lowercase: bool) -> dict[str, bytes]:
 
 
 def owns(path: pathlib.Path) -> bool:
-  """Whether a file is called as those that `train` writes, unfinished ones included."""
-  return path.name.split(".")[0] in (*_SIDE_NAMES, "tokenizer")
+  """Whether a file is called as those of a tokenizer folder, unfinished ones included."""
+  marian = path.name.removesuffix(".tmp") in marian_tokenizer.FILES
+  return marian or path.name.split(".")[0] in (*_SIDE_NAMES, "tokenizer")
 
 
 def exists(folder: pathlib.Path) -> bool:
@@ -220,7 +237,7 @@ def exists(folder: pathlib.Path) -> bool:
 
 
 def load(folder: pathlib.Path) -> tuple[Tokenizer, Tokenizer]:
-  """The (source, target) tokenizers in `folder`; the same object twice if they are shared.
+  """The (source, target) tokenizers in `folder`; of those made here the same twice if shared.
 
   Raises:
     UserError: there is no tokenizer in the folder, or one of its files is damaged.
@@ -229,6 +246,8 @@ def load(folder: pathlib.Path) -> tuple[Tokenizer, Tokenizer]:
     raise UserError(f"{folder}: no tokenizer here ({_META} is missing)")
   try:
     meta = json.loads((folder / _META).read_text("utf-8"))
+    if meta["kind"] == "marian":
+      return marian_tokenizer.load(folder)
     if meta["shared"]:
       tokenizer = _load_side(folder, "shared", meta)
       return tokenizer, tokenizer

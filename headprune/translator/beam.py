@@ -71,6 +71,9 @@ def beam_search(
       config, params, word_BW, state.t, state.cache, past_BWM, mask_BS, gate_values,
       method=Transformer.step,
     )  # fmt: skip
+    if config.pad is not None:
+      pad_11V = jnp.arange(config.tgt_vocab)[None, None] == config.pad
+      logits_BWV = jnp.where(pad_11V, -jnp.inf, logits_BWV)
     state = _expand_beams(state.replace(cache=cache, slot_BWT=slot_BWT), logits_BWV)
     return _retire_finished(state, min_len_B, max_len_B, beam, config.eos)
 

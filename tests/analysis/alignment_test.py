@@ -9,6 +9,8 @@ from headprune.analysis import alignment, subject
 from headprune.errors import UserError
 from tests import small_run
 
+pytestmark = pytest.mark.usefixtures("small_batches")
+
 
 def test_pharaoh_format(tmp_path):
   path = tmp_path / "links"

@@ -7,6 +7,8 @@ from headprune.analysis import confidence, subject
 from tests import small_run
 from tests.analysis import subjects
 
+pytestmark = pytest.mark.usefixtures("small_batches")
+
 
 def test_confidence_is_the_mean_of_the_largest_weights_without_eos():
   attn = np.array([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8], [0.0, 0.0, 1.0]], np.float32)

@@ -29,6 +29,7 @@ def test_open_heads_are_compared():
     score("constant", 1, 1, 7, 1),
     score("share", 1, 2, 3, 4, kind=SHARE),
     Score("elsewhere", "elsewhere", "", {"dec_enc": [[1, 2], [4, 3]]}),
+    Score("there too", "there too", "", {"dec_enc": [[1, 2], [4, 3]]}),  # of two open heads
   ]
   heads = {"enc_self": [(0, 0), (0, 1), (1, 1)], "dec_self": [], "dec_enc": [(0, 0), (0, 1)]}
   (found,) = correlation.correlate(scores, heads)

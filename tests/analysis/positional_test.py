@@ -9,6 +9,8 @@ from headprune.analysis import pointing, positional
 from headprune.errors import UserError
 from tests.analysis import subjects
 
+pytestmark = pytest.mark.usefixtures("small_batches")
+
 WORDS = np.array([[True] * 5 + [False] * 2])  # five tokens, EOS, padding
 
 
@@ -64,6 +66,12 @@ def test_a_head_needs_its_share():
   (function,) = positional.measure(subject, share, 1).functions
   assert function.strength == share and function.heads == ((0, 0),)
   assert positional.measure(subject, share + 1e-9, 1).functions == ()
+
+
+def test_a_head_has_one_position_at_most():
+  two = lambda q, ids: q if q % 3 else max(q - 1, 0)
+  (function,) = positional.measure(subjects.encoder(SENTENCES, [two], [1.0]), 0.1, 2).functions
+  assert function.name == "position +0"
 
 
 def test_the_first_word_of_short_sentences_is_no_position():

@@ -3,9 +3,12 @@
 import types
 
 import numpy as np
+import pytest
 
 from headprune.analysis import pointing, rare_words
 from tests.analysis import subjects
+
+pytestmark = pytest.mark.usefixtures("small_batches")
 
 WORDS = np.array([[True] * 5 + [False] * 2])  # five tokens, EOS, padding
 
@@ -18,6 +21,7 @@ def test_rare_words():
   hits, cases = rare_words.count(both, ids, WORDS, rank_V, top=5)
   assert cases == 5
   assert pointing.share(hits, cases).tolist() == [[[1.0, 0.0]], [[1.0, 1.0]]]
+  assert rare_words.count(both, ids, WORDS, rank_V, top=9)[1] == 5
   assert rare_words.count(both, ids, WORDS, rank_V, top=10)[1] == 0
 
 

@@ -19,6 +19,11 @@ def test_cells_are_written_as_their_column_says():
   assert 'data-value="9"' in text and 'data-value="1000"' in text  # 1.10 sorts behind 1.9
 
 
+def test_text_is_text():
+  text = tables.sortable([Column("<b>", "text")], [("a < b",)])
+  assert "<button>&lt;b&gt;</button>" in text and ">a &lt; b</td>" in text
+
+
 def test_every_form_can_be_written():
   values = {"text": "a", "wrapped text": "a", "head": (0, 0), "heads": ((0, 0),), "offset": 1}
   for form in FORMS:

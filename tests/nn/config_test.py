@@ -31,6 +31,7 @@ def test_defaults_are_the_original_programs_model():
   assert {f.name: f.default for f in fields if f.default is not dataclasses.MISSING} == dict(
     share_embeddings=False, norm="pre", final_norms=True, norm_epsilon=1e-6, activation="relu",
     positions="tensor2tensor", source_bias=True, logits_bias=False, decoder_start=None, eos=1,
+    scale_embeddings=True, pad=None,
     embed_dropout=0.0, residual_dropout=0.0, attention_dropout=0.0, activation_dropout=0.0,
     precision="float32", attention_precision="float32",
   )  # fmt: skip

@@ -21,7 +21,8 @@ def test_expected_gate_is_closed_and_open_exactly_at_ln_11():
 
 def test_probability_of_being_open():
   np.testing.assert_allclose(gates.p_open(jnp.array([0.0, -2.398])), [0.688, 0.167], atol=5e-4)
-  np.testing.assert_allclose(gates.p_open(jnp.array([-50.0, 50.0])), [1e-6, 1 - 1e-6], rtol=1e-5)
+  never, always = np.asarray(gates.p_open(jnp.array([-50.0, 50.0])), np.float64)
+  np.testing.assert_allclose([never, 1 - always], 1e-6, rtol=0.05)
 
 
 def test_p_open_is_the_share_of_open_gates():
@@ -108,6 +109,7 @@ def test_penalty_is_the_mean_over_modules_of_the_sum_over_heads():
   # nor is a type without gates.
   np.testing.assert_allclose(gates.penalty(log_alphas, heads), (6 * p + 2) / 3, rtol=1e-5)
   assert gates.num_modules(("enc_self", "dec_enc"), heads) == 3
+  assert gates.num_modules(("enc_self",), {"enc_self": (1, 0, 2), "dec_self": (5,)}) == 2
 
 
 def test_no_gates_cost_nothing():

@@ -27,7 +27,7 @@ class Reference:
     c, p = self.config, self.params
     src_table = p["shared_embed"] if c.share_embeddings else p["src_embed"]
     tgt_table = p["shared_embed"] if c.share_embeddings else p["tgt_embed"]
-    scale = math.sqrt(c.model_size)
+    scale = math.sqrt(c.model_size) if c.scale_embeddings else 1.0
 
     x = np.array([src_table[i] * scale for i in source], np.float64)
     if c.source_bias:

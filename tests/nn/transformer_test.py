@@ -20,7 +20,9 @@ SOURCES, TARGETS = [[3, 4, 5, 1], [7, 1], [2]], [[5, 6, 1], [9, 8, 7, 1], [4]]
 CONFIGS = {
   "original": tiny.uneven(),
   "marian": tiny.uneven(**tiny.MARIAN),
-  "post, final norms, gelu": tiny.uneven(norm="post", activation="gelu", norm_epsilon=0.3),
+  "post, final norms, gelu": tiny.uneven(
+    norm="post", activation="gelu", norm_epsilon=0.3, scale_embeddings=False, decoder_start=3
+  ),
   "pre, no final norms, silu": tiny.uneven(
     final_norms=False, activation="silu", logits_bias=True, source_bias=False, decoder_start=4
   ),
@@ -273,6 +275,10 @@ def test_initial_parameters():
     else:
       assert np.all(array == (1 if path.endswith("scale") else 0)), path
   assert limits.keys() < flat.keys()
+  # The bias has few numbers: those of many keys.
+  many = jax.vmap(functools.partial(transformer.init_params, tiny.even(model_size=4)))
+  biases = jax.jit(lambda keys: many(keys)["src_bias"])(jax.random.split(key, 100))
+  assert 0.97 * glorot(1, 4) < np.abs(biases).max() <= glorot(1, 4)
   shared = tiny.even(tgt_vocab=7, share_embeddings=True, model_size=32)
   embed = transformer.init_params(shared, key)["shared_embed"]
   np.testing.assert_allclose(embed.std(), 32**-0.5, rtol=0.15)

@@ -90,6 +90,8 @@ def test_the_table_counts_heads_and_gates_to_fold_in():
     "  dec_self  0/2   (layer 1 first)",
     "  dec_enc   2/3   (layer 1 first)",
   ]
+  folded = small(gate_arrays([1] * 3, [1] * 2, [0.5, 1, 1]))
+  assert cut.table(folded, cut.cut(folded)).startswith("8 of 8 heads stay, 1 of them")
   whole = small(gate_arrays([1] * 3, [1] * 2, [1] * 3))
   assert "nothing to cut, only copied" in cut.table(whole, cut.cut(whole))
 

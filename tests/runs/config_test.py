@@ -25,6 +25,7 @@ def _config(**fields):
   "field, value, message",
   [
     ("seed", -1, "config.seed=-1"),
+    ("seed", 2**32, "config.seed=4294967296 is not in 0"),
     ("data.row_length", 0, "config.data.row_length=0 must be at least 1"),
     ("data.packing_bins", 0, "config.data.packing_bins=0"),
     ("model.precision", "float16", "config.model.precision='float16': .*bfloat16, float32"),
@@ -103,6 +104,8 @@ def test_the_decoder_may_have_sizes_of_its_own():
   assert (sizes.enc_ff_size, sizes.dec_ff_size, sizes.decoder_start) == (256, 64, 2)
   with pytest.raises(UserError, match="config.model.decoder_start=2: no id of the vocabulary"):
     config_lib.model_config(config.model, (_Vocabulary(9, 1), _Vocabulary(2, 1)))
+  with pytest.raises(UserError, match="config.model.decoder_start=-2"):
+    config_lib.model_config(_config(model__decoder_start=-2).model, (_Vocabulary(9, 1),) * 2)
 
 
 def test_what_depends_on_the_backend_is_a_field():
@@ -228,6 +231,8 @@ def test_a_fixed_run_that_goes_on_needs_no_other_folder(tmp_path):
   gates = {name: [[1.0] * 7 + [0.5]] * 2 for name in ("enc_self", "dec_self", "dec_enc")}
   (tmp_path / "heads.json").write_text(json.dumps(gates))
   config_lib.save(config, Workdir(tmp_path))
+  kept = config_lib.inherit_heads(config, Workdir(tmp_path))
+  assert kept.gates.fixed_from == config.gates.fixed_from  # a file that is there still counts
   (tmp_path / "heads.json").unlink()
   again = config_lib.inherit_heads(config, Workdir(tmp_path))
   config_lib.validate(again)

@@ -64,6 +64,18 @@ def test_rows_of_steps_that_are_done_again_are_removed(workdir):
   assert {path.name for path in workdir.path.iterdir()} == {"metrics.jsonl", "tensorboard"}
 
 
+def test_the_board_forgets_steps_that_are_done_again(workdir):
+  _write(workdir, 20, [(30, {"loss": 1.5})])
+  (path,) = workdir.tensorboard.iterdir()
+  data, steps = path.read_bytes(), []
+  while data:
+    length = int.from_bytes(data[:8], "little")
+    event = event_pb2.Event.FromString(data[12 : 12 + length])
+    steps += [event.step] if event.HasField("session_log") else []
+    data = data[16 + length :]
+  assert steps == [21]  # TensorBoard drops what older files say of this step and later ones
+
+
 def test_no_file_is_no_rows(workdir):
   assert metrics.read(workdir) == []
 

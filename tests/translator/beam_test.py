@@ -1,5 +1,6 @@
 """Beam search against the original's recorded translations, by brute force and by hand."""
 
+import dataclasses
 import functools
 import itertools
 import json
@@ -98,12 +99,17 @@ def test_greedy_translations_of_marian():
   start, *_, end = zip(*texts["greedy"])
   assert set(start) == {config.decoder_start} and set(end) == {config.eos}
   assert [h.ids for h in found] == [row[1:-1] for row in texts["greedy"]]
-  # Without the bias the padding, which no one may say, is said.
-  loose = params | {"logits_bias": np.where(np.arange(118) == 117, 1e3, params["logits_bias"])}
-  found = translator.replace(params=loose).translate(
-    texts["src_ids"][:1], BeamConfig(1, 0.0, 1e9), 1, lambda n: (0, 3)
-  )
-  assert found[0].ids == [117] * 3
+
+
+@pytest.mark.parametrize("pad, word", [(None, 5), (5, 4), (4, 5)])
+def test_padding_is_never_emitted(pad, word):
+  translator = always([-50, -50, -50, -50, 7, 9])
+  translator = translator.replace(config=dataclasses.replace(translator.config, pad=pad))
+  found = search(translator, BeamConfig(2, 0.6, 3.0), 0, 2)
+  assert found.ids == [word] * 2
+  # The others share its probability.
+  loss = np.log1p(np.exp(-2)) if pad is None else 0.0
+  np.testing.assert_allclose(found.log_prob, -2 * loss, atol=1e-5)
 
 
 @pytest.fixture(scope="module", params=["original", "marian"])
@@ -215,14 +221,22 @@ def test_one_round_of_finishing_by_hand():
   np.testing.assert_allclose(late.best_raw_B, [-2.5, -1.5, -inf, -6], rtol=1e-6)
 
 
-@pytest.mark.parametrize("alpha, alive", [(-6.0, [True, False]), (0.0, [True, True])])
-def test_the_spread_counts_for_scores_as_for_probabilities(alpha, alive):
+@pytest.mark.parametrize(
+  "alpha, spread, alive",
+  [
+    (-6.0, 70.0, [True, False]),  # scores: -64 and -96, the best -1
+    (0.0, 70.0, [True, True]),
+    (0.0, 0.5, [True, True]),  # just as far behind as is allowed
+    (0.0, 0.49, [True, False]),
+  ],
+)
+def test_the_spread_counts_for_scores_as_for_probabilities(alpha, spread, alive):
   state = beam_lib._initial_state(cache=[], batch=1, steps=4, beams=2, eos=EOS).replace(
     t=jnp.int32(6), raw_BW=jnp.array([[-1.0, -1.5]]), ids_BWT=jnp.full((1, 2, 8), 3),
     best_ids_BT=jnp.full((1, 8), EOS), best_score_B=jnp.array([-1.0]),
     best_raw_B=jnp.array([-1.0]),
   )  # fmt: skip
-  beam = BeamConfig(beams=2, alpha=alpha, spread=70.0)  # scores at alpha -6: -64 and -96
+  beam = BeamConfig(beams=2, alpha=alpha, spread=spread)
   after = beam_lib._retire_finished(state, jnp.array([0]), jnp.array([9]), beam, EOS)
   assert np.isfinite(after.raw_BW)[0].tolist() == alive
 

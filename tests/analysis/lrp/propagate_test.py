@@ -83,6 +83,18 @@ def test_a_residual_block_follows_the_definition(norm):
   np.testing.assert_allclose(actual, r_x + r_h, rtol=2e-3, atol=1e-4)
 
 
+def test_the_norms_behind_the_stacks_follow_the_definition():
+  config = tiny.even(norm_epsilon=0.1)
+  params = tiny.random_params(config)
+  x, r = normal(0, 3, 8), np.abs(normal(1, 1, 3, 8))
+  through_norm = jax.jit(propagate._final_norm, static_argnums=(0, 1, 3))
+  actual = through_norm(rules.RULES["alpha-beta"], config, params, "dec", x, r)
+  ln = lambda x: layer_norm(x, params["dec_norm"]["scale"], 0.1)
+  np.testing.assert_allclose(actual[0], jacobian_rule(ln, [x], r[0])[0], rtol=2e-3, atol=1e-4)
+  without = tiny.even(final_norms=False)
+  assert propagate._final_norm(rules.RULES["alpha-beta"], without, {}, "dec", x, r) is r
+
+
 def test_relevance_starts_at_the_word_that_the_model_prefers():
   t = translator("marian")
   bias_V = np.zeros(11, np.float32)
