@@ -45,7 +45,8 @@ def main() -> None:
   sub.add_argument("--checkpoint", default="last", help="last, best, or a step")
   sub.add_argument(
     "--format", default="original", choices=FORMATS,
-    help="original (model.npz, hp.json, vocabularies; default) or marian (for transformers; runs "
+    help="original (model.npz, hp.json, vocabularies; default), ctranslate2 (any run; needs that "
+    "package) or marian (for transformers; runs "
     "of that architecture and tokenizer)",
   )  # fmt: skip
   _add_out(sub, "folder for the files")

@@ -66,7 +66,7 @@ def test_help_names_every_format(command, capsys):
   assert "MarianMT (opus-mt)" in said and "Voita" in said and "export" in said
   with pytest.raises(SystemExit):
     command("export", "--help")
-  assert "{original,marian}" in capsys.readouterr().out
+  assert "{original,marian,ctranslate2}" in capsys.readouterr().out
 
 
 def test_a_mistake_is_one_line_and_no_folder(tmp_path):
