@@ -189,7 +189,7 @@ def _read_settings(path: pathlib.Path) -> dict:
   for field, value in settings.items():
     content = value.get("content", value) if isinstance(value, dict) else value
     if field in _REQUIRED:
-      if content not in (None, _REQUIRED[field]):
+      if content not in (None, {}, [], _REQUIRED[field]):
         raise UserError(f"{path}: {field}={value!r}: only {_REQUIRED[field]!r} can be converted")
     elif field == "separate_vocabs":
       if value not in (None, True, False):

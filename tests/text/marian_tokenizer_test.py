@@ -175,7 +175,7 @@ def test_settings_that_would_tokenize_otherwise_are_named(folder, fields, messag
 def test_settings_that_change_nothing_are_read_over(folder):
   change(
     folder / "tokenizer_config.json", eos_token={"content": "</s>"}, model_max_length=512,
-    source_lang="en", clean_up_tokenization_spaces=True, extra_special_tokens=[],
+    source_lang="en", clean_up_tokenization_spaces=True, extra_special_tokens={},
   )  # fmt: skip
   write_json(folder / "added_tokens.json", {"<pad>": PAD})
   assert marian_tokenizer.load(folder)[0].tokens == sides()[0].tokens

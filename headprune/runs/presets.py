@@ -1,0 +1,119 @@
+"""What the presets change, as data: preset -> dotted field -> value, on top of defaults.base().
+
+TASKS holds data and sizes, SCHEDULES how each method trains: sections `optim`, `train` and `l0`.
+"""
+
+ALL_TYPES = ("enc_self", "dec_self", "dec_enc")
+ENCODER_ONLY = (  # shared embeddings stay frozen: they are the decoder's too
+  (r"model/src_.*", "train"),
+  (r"model/enc.*", "train"),
+  (r"gates/.*", "train"),
+  (r".*", "freeze"),
+)
+
+
+def _files(folder: str, src: str, tgt: str, dev: str, test: str) -> dict:
+  """Fields of parallel text files called NAME.LANGUAGE.gz."""
+  fields = {"data.kind": "text", "data.text.dir": folder}
+  for split, name in (("train", "train"), ("dev", dev), ("test", test)):
+    fields[f"data.text.{split}_src"] = f"{name}.{src}.gz"
+    fields[f"data.text.{split}_tgt"] = f"{name}.{tgt}.gz"
+  return fields
+
+
+TASKS = {
+  "": {},  # the built-in corpus
+  "multi30k": {  # EN-DE, lower-cased, with the sizes of the best small text-only Transformer
+    **_files("data/multi30k", "en", "de", "val", "test2016"),
+    "data.row_length": 64,
+    "tokenizer.vocab_size": 6000,
+    "tokenizer.shared": True,
+    "tokenizer.lowercase": True,
+    "model.layers": 4,
+    "model.num_heads": 4,
+    "model.share_embeddings": True,
+    "model.embed_dropout": 0.3,
+    "model.residual_dropout": 0.3,
+    "train.batch_tokens": 4096,
+    "train.keep": 8,
+    "eval.lowercase": True,
+    "eval.average": 8,
+  },
+  "enru": {  # English-Russian files, a 3+3-layer model
+    **_files("data/enru", "en", "ru", "dev", "test"),
+    "data.row_length": 64,
+    "tokenizer.vocab_size": 8000,
+    "model.layers": 3,
+    "model.model_size": 256,
+    "model.ff_size": 1024,
+    "model.embed_dropout": 0.2,
+    "model.residual_dropout": 0.2,
+    "train.batch_tokens": 4096,
+  },
+  "base": {  # the paper's recipe: Transformer-base, 16k tokens a batch, Noam 4.0 / 16,000
+    "data.kind": "tfds",
+    "data.row_length": 128,
+    "tokenizer.vocab_size": 32000,
+    "tokenizer.lowercase": True,
+    "model.layers": 6,
+    "model.model_size": 512,
+    "model.ff_size": 2048,
+    "optim.scale": 4.0,
+    "optim.warmup_steps": 16000,
+    "train.batch_tokens": 16384,
+    "train.steps": 200000,
+    "train.log_every": 100,
+    "train.eval_every": 2000,
+    "train.translate_every": 8000,
+    "train.checkpoint_every": 2000,
+    "eval.lowercase": True,
+  },
+}
+
+SCHEDULES = {
+  "baseline": {
+    "": {"optim.scale": 2.0, "optim.cooldown_steps": 200},
+    "multi30k": {
+      "optim.scale": 2.0,
+      "optim.warmup_steps": 2000,
+      "optim.cooldown_steps": 1500,
+      "train.steps": 5000,
+      "train.eval_every": 250,
+      "train.translate_every": 1000,
+      "train.checkpoint_every": 250,
+    },
+    "enru": {
+      "optim.warmup_steps": 800,
+      "optim.cooldown_steps": 1000,
+      "train.steps": 2400,
+      "train.eval_every": 250,
+      "train.translate_every": 1000,
+    },
+    "base": {},
+  },
+  "concrete": {  # gates_factor: short runs must move log_alpha by about 3
+    "": {
+      "l0.coef": 0.08,
+      "optim.gates_factor": 10.0,
+      "optim.warmup_steps": 100,
+      "optim.cooldown_steps": 200,
+    },
+    "multi30k": {
+      "l0.coef": 0.25,
+      "optim.scale": 0.4,  # gentle on what the baseline knows
+      "optim.gates_factor": 25.0,
+      "optim.warmup_steps": 300,
+      "optim.cooldown_steps": 900,
+      "train.steps": 1800,
+      "train.checkpoint_every": 75,
+    },
+    "enru": {
+      "l0.coef": 0.2,
+      "optim.gates_factor": 10.0,
+      "optim.warmup_steps": 200,
+      "optim.cooldown_steps": 400,
+      "train.steps": 1000,
+    },
+    "base": {"l0.coef": 0.1},
+  },
+}

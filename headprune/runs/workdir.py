@@ -1,0 +1,161 @@
+"""The folder of a run: every file name in it, whole writes, checked reads, what kind of run it is.
+
+config.json     all fields of its config; its existence makes a folder a run
+tokenizer/      see text.tokenizer
+checkpoints/    see checkpoint
+metrics.jsonl   one row per logged step, and the same as tensorboard/
+translations/   of dev and test set, by step
+heads.json      test-time gates: type -> layer -> a number for each head
+summary.json    what came out; its existence says that the run is finished
+analysis.json, report.html, figures/   what headprune.analyze found
+"""
+
+from collections.abc import Iterator
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import tempfile
+
+from headprune.errors import UserError
+from headprune.runs.summary import Summary
+
+
+@dataclasses.dataclass(frozen=True)
+class Workdir:
+  """A run's folder."""
+
+  path: pathlib.Path
+
+  @property
+  def config(self) -> pathlib.Path:
+    return self.path / "config.json"
+
+  @property
+  def tokenizer(self) -> pathlib.Path:
+    return self.path / "tokenizer"
+
+  @property
+  def checkpoints(self) -> pathlib.Path:
+    return self.path / "checkpoints"
+
+  @property
+  def metrics(self) -> pathlib.Path:
+    return self.path / "metrics.jsonl"
+
+  @property
+  def tensorboard(self) -> pathlib.Path:
+    return self.path / "tensorboard"
+
+  @property
+  def heads(self) -> pathlib.Path:
+    return self.path / "heads.json"
+
+  @property
+  def summary(self) -> pathlib.Path:
+    return self.path / "summary.json"
+
+  @property
+  def analysis(self) -> pathlib.Path:
+    return self.path / "analysis.json"
+
+  @property
+  def report(self) -> pathlib.Path:
+    return self.path / "report.html"
+
+  @property
+  def figures(self) -> pathlib.Path:
+    return self.path / "figures"
+
+  def translations(self, split: str, step: int) -> pathlib.Path:
+    """The file for a split's translations after a step."""
+    return self.path / "translations" / f"{split}-{step:07d}.txt"
+
+  def is_run(self) -> bool:
+    """Whether there is a config, so that the folder belongs to this program."""
+    return self.config.is_file()
+
+  def read_summary(self) -> Summary | None:
+    """The summary of a finished run, or None."""
+    if not self.summary.is_file():
+      return None
+    try:
+      return Summary.from_json(read_json(self.summary))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+      raise damaged(self.summary, error) from error
+
+  def finish(self, summary: Summary, heads: dict) -> None:
+    """Writes heads.json (type -> layer -> test-time gates), then summary.json: the run is over."""
+    write_json(self.heads, heads)
+    write_json(self.summary, summary.to_json())
+
+  def reopen(self) -> None:
+    """The run goes on: it is not finished any more."""
+    self.summary.unlink(missing_ok=True)
+
+  def check_writable(self) -> None:
+    """Raises a UserError if the folder is not there and cannot be made."""
+    parent = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+      raise UserError(f"{self.path} cannot be made: {parent} is not a folder that one may write to")
+
+  def list_files(self) -> str:
+    """What lies in the folder, for people."""
+    return ", ".join(sorted(p.name + "/" * p.is_dir() for p in self.path.iterdir()))
+
+
+def check_unused(out: pathlib.Path) -> None:
+  """Raises a UserError if --out is there already, unless it is an empty folder."""
+  if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    raise UserError(f"--out {out} exists and is not an empty folder: take another or remove it")
+
+
+@contextlib.contextmanager
+def new_folder(out: pathlib.Path) -> Iterator[pathlib.Path]:
+  """A folder to fill beside `out`, which it becomes when it is complete, or nothing stays."""
+  check_unused(out)
+  out.parent.mkdir(parents=True, exist_ok=True)
+  with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}-") as folder:
+    draft = pathlib.Path(folder) / out.name
+    draft.mkdir()
+    yield draft
+    draft.rename(out.absolute())
+
+
+def write_bytes(path: pathlib.Path, data: bytes) -> None:
+  """Writes a file whole: an interrupted program leaves the old one, or none."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  draft = path.with_name(f".{path.name}.tmp")
+  draft.write_bytes(data)
+  draft.replace(path)
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+  """`write_bytes` of UTF-8."""
+  write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: pathlib.Path, value, indent: int = 1) -> None:
+  """`write_text` of JSON."""
+  write_text(path, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
+
+
+def read_json(path: pathlib.Path):
+  """The content of a JSON file.
+
+  Raises:
+    UserError: there is no such file, or it is damaged.
+  """
+  try:
+    return json.loads(path.read_bytes().decode("utf-8"))
+  except FileNotFoundError:
+    raise UserError(f"{path}: no such file") from None
+  except (OSError, ValueError, RecursionError) as error:
+    raise UserError(f"{path}: not JSON ({error}); restore the file") from error
+
+
+def damaged(path: pathlib.Path | str, error: Exception) -> UserError:
+  """What to raise for a file whose content is not what this program wrote."""
+  reason = " ".join(f"{type(error).__name__}: {error}".split())
+  return UserError(f"{path}: damaged ({reason}); restore the file")

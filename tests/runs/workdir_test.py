@@ -1,0 +1,86 @@
+"""The run's folder: whole writes, checked reads, what kind of run it is."""
+
+import json
+
+import pytest
+
+from headprune.errors import UserError
+from headprune.runs import workdir as workdir_lib
+from headprune.runs.summary import Summary
+from headprune.runs.workdir import Workdir
+
+HEADS = {"enc_self": [[0.0, 0.5], [1.0]]}
+
+
+def test_a_run_is_finished_when_its_summary_is_there(tmp_path):
+  workdir, done = Workdir(tmp_path), Summary("trained", step=3, ends_at=(3, 0))
+  assert workdir.read_summary() is None
+  workdir.finish(done, HEADS)
+  assert workdir.read_summary() == done
+  assert json.loads((tmp_path / "heads.json").read_text()) == HEADS
+  assert workdir.list_files() == "heads.json, summary.json"
+  workdir.reopen()
+  assert workdir.read_summary() is None and workdir.heads.exists()
+
+
+@pytest.mark.parametrize(
+  "content",
+  [b"", b"{", b"[]", b"{}", b"3", b"\xff", b'{"step": "x"}', b'{"kind": "odd", "step": 1}',
+   b'{"kind": "trained", "step": 1, "ends_at": 3}', b"[" * 100000],
+)  # fmt: skip
+def test_a_damaged_summary_is_named_in_one_line(tmp_path, content):
+  (tmp_path / "summary.json").write_bytes(content)
+  with pytest.raises(UserError, match="summary.json: .*restore the file") as caught:
+    Workdir(tmp_path).read_summary()
+  assert "\n" not in str(caught.value)
+
+
+def test_missing_json_is_named(tmp_path):
+  with pytest.raises(UserError, match="x.json: no such file"):
+    workdir_lib.read_json(tmp_path / "x.json")
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
+  path = tmp_path / "sub" / "file.txt"
+  workdir_lib.write_text(path, "Größe")
+  assert path.read_bytes() == "Größe".encode()
+  monkeypatch.setattr(type(path), "replace", lambda *_: None)
+  workdir_lib.write_text(path, "new")
+  assert path.read_text(encoding="utf-8") == "Größe"
+
+
+def test_json_is_written_as_it_is_read(tmp_path):
+  value = {"text": "Größe", "list": [[1.0, 0.5]]}
+  workdir_lib.write_json(tmp_path / "x.json", value)
+  assert workdir_lib.read_json(tmp_path / "x.json") == value
+  assert "Größe" in (tmp_path / "x.json").read_text(encoding="utf-8")
+
+
+def test_a_new_folder_is_there_whole_or_not_at_all(tmp_path):
+  out = tmp_path / "a" / "run"
+  with pytest.raises(ValueError, match="half-way"):
+    with workdir_lib.new_folder(out) as draft:
+      (draft / "file").write_text("1")
+      raise ValueError("half-way")
+  assert list((tmp_path / "a").iterdir()) == []
+  with workdir_lib.new_folder(out) as draft:
+    (draft / "file").write_text("1")
+    assert not out.exists()
+  assert [p.name for p in (tmp_path / "a").iterdir()] == ["run"]
+  assert (out / "file").read_text() == "1"
+  with pytest.raises(UserError, match="run exists and is not an empty folder"):
+    workdir_lib.check_unused(out)
+  workdir_lib.check_unused(tmp_path / "b")
+  with pytest.raises(UserError, match="exists and is not"):
+    workdir_lib.check_unused(out / "file")
+
+
+def test_folders_that_cannot_be_made(tmp_path):
+  (tmp_path / "file").write_text("")
+  with pytest.raises(UserError, match="file is not a folder that one may write to"):
+    Workdir(tmp_path / "file" / "run").check_writable()
+  Workdir(tmp_path / "new" / "run").check_writable()
+
+
+def test_names_of_translations(tmp_path):
+  assert Workdir(tmp_path).translations("dev", 12) == tmp_path / "translations/dev-0000012.txt"
