@@ -4,12 +4,15 @@
   python -m headprune.convert original --npz model.npz --src-vocab src.txt --tgt-vocab tgt.txt \\
     [--hp hp.json] --out runs/x
   python -m headprune.convert export --workdir runs/x --format marian --out folder
+  python -m headprune.convert export --workdir runs/x --format ctranslate2 \\
+    [--quantization int8] --out folder
 """
 
 import argparse
 import pathlib
 
 from headprune import cli
+from headprune.errors import UserError
 from headprune.formats import ctranslate2, marian, original
 from headprune.runs.run import load
 from headprune.runs.workdir import check_unused
@@ -45,10 +48,12 @@ def main() -> None:
   sub.add_argument("--checkpoint", default="last", help="last, best, or a step")
   sub.add_argument(
     "--format", default="original", choices=FORMATS,
-    help="original (model.npz, hp.json, vocabularies; default), ctranslate2 (any run; needs that "
-    "package) or marian (for transformers; runs "
-    "of that architecture and tokenizer)",
+    help="original (model.npz, hp.json, vocabularies; default), marian (for transformers; runs of "
+    "that architecture and tokenizer) or ctranslate2 (any run; needs that package)",
   )  # fmt: skip
+  sub.add_argument(
+    "--quantization", choices=ctranslate2.QUANTIZATIONS, help="ctranslate2 only; default float32"
+  )
   _add_out(sub, "folder for the files")
   sub.set_defaults(call=_export)
   args = parser.parse_args()
@@ -61,7 +66,10 @@ def _add_out(parser: argparse.ArgumentParser, text: str) -> None:
 
 def _export(args) -> str:
   check_unused(args.out)
-  return FORMATS[args.format](load(args.workdir, args.checkpoint), args.out)
+  if args.quantization and args.format != "ctranslate2":
+    raise UserError(f"--quantization is for --format ctranslate2, not {args.format}")
+  further = [args.quantization] if args.format == "ctranslate2" else []
+  return FORMATS[args.format](load(args.workdir, args.checkpoint), args.out, *further)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pytest
 import headprune
 from headprune import convert
 from headprune.errors import UserError
+from tests import small_run
 from tests.recorded import GOLDEN
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -78,3 +79,13 @@ def test_a_mistake_is_one_line_and_no_folder(tmp_path):
   assert ended.returncode == 2 and ended.stdout == ""
   assert ended.stderr == f"error: {tmp_path / 'config.json'}: no such file\n"
   assert not (tmp_path / "run").exists()
+
+
+def test_quantisation_is_for_ctranslate2(command, tmp_path):
+  small_run.make(tmp_path / "run")
+  export = "export", "--workdir", tmp_path / "run", "--quantization", "int8"
+  with pytest.raises(UserError, match="--quantization is for --format ctranslate2, not original"):
+    command(*export, "--out", tmp_path / "out")
+  said = command(*export, "--format", "ctranslate2", "--out", tmp_path / "out")
+  assert "a CTranslate2 model, int8" in said
+  assert (tmp_path / "out" / "model.bin").is_file()
