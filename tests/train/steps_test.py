@@ -105,6 +105,20 @@ def test_loss_is_cross_entropy_plus_l0():
   np.testing.assert_allclose(values["loss"], xent + 0.3 * np.mean(p_open), rtol=1e-5)
 
 
+def test_dropout_is_a_function_of_the_noise_bits_and_absent_without_them():
+  config, params, batch = make_config(), initial_params(), make_batch()
+  uniforms = gates.draw_uniforms(jax.random.key(3), params["gates"])
+  gradients = jax.jit(steps.gradients, static_argnums=0)
+  xent = lambda config, bits: float(
+    gradients(config, make_knobs(), params, batch, uniforms, bits)[0]["xent"]
+  )
+  first, again, other = (xent(config, np.uint32(bits)) for bits in (1, 1, 2))
+  assert first == again != other
+  bare = make_config(model=dataclasses.replace(SIZES, **dict.fromkeys(DROPOUT, 0.0)))
+  np.testing.assert_allclose(xent(config, None), xent(bare, np.uint32(1)), rtol=1e-6)
+  assert abs(first - xent(config, None)) > 1e-4
+
+
 def test_metrics_of_a_step():
   config, params, batch = make_config(), initial_params(), make_batch()
   state, metrics = steps.train_step(config, make_knobs(), steps.init_state(config, params), batch)
