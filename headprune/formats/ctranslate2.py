@@ -6,7 +6,6 @@ stack makes the engine faster. Gates are folded in; the source bias is a part of
 """
 
 import pathlib
-import tempfile
 
 import numpy as np
 
@@ -45,10 +44,8 @@ def write(run: Run, out: pathlib.Path, quantization: str | None = None) -> str:
   _register_vocabularies(spec, run)
   spec.validate()
   spec.optimize(quantization=quantization)
-  with new_folder(out) as draft, tempfile.TemporaryDirectory() as folder:
-    spec.save(folder)  # it writes into a folder of its own: names are its own
-    for path in pathlib.Path(folder).iterdir():
-      (draft / path.name).write_bytes(path.read_bytes())
+  with new_folder(out) as draft:
+    spec.save(str(draft))
     tokenizer.write_files(draft / "tokenizer", tokenizer.read_files(run.workdir.tokenizer))
   return "\n".join(
     [f"{out}: a CTranslate2 model, {quantization or 'float32'}", *_padded(small, even)]

@@ -1,7 +1,7 @@
 """The original program's hyper-parameters: what they ask for, and the sizes that they tell."""
 
 from collections.abc import Mapping
-import json
+import pathlib
 import re
 import statistics
 
@@ -10,7 +10,7 @@ import numpy as np
 from headprune.errors import UserError
 from headprune.formats.original_variables import layer_variables
 from headprune.nn.config import ModelConfig
-from headprune.text import sources
+from headprune.runs.workdir import read_json
 
 # Attention type -> (its name in hp, its layers' name in variables).
 TYPES = {
@@ -43,11 +43,7 @@ def read(path) -> dict | None:
   """The content of a file of hyper-parameters, None without one."""
   if path is None:
     return None
-  text = "\n".join(sources.read_lines(path))
-  try:
-    hp = json.loads(text)
-  except ValueError as error:
-    raise UserError(f"{path}: not JSON ({error})") from error
+  hp = read_json(pathlib.Path(path))
   if not isinstance(hp, dict):
     raise UserError(f"{path}: expected a JSON object of hyper-parameters")
   return hp

@@ -35,7 +35,7 @@ class ModelConfig:
   final_norms: bool = True  # a layer norm behind each stack
   norm_epsilon: float = 1e-6
   activation: str = "relu"  # of the feed-forward layers, in ACTIVATIONS
-  positions: str = "tensor2tensor"  # frequencies 10000^(-j / (D/2 - 1)), "huggingface": / (D/2)
+  positions: str = "tensor2tensor"  # in POSITIONS; ops.positions has their frequencies
   scale_embeddings: bool = True  # times sqrt(D), both sides
   source_bias: bool = True  # one vector added to all source embeddings
   logits_bias: bool = False

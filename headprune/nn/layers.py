@@ -174,7 +174,7 @@ class DecoderLayer(nn.Module):
     self.self_norm, self.cross_norm, self.ffn_norm = layer_norm(c), layer_norm(c), layer_norm(c)
 
   def __call__(
-    self, x_BTD, source, self_mask_BTM, cross_mask_BTS, gates, noise=None, past=None, t=None
+    self, x_BTD, source, self_mask_BTM, cross_mask_BTS, layer_gates, noise=None, past=None, t=None
   ):
     """A known target, or with `past` one position of it, beams standing where positions stand.
 
@@ -183,7 +183,7 @@ class DecoderLayer(nn.Module):
       source: (k_BHKS, v_BHSK) from `cross_attention.read`.
       self_mask_BTM: which target positions may be looked at: M = T, or the cache's entries.
       cross_mask_BTS: the source's real tokens.
-      gates: (self_gate_H, cross_gate_H).
+      layer_gates: (self_gate_H, cross_gate_H).
       noise: dropout noise, None outside training.
       past: None, or the cached (k_BHKM, v_BHMK), M = positions * beams.
       t: with `past`, the position, int32 scalar.
@@ -198,11 +198,13 @@ class DecoderLayer(nn.Module):
       q_BHTK, keys_and_values = self.self_attention.project(h_BTD)
       if past is not None:
         keys_and_values = _write(past, keys_and_values, t)
-      return self.self_attention.attend(q_BHTK, keys_and_values, self_mask_BTM, gates[0], noise)
+      return self.self_attention.attend(
+        q_BHTK, keys_and_values, self_mask_BTM, layer_gates[0], noise
+      )
 
     def attend_source(h_BTD):
       q_BHTK = self.cross_attention.query(h_BTD)
-      return self.cross_attention.attend(q_BHTK, source, cross_mask_BTS, gates[1], noise)
+      return self.cross_attention.attend(q_BHTK, source, cross_mask_BTS, layer_gates[1], noise)
 
     x_BTD, self_attn = residual(self, "self", x_BTD, attend_self, noise)
     x_BTD, cross_attn = residual(self, "cross", x_BTD, attend_source, noise)

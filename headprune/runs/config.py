@@ -135,7 +135,7 @@ def model_config(
     dec_ff_size=c.dec_ff_size or c.ff_size,
     decoder_start=None if c.decoder_start < 0 else c.decoder_start,
     attention_precision=c.attention_precision or attention_precision(c.precision, platform),
-    **({name: getattr(tokenizers[1], name, None) for name in ("eos", "pad")} if tokenizers else {}),
+    **({"eos": tokenizers[1].eos, "pad": tokenizers[1].pad} if tokenizers else {}),
     **{name: _head_counts(c, name, layers[name[:3]], num_heads[name[:3]]) for name in TYPES},
     **{name: c[name] for name in _COPIED},
   )

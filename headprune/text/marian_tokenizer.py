@@ -158,7 +158,7 @@ def read_vocabulary(path: pathlib.Path) -> tuple[str, ...]:
 
 
 def read_object(path: pathlib.Path) -> dict:
-  """A JSON object in which no name stands twice.
+  """A JSON object in which no name is given twice.
 
   Raises:
     UserError: it is not there, or it is something else.
@@ -168,7 +168,7 @@ def read_object(path: pathlib.Path) -> dict:
     result = {}
     for name, value in pairs:
       if name in result:
-        raise UserError(f"{path}: {name!r} stands there twice")
+        raise UserError(f"{path}: {name!r} is given twice")
       result[name] = value
     return result
 

@@ -53,6 +53,10 @@ class SentencePiece:
     """The id of what the vocabulary lacks."""
     return self.processor.unk_id()
 
+  @property
+  def pad(self) -> None:
+    """There is no id of padding."""
+
   def encode(self, lines: Sequence[str]) -> list[list[int]]:
     """Ids of each line and EOS; all cores work on the batch."""
     texts = [line.lower() if self.lowercase else line for line in lines]
@@ -105,6 +109,10 @@ class Whitespace:
   def unk(self) -> int:
     """The id of what the vocabulary lacks."""
     return UNK
+
+  @property
+  def pad(self) -> None:
+    """There is no id of padding."""
 
   @functools.cached_property
   def _ids(self) -> dict[str, int]:

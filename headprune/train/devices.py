@@ -18,6 +18,8 @@ from headprune.errors import UserError
 class FailedElsewhere(UserError):
   """Another process stopped; it says why itself."""
 
+  met = True  # see `meeting`
+
 
 def connect() -> None:
   """Finds the other processes (Slurm, TPU pod); the first JAX call of a distributed run."""
@@ -64,9 +66,7 @@ def meeting(name: str) -> Iterator[None]:
     failure.met = True
     raise failure
   if failed.any():
-    error = FailedElsewhere(f"{name}: process {np.argmax(failed)} stopped and says why")
-    error.met = True
-    raise error
+    raise FailedElsewhere(f"{name}: process {np.argmax(failed)} stopped and says why")
 
 
 def _all_tell(value: bool) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from headprune.errors import UserError
 from headprune.nn import gates
 from headprune.runs import checkpoint, metrics
+from headprune.runs import config as config_lib
 from headprune.runs import heads as heads_lib
 from headprune.runs.run import Run
 from headprune.runs.summary import Summary, table
@@ -35,8 +36,9 @@ def train(config: ConfigDict, workdir: pathlib.Path | str) -> Summary:
   """
   with devices.meeting("training"):
     workdir = Workdir(pathlib.Path(workdir))
-    *before, (config, _) = prepare.stages(config, workdir.path)
-    if before:
+    config = config_lib.inherit_heads(config, workdir)
+    prepare.check(config, workdir)
+    if prepare.lacks_baseline(config, workdir):
       raise UserError(f"config.init_from={config.init_from}: there is no finished run")
     done = prepare.finished(config, workdir)
     if done:
@@ -56,7 +58,7 @@ def _run(job: prepare.Job, params: dict) -> Summary:
   rows = job.rows // share[1]
   data = config.data
   iterator = packing.train_batches(
-    job.pairs["train"], rows, data.row_length, data.packing_bins, config.seed, *share
+    job.pairs, rows, data.row_length, data.packing_bins, config.seed, *share
   )
   state = devices.replicate(steps.init_state(job.step_config, params), job.mesh)
   workdir.reopen()
@@ -83,7 +85,6 @@ def _loop(job: prepare.Job, state, iterator, checkpoints, writer) -> steps.Train
   step, results = int(state.step), []
   history = [row for row in metrics.read(job.workdir) if row["step"] <= step]
   clock = progress.Clock(step, train.steps, _trained_seconds(history))
-  dev_batches = _dev_batches(job)
   while step < train.steps and not _out_of_patience(history, train.patience):
     batch = devices.shard_batch(next(iterator), job.mesh)
     state, result = steps.train_step(job.step_config, job.knobs, state, batch)
@@ -95,7 +96,7 @@ def _loop(job: prepare.Job, state, iterator, checkpoints, writer) -> steps.Train
       row, results = _log_row(job, results, clock, step), []
     with clock.paused():
       if step % train.eval_every == 0 and not last:
-        row["dev_loss"] = _dev_loss(job, state.params, dev_batches)
+        row["dev_loss"] = _dev_loss(job, state.params)
       translate = step % train.translate_every == 0 and not last
       if translate:
         row |= _translate(job, _averaged(job, checkpoints, state), ["dev"], step)
@@ -114,7 +115,7 @@ def _finish(job: prepare.Job, state, iterator, checkpoints, writer) -> Summary:
   """The last evaluation and checkpoint, heads.json and summary.json."""
   step = int(state.step)
   params = _averaged(job, checkpoints, state)
-  row = {"dev_loss": _dev_loss(job, devices.replicate(params, job.mesh), _dev_batches(job))}
+  row = {"dev_loss": _dev_loss(job, devices.replicate(params, job.mesh))}
   splits = [split for split in ("dev", "test") if split in job.text]
   row |= _translate(job, params, splits, step)
   if checkpoints.latest_step() != step:
@@ -162,17 +163,9 @@ def _check_finite(result: dict, step: int) -> None:
     )
 
 
-def _dev_batches(job: prepare.Job) -> list[dict]:
-  data = job.config.data
-  batches = packing.eval_batches(
-    job.pairs["dev"], job.rows, data.row_length, data.packing_bins, *devices.share()
-  )
-  return [devices.shard_batch(batch, job.mesh) for batch in batches]
-
-
-def _dev_loss(job: prepare.Job, params: dict, batches: list[dict]) -> float:
+def _dev_loss(job: prepare.Job, params: dict) -> float:
   """Loss per target token over all batches, summed first and divided once."""
-  totals = [steps.eval_step(job.step_config, job.knobs, params, batch) for batch in batches]
+  totals = [steps.eval_step(job.step_config, job.knobs, params, b) for b in job.dev_batches]
   return float(sum(loss for loss, _ in totals)) / float(sum(tokens for _, tokens in totals))
 
 
@@ -183,9 +176,9 @@ def _translate(job: prepare.Job, params: dict, splits: list[str], step: int) -> 
   """
   row = {}
   with devices.meeting("translating"):
-    for split in splits if devices.is_first() else ():
+    run = _evaluated(job, params) if devices.is_first() else None
+    for split in splits if run else ():
       sources, references = job.text[split]
-      run = _evaluated(job, params)
       lines = run.translate(sources)
       path = job.workdir.translations(split, step)
       write_text(path, "".join(f"{line}\n" for line in lines))

@@ -31,7 +31,8 @@ class Job:
   knobs: steps.Knobs
   mesh: Mesh
   text: dict  # split -> (source lines, target lines)
-  pairs: dict  # "train", "dev" -> packing.Pairs
+  pairs: packing.Pairs  # to train on
+  dev_batches: list[dict]  # packed, on all devices
   tokenizers: tuple
   rows: int  # B, over all processes
   resumes: bool  # there is a checkpoint to go on from
@@ -43,17 +44,14 @@ def stages(
   """The runs to train one after the other: the baseline if it is missing, and the run itself.
 
   Raises:
-    UserError: what can be known to be wrong with any of them before data are read.
+    UserError: there is a baseline to train first, and it can be known that one of them would fail.
   """
   workdir = Workdir(pathlib.Path(workdir))
-  config = config_lib.inherit_heads(config, workdir)
-  check(config, workdir)
   run = (config, workdir.path)
+  if not lacks_baseline(config, workdir):
+    return [run]
+  check(config_lib.inherit_heads(config, workdir), workdir)
   baseline = Workdir(pathlib.Path(config.init_from))
-  if not config.init_from or baseline.read_summary() or finished(config, workdir):
-    return [run]
-  if begun(workdir):  # it goes on without the run that it came from
-    return [run]
   if "pretrain" not in config:
     raise UserError(f"config.init_from={config.init_from}: there is no finished run")
   pretraining = config_lib.pretraining(config)
@@ -65,6 +63,13 @@ def stages(
       f"config.pretrain.train and .optim: {error}"
     ) from error
   return [(pretraining, baseline.path), run]
+
+
+def lacks_baseline(config: ConfigDict, workdir: Workdir) -> bool:
+  """Whether a run cannot begin for want of a finished run at `init_from`."""
+  if not config.init_from or Workdir(pathlib.Path(config.init_from)).read_summary():
+    return False
+  return not (finished(config, workdir) or begun(workdir))  # one that has begun needs no other
 
 
 def check(config: ConfigDict, workdir: Workdir) -> None:
@@ -140,16 +145,18 @@ def set_up(config: ConfigDict, workdir: Workdir) -> tuple[Job, dict]:
   _print_settings(config, step_config, params)
   if devices.is_first():
     config_lib.save(config, workdir)
+  mesh, rows = devices.mesh(), _batch_rows(config)
   job = Job(
     config=config,
     workdir=workdir,
     step_config=step_config,
     knobs=knobs,
-    mesh=devices.mesh(),
+    mesh=mesh,
     text=text,
-    pairs=pairs,
+    pairs=pairs["train"],
+    dev_batches=_dev_batches(config, pairs["dev"], rows, mesh),
     tokenizers=tokenizers,
-    rows=_batch_rows(config),
+    rows=rows,
     resumes=resumes,
   )
   return job, params
@@ -187,6 +194,12 @@ def _print_settings(config: ConfigDict, step_config: steps.StepConfig, params: d
     f"{_batch_rows(config)} rows x {config.data.row_length} tokens on {jax.device_count()} "
     f"{jax.devices()[0].platform} device(s)"
   )
+
+
+def _dev_batches(config: ConfigDict, pairs: packing.Pairs, rows: int, mesh: Mesh) -> list[dict]:
+  data = config.data
+  batches = packing.eval_batches(pairs, rows, data.row_length, data.packing_bins, *devices.share())
+  return [devices.shard_batch(batch, mesh) for batch in batches]
 
 
 def _batch_rows(config: ConfigDict) -> int:

@@ -82,7 +82,7 @@ class _Vocabulary:
   """As much of a tokenizer as a model's sizes need."""
 
   def __init__(self, vocab_size: int, eos: int):
-    self.vocab_size, self.eos = vocab_size, eos
+    self.vocab_size, self.eos, self.pad = vocab_size, eos, None
 
 
 def test_model_config():

@@ -114,7 +114,7 @@ VOCABULARIES = {
   '{"</s>": 0, "<unk>": 1, "<pad>": 3}': r"'<pad>' has id 3, but the 3 ids must be 0, 1, 2",
   '{"</s>": 0, "<unk>": 1, "<pad>": -1}': r"'<pad>' has id -1, but",
   '{"</s>": 0, "<unk>": 1, "<pad>": 1}': r"'<unk>' and '<pad>' have the same id 1",
-  '{"</s>": 0, "<unk>": 1, "<pad>": 2, "</s>": 0}': r"'</s>' stands there twice",
+  '{"</s>": 0, "<unk>": 1, "<pad>": 2, "</s>": 0}': r"'</s>' is given twice",
   '{"</s>": 0, "<unk>": 1, "<pad>": "2"}': r"the id of '<pad>' is '2', not a whole number",
   '{"</s>": 0, "<unk>": true, "<pad>": 2}': r"the id of '<unk>' is True, not a whole number",
   '{"</s>": 0, "<unk>": 1.0, "<pad>": 2}': r"the id of '<unk>' is 1.0, not a whole number",

@@ -171,11 +171,11 @@ def test_mistakes_in_pruning_are_told_before_the_baseline_is_trained(tmp_path):
   config = small_config("concrete", tmp_path / "baseline")
   config.optim.rules = (("model/.*", "train"), ("gate/.*", "train"))
   with pytest.raises(UserError, match="no pattern matches parameter gates/"):
-    loop.train(config, tmp_path / "x")
+    prepare.stages(config, tmp_path / "x")
   config = small_config("concrete", tmp_path / "baseline")
   config.pretrain.train.keep = 1
   with pytest.raises(UserError, match="config.pretrain.train and .optim: config.eval.average=2"):
-    loop.train(config, tmp_path / "x")
+    prepare.stages(config, tmp_path / "x")
   assert not list(tmp_path.iterdir())
 
 
