@@ -14,6 +14,7 @@ from headprune.formats import marian_config, marian_tensors
 from headprune.nn.config import TYPES, ModelConfig, open_gates
 from headprune.prune.cut import cut, pad
 from headprune.runs import config as config_lib
+from headprune.runs import presets
 from headprune.runs import run as run_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import check_unused, new_folder
@@ -101,7 +102,7 @@ def write(run: run_lib.Run, out: pathlib.Path) -> str:
 
 def _check(config: ModelConfig) -> None:
   """Raises a UserError for the first choice that MarianMT does not know."""
-  for name, value in marian_config.ARCHITECTURE.items():
+  for name, value in presets.MARIAN.items():
     if getattr(config, name) != value:
       raise UserError(f"config.model.{name}={getattr(config, name)!r}: MarianMT has {value!r} only")
   if config.decoder_start is None:

@@ -7,18 +7,9 @@ from ml_collections import ConfigDict
 
 from headprune.errors import UserError
 from headprune.nn.config import ModelConfig
-from headprune.runs import defaults
+from headprune.runs import defaults, presets
 from headprune.text.marian_tokenizer import Marian, read_object
 
-# What a ModelConfig of this architecture must have; what MarianMT computes whatever its config.
-ARCHITECTURE = {
-  "norm": "post",
-  "final_norms": False,
-  "norm_epsilon": 1e-5,
-  "positions": "huggingface",
-  "source_bias": False,
-  "logits_bias": True,
-}
 _ACTIVATIONS = {"swish": "silu", "silu": "silu", "relu": "relu", "gelu": "gelu"}
 _SIZES = (  # counts that must be given
   "d_model", "vocab_size", "encoder_layers", "encoder_ffn_dim", "encoder_attention_heads",
@@ -204,7 +195,7 @@ def run_config(hf: Mapping, shared_vocabulary: bool) -> ConfigDict:
   config.tokenizer.vocab_size = hf["vocab_size"]
   config.eval.beams = hf["num_beams"] or config.eval.beams
   c = config.model
-  c.update(ARCHITECTURE)
+  c.update(presets.MARIAN)
   c.model_size, c.layers, c.ff_size = hf["d_model"], hf["encoder_layers"], hf["encoder_ffn_dim"]
   c.num_heads = hf["encoder_attention_heads"]
   for ours, theirs in (
@@ -229,7 +220,7 @@ def written(config: ModelConfig, src: Marian, tgt: Marian, beams: int) -> tuple[
   """The other way: config.json and generation_config.json of a model with whole layers.
 
   Args:
-    config: of ARCHITECTURE, with a start token.
+    config: of presets.MARIAN, with a start token.
     src: source tokenizer.
     tgt: target tokenizer.
     beams: of a search.

@@ -10,6 +10,14 @@ ENCODER_ONLY = (  # shared embeddings stay frozen: they are the decoder's too
   (r"gates/.*", "train"),
   (r".*", "freeze"),
 )
+MARIAN = {  # what MarianMT computes whatever its config: fields of the `model` section
+  "norm": "post",
+  "final_norms": False,
+  "norm_epsilon": 1e-5,
+  "positions": "huggingface",
+  "source_bias": False,
+  "logits_bias": True,
+}
 
 
 def _files(folder: str, src: str, tgt: str, dev: str, test: str) -> dict:
@@ -21,23 +29,32 @@ def _files(folder: str, src: str, tgt: str, dev: str, test: str) -> dict:
   return fields
 
 
+_MULTI30K = {  # EN-DE, lower-cased, with the sizes of the best small text-only Transformer
+  **_files("data/multi30k", "en", "de", "val", "test2016"),
+  "data.row_length": 64,
+  "tokenizer.vocab_size": 6000,
+  "tokenizer.shared": True,
+  "tokenizer.lowercase": True,
+  "model.layers": 4,
+  "model.num_heads": 4,
+  "model.share_embeddings": True,
+  "model.embed_dropout": 0.3,
+  "model.residual_dropout": 0.3,
+  "train.batch_tokens": 4096,
+  "train.keep": 8,
+  "eval.lowercase": True,
+  "eval.average": 8,
+}
+
 TASKS = {
   "": {},  # the built-in corpus
-  "multi30k": {  # EN-DE, lower-cased, with the sizes of the best small text-only Transformer
-    **_files("data/multi30k", "en", "de", "val", "test2016"),
-    "data.row_length": 64,
-    "tokenizer.vocab_size": 6000,
-    "tokenizer.shared": True,
-    "tokenizer.lowercase": True,
-    "model.layers": 4,
-    "model.num_heads": 4,
-    "model.share_embeddings": True,
-    "model.embed_dropout": 0.3,
-    "model.residual_dropout": 0.3,
-    "train.batch_tokens": 4096,
-    "train.keep": 8,
-    "eval.lowercase": True,
-    "eval.average": 8,
+  "multi30k": _MULTI30K,
+  "marian": _MULTI30K
+  | {f"model.{name}": value for name, value in MARIAN.items()}
+  | {  # the same with the architecture of opus-mt models, and text that keeps its case as theirs
+    "tokenizer.lowercase": False,
+    "model.activation": "silu",
+    "model.decoder_start": 0,  # the id of <pad> in vocabularies that are made here
   },
   "enru": {  # English-Russian files, a 3+3-layer model
     **_files("data/enru", "en", "ru", "dev", "test"),
@@ -70,18 +87,31 @@ TASKS = {
   },
 }
 
+_MULTI30K_BASELINE = {
+  "optim.scale": 2.0,
+  "optim.warmup_steps": 2000,
+  "optim.cooldown_steps": 1500,
+  "train.steps": 5000,
+  "train.eval_every": 250,
+  "train.translate_every": 1000,
+  "train.checkpoint_every": 250,
+}
+
+_MULTI30K_CONCRETE = {
+  "l0.coef": 0.25,
+  "optim.scale": 0.4,  # gentle on what the baseline knows
+  "optim.gates_factor": 25.0,
+  "optim.warmup_steps": 300,
+  "optim.cooldown_steps": 900,
+  "train.steps": 1800,
+  "train.checkpoint_every": 75,
+}
+
 SCHEDULES = {
   "baseline": {
     "": {"optim.scale": 2.0, "optim.cooldown_steps": 200},
-    "multi30k": {
-      "optim.scale": 2.0,
-      "optim.warmup_steps": 2000,
-      "optim.cooldown_steps": 1500,
-      "train.steps": 5000,
-      "train.eval_every": 250,
-      "train.translate_every": 1000,
-      "train.checkpoint_every": 250,
-    },
+    "multi30k": _MULTI30K_BASELINE,
+    "marian": _MULTI30K_BASELINE,
     "enru": {
       "optim.warmup_steps": 800,
       "optim.cooldown_steps": 1000,
@@ -98,15 +128,8 @@ SCHEDULES = {
       "optim.warmup_steps": 100,
       "optim.cooldown_steps": 200,
     },
-    "multi30k": {
-      "l0.coef": 0.25,
-      "optim.scale": 0.4,  # gentle on what the baseline knows
-      "optim.gates_factor": 25.0,
-      "optim.warmup_steps": 300,
-      "optim.cooldown_steps": 900,
-      "train.steps": 1800,
-      "train.checkpoint_every": 75,
-    },
+    "multi30k": _MULTI30K_CONCRETE,
+    "marian": _MULTI30K_CONCRETE,
     "enru": {
       "l0.coef": 0.2,
       "optim.gates_factor": 10.0,

@@ -309,6 +309,8 @@ def test_closed_gates_equal_heads_that_do_not_exist():
     "out_bias": attention["out_bias"],
   }
   smaller = params | {"encoder_2": params["encoder_2"] | {"self_attention": cut}}
+  # A new array: the dispatched forward may still read the memory of the old one.
+  gates = gates | {"enc_self": gates["enc_self"].copy()}
   gates["enc_self"][2] = [1.0, 1.0, 7.0]  # the last is of no head
   config = dataclasses.replace(config, enc_self=(2, 0, 2))
   logits, attns, _ = forward(config, smaller, batch, gates)
