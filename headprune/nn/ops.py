@@ -138,3 +138,28 @@ def smoothed_loss(logits_BTV, target_BT, smoothing: float):
   )
   entropy = -high * np.log(high) - (smoothing * np.log(low) if smoothing else 0.0)
   return cross_entropy_BT - entropy
+
+
+def in_pieces(f, pieces: int, *arrays):
+  """`f` on pieces of axis 1 one after the other, so that what `f` makes inside never exists whole.
+
+  Gradients compute `f` again instead of keeping what is inside. Rows stay together, and so on their
+  device.
+
+  Args:
+    f: of arrays [B, T / pieces, ...]; returns [B, T / pieces].
+    pieces: a divisor of T.
+    arrays: each [B, T, ...].
+  Returns:
+    [B, T], equal to `f(*arrays)` but for rounding.
+  """
+  if pieces == 1:
+    return f(*arrays)
+  split = lambda x: x.reshape(x.shape[0], pieces, -1, *x.shape[2:]).swapaxes(0, 1)
+  results = jax.lax.map(lambda piece: jax.checkpoint(f)(*piece), tuple(map(split, arrays)))
+  return results.swapaxes(0, 1).reshape(arrays[0].shape[:2])
+
+
+def num_pieces(length: int, least: float) -> int:
+  """The smallest divisor of `length` that is at least `least`; `length` if there is none."""
+  return next(n for n in range(1, length + 1) if length % n == 0 and (n >= least or n == length))

@@ -166,3 +166,23 @@ def test_smoothed_loss_is_a_divergence(smoothing):
   if smoothing:
     best = ops.smoothed_loss(jnp.log(jnp.array(target))[None, None], jnp.array([[3]]), smoothing)
     np.testing.assert_allclose(best, 0.0, atol=1e-6)
+
+
+def test_pieces_give_what_the_whole_gives():
+  rng = np.random.default_rng(0)
+  x_BTD, w_DV = rng.normal(size=(2, 6, 3)), rng.normal(size=(3, 5))
+  word_BT = rng.integers(0, 5, (2, 6))
+
+  def loss_BT(x_BTD, word_BT):
+    return ops.smoothed_loss(x_BTD @ w_DV, word_BT, 0.1)
+
+  want = loss_BT(x_BTD, word_BT)
+  for pieces in (1, 2, 6):
+    np.testing.assert_allclose(ops.in_pieces(loss_BT, pieces, x_BTD, word_BT), want, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+  "least, pieces", [(0.1, 1), (1.0, 1), (1.1, 2), (3.5, 4), (5, 6), (50, 12)]
+)
+def test_number_of_pieces_divides_the_length(least, pieces):
+  assert ops.num_pieces(12, least) == pieces

@@ -5,6 +5,7 @@ import functools
 
 from flax import traverse_util
 import jax
+from jax.extend import core
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -344,6 +345,38 @@ def test_losses_in_training_have_dropout():
     config, params, batch, gates, noise=noise
   )
   close(loss[0], -jax.nn.log_softmax(logits)[0, [0, 1], [2, 1]])
+
+
+@pytest.mark.parametrize("name", ["original", "marian"])  # logits of their own kernel; tied, a bias
+def test_losses_in_pieces_have_the_same_gradients_and_never_all_logits(monkeypatch, name):
+  config, params, gates = model(name)
+  batch = batching.pad_pairs(SOURCES, TARGETS, 6, 8)
+  noise = ops.Noise(jnp.uint32(1), jnp.arange(3))
+  whole = len(SOURCES) * 8 * config.tgt_vocab
+
+  def loss(params, gates):
+    return jnp.sum(transformer.token_losses(config, params, batch, gates, 0.1, noise))
+
+  def run(most):
+    monkeypatch.setattr(transformer, "MAX_LOGITS", most)
+    both = jax.value_and_grad(lambda *args: loss(*args), argnums=(0, 1))  # new: traced anew
+    shapes = _shapes(jax.make_jaxpr(both)(params, gates).jaxpr)
+    largest = max(np.prod(shape) for shape in shapes if shape[-1:] == (config.tgt_vocab,))
+    return jax.jit(both)(params, gates), largest
+
+  (value, grads), largest = run(whole)
+  (pieces_value, pieces_grads), pieces_largest = run(whole // 3)
+  assert largest == whole and pieces_largest < whole
+  close(pieces_value, value)
+  jax.tree.map(close, pieces_grads, grads)
+
+
+def _shapes(jaxpr):
+  """Shapes of all arrays that a traced program makes."""
+  for eqn in jaxpr.eqns:
+    yield from (v.aval.shape for v in eqn.outvars)
+    for inner in core.jaxprs_in_params(eqn.params):
+      yield from _shapes(inner)
 
 
 def test_tokens_of_one_segment_see_each_other_but_not_padding():
