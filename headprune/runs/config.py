@@ -16,7 +16,7 @@ from headprune.nn.config import (
   ModelConfig,
   attention_precision,
 )
-from headprune.runs import defaults, heads
+from headprune.runs import defaults, heads, targets
 from headprune.runs.workdir import Workdir, damaged, read_json, write_json
 
 GATE_KINDS = ("none", "concrete", "fixed")
@@ -98,6 +98,27 @@ def _validate_gates(config: ConfigDict) -> None:
   if config.gates.kind == "concrete" and not gates.num_modules(types, model.heads):
     raise UserError(f"config.gates.types={types}: no layer has heads of these types")
   fixed_gates(config.gates, model)
+  if config.l0.target_heads:
+    _validate_target(config, model)
+
+
+def _validate_target(config: ConfigDict, model: ModelConfig) -> None:
+  c, train = config.l0, config.train
+  if config.gates.kind != "concrete":
+    raise UserError("config.l0.target_heads needs config.gates.kind='concrete'")
+  targets.parse(c.target_heads, config.gates.types, model)
+  if not (0 <= c.ramp and 0 < c.settled and c.ramp + c.settled <= 1):
+    raise UserError(
+      f"config.l0.ramp={c.ramp} and config.l0.settled={c.settled} are shares of the steps: the "
+      "latter above 0, together at most 1"
+    )
+  averaged = (config.eval.average - 1) * train.checkpoint_every
+  if averaged >= round(c.settled * train.steps):
+    raise UserError(
+      f"config.eval.average={config.eval.average} checkpoints reach back {averaged} steps, to "
+      f"before the heads are settled: raise config.l0.settled={c.settled}, or lower eval.average "
+      f"or train.checkpoint_every={train.checkpoint_every}"
+    )
 
 
 def model_config(
@@ -301,7 +322,7 @@ def pretraining(config: ConfigDict) -> ConfigDict:
   baseline = ConfigDict(config.to_dict())
   baseline.init_from = ""
   baseline.gates.kind = "none"
-  baseline.l0.coef = 0.0
+  baseline.l0.coef, baseline.l0.target_heads = 0.0, ""
   baseline.train = config.pretrain.train
   baseline.optim = config.pretrain.optim
   del baseline.pretrain

@@ -90,6 +90,14 @@ def base() -> ConfigDict:
 
   config.l0 = ConfigDict()
   config.l0.coef = 0.0  # times the mean over gated modules of sum P(open); lambda = coef / modules
+  config.l0.target_heads = (
+    ""  # to keep exactly: "16", "enc_self 2, dec_enc 10", "2 a layer"; not coef
+  )
+  config.l0.ramp = 0.4  # share of the steps over which the target falls to target_heads
+  config.l0.ascent = (
+    1.0  # growth of the penalty per head over all steps if no head had closed, nats
+  )
+  config.l0.settled = 0.3  # share of the steps, the last ones, in which all gates are 0 or 1
 
   config.optim = ConfigDict()
   config.optim.scale = 1.0  # Noam: scale * D^-0.5 * min(step^-0.5, step * warmup_steps^-1.5)

@@ -26,6 +26,7 @@ class OptimConfig:
   eps: float
   gates_factor: float  # learning rate of log_alpha over that of the rest
   rules: tuple[tuple[str, str], ...]  # see `label`
+  ascent: float = 0.0  # over all steps, of a target's multipliers, which climb their gradient
 
 
 def noam(config: OptimConfig, scale, step) -> jax.Array:
@@ -51,7 +52,8 @@ def label(params: dict, rules) -> dict:
     params: nested dict; a path is like "model/encoder_0/self_attention/qkv_kernel".
     rules: ordered (regular expression, "train" or "freeze").
   Returns:
-    A dict shaped like `params` with "train", "gates" (a log_alpha that trains) or "freeze".
+    A dict shaped like `params` with "train", "gates" (a log_alpha that trains), "freeze", or
+    "multipliers", which follow no rule.
   Raises:
     UserError: a rule that matches nothing, a parameter that no rule covers, or a bad rule.
   """
@@ -64,6 +66,9 @@ def label(params: dict, rules) -> dict:
       raise UserError(f"config.optim.rules: bad pattern {rule[0]!r}: {error}") from error
   used, labels = set(), {}
   for path in traverse_util.flatten_dict(params, sep="/"):
+    if path.startswith("multipliers/"):
+      labels[path] = "multipliers"
+      continue
     first = next((i for i, (pattern, _) in enumerate(rules) if re.fullmatch(pattern, path)), None)
     if first is None:
       raise UserError(f"config.optim.rules: no pattern matches parameter {path}; add one")
@@ -84,6 +89,7 @@ def table(labels: dict, shapes: dict) -> str:
     arrays, size = counts.get(name, (0, 0))
     counts[name] = arrays + 1, size + flat_shapes[path].size
   words = {"train": "trained", "gates": "gate logits", "freeze": "frozen"}
+  counts.pop("multipliers", None)
   return "parameters: " + "; ".join(
     f"{size:,} {words[name]} ({arrays} arrays)" for name, (arrays, size) in sorted(counts.items())
   )
@@ -108,6 +114,8 @@ def make(config: OptimConfig, scale, labels: dict) -> optax.GradientTransformati
       optax.scale_by_learning_rate(lambda step: factor * noam(config, scale, step)),
     )
 
-  return optax.partition(
-    {"train": adam(1.0), "gates": adam(config.gates_factor), "freeze": optax.set_to_zero()}, labels
-  )
+  transforms = {"train": adam(1.0), "gates": adam(config.gates_factor)}
+  transforms |= {"freeze": optax.set_to_zero()}
+  if "multipliers" in labels:
+    transforms["multipliers"] = optax.scale(config.ascent / config.total_steps)
+  return optax.partition(transforms, labels)

@@ -13,12 +13,12 @@ from headprune.errors import UserError
 from headprune.nn import gates
 from headprune.nn.config import ModelConfig
 from headprune.nn.transformer import init_params
-from headprune.runs import checkpoint
+from headprune.runs import checkpoint, targets
 from headprune.runs import config as config_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
 from headprune.text import bleu, packing, sources, tokenizer
-from headprune.train import devices, optim, steps
+from headprune.train import devices, optim, steps, target
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -170,19 +170,36 @@ def step_settings(config: ConfigDict, model: ModelConfig) -> tuple[steps.StepCon
     model_size=model.model_size,
     total_steps=config.train.steps,
     rules=config_lib.flatten(c)["rules"],
+    ascent=config.l0.ascent,
     **{name: c[name] for name in names},
   )
+  target_config, wanted_G = _target(config, model)
   step_config = steps.StepConfig(
-    model, optim_config, config.train.label_smoothing, config.train.accumulate
+    model, optim_config, config.train.label_smoothing, config.train.accumulate, target_config
   )
   fixed_gates = config_lib.fixed_gates(config.gates, model)
-  return step_config, steps.knobs(config.seed, config.l0.coef, c.scale, fixed_gates)
+  return step_config, steps.knobs(config.seed, config.l0.coef, c.scale, fixed_gates, wanted_G)
+
+
+def _target(config: ConfigDict, model: ModelConfig):
+  """(TargetConfig, wanted_G) of `l0.target_heads`; (None, ()) without it."""
+  c, count = config.l0, config.train.steps
+  if not c.target_heads:
+    return None, ()
+  groups, wanted_G = targets.parse(c.target_heads, config.gates.types, model)
+  ramp_steps, settle_step = round(c.ramp * count), count - round(c.settled * count)
+  return target.TargetConfig(groups, ramp_steps, settle_step), wanted_G
 
 
 def _print_settings(config: ConfigDict, step_config: steps.StepConfig, params: dict) -> None:
-  model, types = step_config.model, _gated_types(config)
+  model, types, goal = step_config.model, _gated_types(config), step_config.goal
   devices.print_first(optim.table(optim.label(params, step_config.optim.rules), params))
-  if types:
+  if goal:
+    devices.print_first(
+      f"gates on {', '.join(types)}: l0.target_heads {config.l0.target_heads}, aimed at from step "
+      f"{goal.ramp_steps:,} on and kept exactly from step {goal.settle_step:,} on"
+    )
+  elif types:
     modules = gates.num_modules(types, model.heads)
     devices.print_first(
       f"gates on {', '.join(types)}: l0.coef {config.l0.coef:g} is lambda "
@@ -227,7 +244,9 @@ def _new_params(config: ConfigDict, model: ModelConfig, key) -> dict:
   shapes = tuple((name, model.gate_shapes[name]) for name in _gated_types(config))
   module = gates.Gates(shapes, config.gates.init)
   log_alphas = module.init(gate_key).get("params", {})
-  return {"model": init_params(model, model_key), "gates": log_alphas}
+  goal, _ = _target(config, model)
+  multipliers = {"multipliers": target.new_multipliers(goal)} if goal else {}
+  return {"model": init_params(model, model_key), "gates": log_alphas} | multipliers
 
 
 def _gated_types(config: ConfigDict) -> tuple[str, ...]:
@@ -252,11 +271,14 @@ def _first_params(config: ConfigDict, model: ModelConfig, resumes: bool) -> dict
 
 
 def _adopt(found: dict, new: dict, source: str) -> dict:
-  """`found` parameters in the shapes of `new` ones; gates that they lack are as in `new`."""
-  there = traverse_util.flatten_dict(found, sep="/")
+  """`found` parameters in the shapes of `new` ones; gates that they lack are as in `new`.
+
+  A target's multipliers always start anew.
+  """
+  there = traverse_util.flatten_dict({k: found[k] for k in ("model", "gates")}, sep="/")
   params = {}
   for path, here in traverse_util.flatten_dict(new, sep="/").items():
-    if path not in there and path.startswith("gates/"):
+    if path not in there and path.startswith(("gates/", "multipliers/")):
       params[path] = here
     elif path not in there or there[path].shape != here.shape:
       shape = there[path].shape if path in there else "not there"

@@ -16,7 +16,7 @@ import optax
 from headprune.nn import gates, ops
 from headprune.nn.config import ModelConfig
 from headprune.nn.transformer import token_losses
-from headprune.train import optim
+from headprune.train import optim, target
 
 
 @struct.dataclass
@@ -24,7 +24,7 @@ class TrainState:
   """All that changes from step to step, besides the data iterator."""
 
   step: jax.Array  # int32, optimiser steps taken
-  params: dict  # {"model": ..., "gates": type -> log_alpha_NH}
+  params: dict  # {"model": ..., "gates": type -> log_alpha_NH}; a target's "multipliers" as well
   opt_state: optax.OptState
 
 
@@ -36,6 +36,7 @@ class StepConfig:
   optim: optim.OptimConfig
   label_smoothing: float
   accumulate: int  # micro-batches a step
+  goal: target.TargetConfig | None = None  # None: heads cost what knobs.l0_coef says
 
 
 @struct.dataclass
@@ -46,12 +47,14 @@ class Knobs:
   l0_coef: jax.Array  # float32, times the mean over gated modules of sum P(open)
   learning_rate: jax.Array  # float32, Noam's scale
   fixed_gates: dict  # type -> gate_NH: ones, or the values of a fixed run
+  wanted_G: jax.Array  # float32, heads to keep of each group of StepConfig.goal; empty without it
 
 
-def knobs(seed: int, l0_coef: float, learning_rate: float, fixed_gates: dict) -> Knobs:
+def knobs(seed: int, l0_coef: float, learning_rate: float, fixed_gates: dict, wanted_G=()) -> Knobs:
   """Knobs of plain numbers."""
   rates = np.float32(l0_coef), np.float32(learning_rate)
-  return Knobs(np.uint32(seed), *rates, jax.tree.map(np.asarray, fixed_gates))
+  fixed_gates = jax.tree.map(np.asarray, fixed_gates)
+  return Knobs(np.uint32(seed), *rates, fixed_gates, np.asarray(wanted_G, np.float32))
 
 
 def init_state(config: StepConfig, params: dict) -> TrainState:
@@ -62,7 +65,7 @@ def init_state(config: StepConfig, params: dict) -> TrainState:
 
 
 def gradients(
-  config: StepConfig, knobs: Knobs, params: dict, batch: dict, uniforms: dict, noise_bits
+  config: StepConfig, knobs: Knobs, params: dict, batch: dict, uniforms: dict, noise_bits, step=0
 ):
   """Loss and gradients of one whole batch, micro-batch by micro-batch.
 
@@ -76,8 +79,10 @@ def gradients(
     batch: dict of [B, ...] arrays.
     uniforms: from `gates.draw_uniforms`.
     noise_bits: uint32 scalar for dropout; None for no dropout.
+    step: steps taken, which a target's penalty depends on.
   Returns:
-    (dict with scalars `loss`, `xent`, `penalty`; gradients shaped like params, zero where frozen).
+    (dict with scalars `loss`, `xent`, `penalty`, the mean over gated modules of sum P(open);
+    gradients shaped like params, zero where frozen).
   """
   tokens = jnp.maximum(jnp.sum(batch["tgt_segment_BT"] > 0), 1).astype(jnp.float32)
   labels = optim.label(params, config.optim.rules)
@@ -102,10 +107,21 @@ def gradients(
   else:
     zero = (jnp.float32(0.0), jax.tree.map(jnp.zeros_like, params))
     (xent_value, grads), _ = jax.lax.scan(add_micro, zero, _split(numbered, config.accumulate))
-  penalty, l0_grads = jax.value_and_grad(gates.penalty)(params["gates"], config.model.heads)
-  grads["gates"] = jax.tree.map(lambda g, l0: g + knobs.l0_coef * l0, grads["gates"], l0_grads)
-  loss = xent_value + knobs.l0_coef * penalty
-  return {"loss": loss, "xent": xent_value, "penalty": penalty}, grads
+  others = {name: params[name] for name in params if name != "model"}
+  l0, l0_grads = jax.value_and_grad(_l0, argnums=2)(config, knobs, others, step)
+  grads |= jax.tree.map(jnp.add, {name: grads[name] for name in others}, l0_grads)
+  penalty = gates.penalty(params["gates"], config.model.heads)
+  return {"loss": xent_value + l0, "xent": xent_value, "penalty": penalty}, grads
+
+
+def _l0(config: StepConfig, knobs: Knobs, params: dict, step):
+  """What open heads cost, in nats."""
+  heads = config.model.heads
+  if config.goal is None:
+    return knobs.l0_coef * gates.penalty(params["gates"], heads)
+  return target.penalty(
+    config.goal, knobs.wanted_G, params["multipliers"], params["gates"], heads, step
+  )
 
 
 def _split(batch: dict, micro_batches: int) -> dict:
@@ -131,11 +147,16 @@ def train_step(config: StepConfig, knobs: Knobs, state: TrainState, batch: dict)
   Returns:
     (state, dict of scalars and, under "log_alpha", type -> log_alpha_NH after the step).
   """
+  if config.goal:
+    log_alphas = target.settle(
+      config.goal, knobs.wanted_G, state.params["gates"], config.model.heads, state.step
+    )
+    state = state.replace(params=state.params | {"gates": log_alphas})
   key = jax.random.fold_in(jax.random.key(knobs.seed), state.step)
   gate_key, dropout_key = jax.random.split(key)
   uniforms = gates.draw_uniforms(gate_key, state.params["gates"])
   noise_bits = jax.random.bits(dropout_key, (), jnp.uint32)
-  metrics, grads = gradients(config, knobs, state.params, batch, uniforms, noise_bits)
+  metrics, grads = gradients(config, knobs, state.params, batch, uniforms, noise_bits, state.step)
   new = update(config, knobs, state, grads)
   metrics |= {
     "learning_rate": optim.noam(config.optim, knobs.learning_rate, state.step),

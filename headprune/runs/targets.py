@@ -1,0 +1,56 @@
+"""`l0.target_heads` as text: how many heads of which attention types to keep."""
+
+import re
+
+import numpy as np
+
+from headprune.errors import UserError
+from headprune.nn.config import ModelConfig
+
+_PART = re.compile(r"(?:([a-z_]+)\s+)?(\d+)(\s+a\s+layer)?")
+_FORMS = '"16" of all gated heads, "enc_self 2, dec_enc 10" of each type, "2 a layer"'
+
+
+def parse(
+  text: str, types: tuple[str, ...], model: ModelConfig
+) -> tuple[tuple[tuple[str, tuple[int, ...]], ...], np.ndarray]:
+  """Groups of heads and how many of each to keep.
+
+  Args:
+    text: "16", "2 a layer", or parts such as "enc_self 4" and "dec_enc 2 a layer" with commas.
+    types: attention types with gates.
+    model: whose heads they are.
+  Returns:
+    (for each type (its name, the group of each of its layers), wanted_G float32). A layer without
+    heads is in a group all the same.
+  Raises:
+    UserError: `text` has another form, leaves a gated type out, or wants more than there is.
+  """
+  parts = [_PART.fullmatch(part.strip()) for part in text.split(",")]
+  if not all(parts):
+    raise UserError(f"config.l0.target_heads={text!r}: give {_FORMS}")
+  if parts[0][1] is None and len(parts) == 1:
+    named = [(types, int(parts[0][2]), bool(parts[0][3]))]
+  else:
+    named = [((part[1],), int(part[2]), bool(part[3])) for part in parts]
+  names = [name for some, _, _ in named for name in some]
+  if sorted(map(str, names)) != sorted(types):
+    raise UserError(
+      f"config.l0.target_heads={text!r}: name each of config.gates.types once, {', '.join(types)}; "
+      f"or give {_FORMS}"
+    )
+  groups, wanted = [], []
+  for some, number, a_layer in named:
+    first = len(wanted)
+    layers = [count for name in some for count in model.heads[name]]
+    sizes = layers if a_layer else [sum(layers)]
+    if number > max(sizes):
+      where = " in a layer" if a_layer else ""
+      raise UserError(
+        f"config.l0.target_heads={text!r}: {number} of {max(sizes)} {', '.join(some)} heads{where}"
+      )
+    wanted += [min(number, size) for size in sizes]
+    numbers = iter(range(first, len(wanted)))
+    for name in some:
+      groups.append((name, tuple(next(numbers) if a_layer else first for _ in model.heads[name])))
+  return tuple(groups), np.array(wanted, np.float32)

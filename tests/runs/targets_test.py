@@ -1,0 +1,45 @@
+"""How many heads to keep, as text."""
+
+import pytest
+
+from headprune.errors import UserError
+from headprune.runs import targets
+from tests import tiny
+
+MODEL = tiny.uneven()  # enc_self=(2, 0, 3), dec_self=(3, 0), dec_enc=(0, 2)
+TYPES = ("enc_self", "dec_enc")
+
+
+@pytest.mark.parametrize(
+  "text, groups, wanted",
+  [
+    ("6", [(0, 0, 0), (0, 0)], [6]),
+    ("enc_self 4, dec_enc 1", [(0, 0, 0), (1, 1)], [4, 1]),
+    ("dec_enc 0,enc_self 5", [(1, 1, 1), (0, 0)], [0, 5]),
+    ("1 a layer", [(0, 1, 2), (3, 4)], [1, 0, 1, 0, 1]),
+    ("enc_self 2 a  layer, dec_enc 1", [(0, 1, 2), (3, 3)], [2, 0, 2, 1]),
+  ],
+)
+def test_forms(text, groups, wanted):
+  found, found_wanted = targets.parse(text, TYPES, MODEL)
+  assert dict(found) == dict(zip(TYPES, groups)) and found_wanted.tolist() == wanted
+
+
+@pytest.mark.parametrize(
+  "text, message",
+  [
+    ("six", "'six': give \"16\""),
+    ("-1", "'-1': give"),
+    ("4,", "'4,': give"),
+    ("enc_self 1", "name each of config.gates.types once, enc_self, dec_enc"),
+    ("enc_self 1, enc_self 1, dec_enc 1", "once"),
+    ("enc_self 1, dec_enc 1, dec_self 1", "once"),
+    ("1, 2", "once"),
+    ("8", "8 of 7 enc_self, dec_enc heads$"),
+    ("enc_self 1, dec_enc 3", "3 of 2 dec_enc heads$"),
+    ("4 a layer", "4 of 3 enc_self, dec_enc heads in a layer"),
+  ],
+)
+def test_mistakes(text, message):
+  with pytest.raises(UserError, match=message):
+    targets.parse(text, TYPES, MODEL)

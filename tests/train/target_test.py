@@ -1,0 +1,101 @@
+"""A wanted number of heads: its penalty by hand, exactly so many settled, and it is reached."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from headprune.nn import gates
+from headprune.train import target
+
+HEADS = {"enc_self": (2, 3), "dec_enc": (0, 3)}  # the first layer of dec_enc has none
+LOG_ALPHAS = {
+  "enc_self": np.float32([[1.0, -1.0, 9.0], [0.5, 3.0, 0.5]]),  # 9 is of no head
+  "dec_enc": np.float32([[9.0, 9.0, 9.0], [-2.0, 0.0, 2.0]]),
+}
+BY_TYPE = target.TargetConfig((("enc_self", (0, 0)), ("dec_enc", (1, 1))), 10, 20)
+BY_LAYER = target.TargetConfig((("enc_self", (0, 1)), ("dec_enc", (2, 3))), 10, 20)
+ALL = target.TargetConfig((("enc_self", (0, 0)), ("dec_enc", (0, 0))), 10, 20)
+
+
+def sigmoid(x):
+  return 1 / (1 + np.exp(-x))
+
+
+@pytest.mark.parametrize("step", [0, 5, 10, 15])
+def test_penalty_by_hand(step):
+  shift = 0.33 * np.log(0.1 / 1.1)
+  multipliers = {"linear": np.float32([0.5, -2.0]), "quadratic": np.float32([0.25, 3.0])}
+  want = 0.0
+  for values, count, wanted, linear, quadratic in (
+    ([1.0, -1.0, 0.5, 3.0, 0.5], 5, 2, 0.5, 0.25), ([-2.0, 0.0, 2.0], 3, 1, -2.0, 3.0)
+  ):  # fmt: skip
+    first = count * sigmoid(-shift)  # as if all log_alphas were 0
+    aim = first + (wanted - first) * min(step / 10, 1)
+    excess = sum(sigmoid(a - shift) for a in values) - aim
+    want += linear * excess + quadratic * excess**2 / count
+  got = target.penalty(BY_TYPE, jnp.float32([2, 1]), multipliers, LOG_ALPHAS, HEADS, step)
+  np.testing.assert_allclose(got, want, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+  "config, wanted, enc_self, dec_enc",
+  [
+    (ALL, [3], [[1, 0], [0, 1, 0]], [0, 0, 1]),
+    (ALL, [4], [[1, 0], [1, 1, 0]], [0, 0, 1]),  # of two equal ones the first
+    (ALL, [0], [[0, 0], [0, 0, 0]], [0, 0, 0]),
+    (ALL, [8], [[1, 1], [1, 1, 1]], [1, 1, 1]),
+    (BY_TYPE, [1, 2], [[0, 0], [0, 1, 0]], [0, 1, 1]),
+    (BY_LAYER, [1, 2, 0, 1], [[1, 0], [1, 1, 0]], [0, 0, 1]),
+  ],
+)
+def test_the_likeliest_heads_of_each_group_are_settled(config, wanted, enc_self, dec_enc):
+  settled = target.settle(config, jnp.float32(wanted), LOG_ALPHAS, HEADS, 20)
+  signs = {name: np.sign(x) for name, x in settled.items()}
+  assert [signs["enc_self"][0, :2].tolist(), signs["enc_self"][1].tolist()] == [
+    [2 * x - 1 for x in row] for row in enc_self
+  ]
+  assert signs["dec_enc"][1].tolist() == [2 * x - 1 for x in dec_enc]
+  again = target.settle(config, jnp.float32(wanted), settled, HEADS, 21)
+  jax.tree.map(np.testing.assert_array_equal, again, settled)
+
+
+def test_nothing_is_settled_before_its_step():
+  same = target.settle(ALL, jnp.float32([3]), LOG_ALPHAS, HEADS, 19)
+  jax.tree.map(np.testing.assert_array_equal, same, LOG_ALPHAS)
+
+
+def test_settled_gates_know_no_noise():
+  log_alpha = jnp.float32([target.SURE, -target.SURE])
+  for u in (gates.EPS, 0.5, 1 - gates.EPS):
+    slope = jax.vmap(jax.grad(gates.from_uniform, argnums=1), (None, 0))(jnp.float32(u), log_alpha)
+    assert gates.from_uniform(jnp.float32(u), log_alpha).tolist() == [1.0, 0.0]
+    assert slope.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("wanted", [2.0, 5.0])
+def test_descent_and_ascent_meet_the_target(wanted):
+  """Heads of different worth: the gates' loss is linear in them, multipliers climb."""
+  worth = jnp.float32([0.01, 0.03, 0.02, 0.05, 0.04, 0.06])
+  config = dataclasses.replace(ALL, groups=(("enc_self", (0,)),), ramp_steps=200)
+  heads = {"enc_self": (6,)}
+
+  def loss(multipliers, log_alpha_NH, step):
+    args = multipliers, {"enc_self": log_alpha_NH}, heads, step
+    gain = jnp.sum(worth * gates.p_open(log_alpha_NH[0]))
+    return target.penalty(config, jnp.float32([wanted]), *args) - gain
+
+  @jax.jit
+  def learn(step, carry):
+    multipliers, log_alpha_NH = carry
+    up, down = jax.grad(loss, argnums=(0, 1))(multipliers, log_alpha_NH, step)
+    climb = lambda value, slope: value + 2e-3 * slope
+    return jax.tree.map(climb, multipliers, up), log_alpha_NH - 0.05 * jnp.sign(down)
+
+  start = target.new_multipliers(config), jnp.zeros((1, 6))
+  _, log_alpha_NH = jax.lax.fori_loop(0, 600, learn, start)
+  np.testing.assert_allclose(gates.p_open(log_alpha_NH).sum(), wanted, atol=0.5)
+  kept = np.argsort(-log_alpha_NH[0])[: int(wanted)]
+  assert set(kept.tolist()) == set(np.argsort(-worth)[: int(wanted)].tolist())
