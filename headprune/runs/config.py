@@ -291,32 +291,6 @@ def flatten(config: ConfigDict) -> dict:
   return rows
 
 
-def inherit_heads(config: ConfigDict, workdir: Workdir) -> ConfigDict:
-  """Takes the head counts that `config` leaves open from the run that it is made of, if it can.
-
-  That is the workdir's own when it goes on, else that of `init_from`, or of `gates.fixed_from` for
-  a structure that is trained from scratch. A run that goes on needs neither: its own config holds
-  the fixed gates as well.
-  """
-  fixed_from = config.gates.fixed_from if config.gates.kind == "fixed" else ""
-  others = [Workdir(pathlib.Path(name)) for name in (config.init_from, fixed_from) if name]
-  run = next((run for run in (workdir, *others) if run.is_run()), None)
-  if run is None:
-    return config
-  found = load(run)
-  result = ConfigDict(config.to_dict())
-  for name, counts in result.model.heads.items():
-    if not counts and _layers(found.model, name) == _layers(config.model, name):
-      result.model.heads[name] = found.model.heads[name]
-  if run == workdir and fixed_from and not pathlib.Path(fixed_from).exists():
-    result.gates.fixed_from, result.gates.fixed = "", found.gates.fixed
-  return result.lock()
-
-
-def _layers(config: ConfigDict, name: str) -> int:
-  return config.layers if name == "enc_self" else config.dec_layers or config.layers
-
-
 def pretraining(config: ConfigDict) -> ConfigDict:
   """The config of the baseline that `config` starts from: no gates, its own schedule."""
   baseline = ConfigDict(config.to_dict())

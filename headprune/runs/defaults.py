@@ -90,13 +90,9 @@ def base() -> ConfigDict:
 
   config.l0 = ConfigDict()
   config.l0.coef = 0.0  # times the mean over gated modules of sum P(open); lambda = coef / modules
-  config.l0.target_heads = (
-    ""  # to keep exactly: "16", "enc_self 2, dec_enc 10", "2 a layer"; not coef
-  )
+  config.l0.target_heads = ""  # to keep exactly: "16", "33%", "enc_self 2, dec_enc 10", "2 a layer"
   config.l0.ramp = 0.4  # share of the steps over which the target falls to target_heads
-  config.l0.ascent = (
-    1.0  # growth of the penalty per head over all steps if no head had closed, nats
-  )
+  config.l0.ascent = 1.0  # nats per head by which the penalty would grow if no head ever closed
   config.l0.settled = 0.3  # share of the steps, the last ones, in which all gates are 0 or 1
 
   config.optim = ConfigDict()
@@ -147,8 +143,8 @@ def config(method: str, argument: str = "") -> ConfigDict:
 
   Args:
     method: "baseline", "concrete" or "fixed".
-    argument: a preset ("", the built-in corpus, multi30k, enru or base); behind a comma, "encoder"
-      prunes the encoder alone (concrete), "scratch" starts from new parameters (fixed).
+    argument: a preset of presets.TASKS, "" is the built-in corpus; behind a comma, "encoder" prunes
+      the encoder alone (concrete), "scratch" starts from new parameters (fixed).
   Raises:
     UserError: there is no such method or preset.
   """
@@ -175,14 +171,18 @@ def _split(argument: str, known_part: str) -> tuple[str, str]:
 
 
 def _baseline(result: ConfigDict, preset: str, part: str) -> None:
+  result.init_from = presets.PRETRAINED.get(preset, "")
   result.update_from_flattened_dict(presets.SCHEDULES["baseline"][preset])
 
 
 def _concrete(result: ConfigDict, preset: str, part: str) -> None:
-  """Gates on a baseline, which is trained first as `pretrain` says if there is none."""
-  baseline = config("baseline", preset)
-  result.pretrain = ConfigDict({"train": baseline.train, "optim": baseline.optim})
-  result.init_from = _workdir(preset, "baseline")
+  """Gates on a pretrained model, or on a baseline that is trained first as `pretrain` says."""
+  if preset in presets.PRETRAINED:
+    result.init_from = presets.PRETRAINED[preset]
+  else:
+    baseline = config("baseline", preset)
+    result.pretrain = ConfigDict({"train": baseline.train, "optim": baseline.optim})
+    result.init_from = _workdir(preset, "baseline")
   result.gates.kind = "concrete"
   result.update_from_flattened_dict(presets.SCHEDULES["concrete"][preset])
   if part:
@@ -196,10 +196,12 @@ def _fixed(result: ConfigDict, preset: str, part: str) -> None:
   result.gates.kind = "fixed"
   result.gates.fixed_from = _workdir(preset, "concrete")
   if part:
+    if preset in presets.PRETRAINED:
+      raise UserError(f"{preset},{part}: a pretrained model's tokenizer is not made from scratch")
     _baseline(result, preset, part)
     return
   result.update_from_flattened_dict(presets.SCHEDULES["concrete"][preset])
-  result.l0.coef = 0.0
+  result.l0.coef, result.l0.target_heads = 0.0, ""
   result.train.steps //= 3  # no head has to close any more
   result.train.checkpoint_every //= 3
   result.optim.cooldown_steps //= 3

@@ -46,6 +46,14 @@ _MULTI30K = {  # EN-DE, lower-cased, with the sizes of the best small text-only 
   "eval.average": 8,
 }
 
+_OPUS = {  # a MarianMT model from elsewhere, whose sizes and tokenizer it has; dropout as there
+  "data.kind": "text",
+  "data.row_length": 128,
+  "model.attention_dropout": 0.0,
+  "model.activation_dropout": 0.0,
+}
+PRETRAINED = {"opus": "runs/opus", "opus-cpu": "runs/opus"}  # preset -> what it starts from
+
 TASKS = {
   "": {},  # the built-in corpus
   "multi30k": _MULTI30K,
@@ -67,6 +75,8 @@ TASKS = {
     "model.residual_dropout": 0.2,
     "train.batch_tokens": 4096,
   },
+  "opus": _OPUS | {"train.batch_tokens": 8192},
+  "opus-cpu": _OPUS | {"train.batch_tokens": 1024},
   "base": {  # the paper's recipe: Transformer-base, 16k tokens a batch, Noam 4.0 / 16,000
     "data.kind": "tfds",
     "data.row_length": 128,
@@ -107,11 +117,34 @@ _MULTI30K_CONCRETE = {
   "train.checkpoint_every": 75,
 }
 
+_OPUS_FINE_TUNING = {  # a peak rate of 2e-4 at D = 512
+  "optim.scale": 0.1,
+  "optim.warmup_steps": 500,
+  "optim.cooldown_steps": 2000,
+  "train.steps": 6000,
+  "train.eval_every": 500,
+  "train.translate_every": 2000,
+  "train.checkpoint_every": 500,
+}
+
+_OPUS_CPU_FINE_TUNING = {  # to try: minutes on two cores
+  "optim.scale": 0.01,
+  "optim.warmup_steps": 10,
+  "optim.cooldown_steps": 40,
+  "train.steps": 100,
+  "train.log_every": 5,
+  "train.eval_every": 50,
+  "train.translate_every": 100,
+  "train.checkpoint_every": 25,
+}
+
 SCHEDULES = {
   "baseline": {
     "": {"optim.scale": 2.0, "optim.cooldown_steps": 200},
     "multi30k": _MULTI30K_BASELINE,
     "marian": _MULTI30K_BASELINE,
+    "opus": _OPUS_FINE_TUNING,
+    "opus-cpu": _OPUS_CPU_FINE_TUNING,
     "enru": {
       "optim.warmup_steps": 800,
       "optim.cooldown_steps": 1000,
@@ -130,6 +163,8 @@ SCHEDULES = {
     },
     "multi30k": _MULTI30K_CONCRETE,
     "marian": _MULTI30K_CONCRETE,
+    "opus": _OPUS_FINE_TUNING | {"l0.target_heads": "33%", "optim.gates_factor": 50.0},
+    "opus-cpu": _OPUS_CPU_FINE_TUNING | {"l0.target_heads": "33%", "optim.gates_factor": 1000.0},
     "enru": {
       "l0.coef": 0.2,
       "optim.gates_factor": 10.0,

@@ -1,5 +1,6 @@
 """`l0.target_heads` as text: how many heads of which attention types to keep."""
 
+import math
 import re
 
 import numpy as np
@@ -7,8 +8,8 @@ import numpy as np
 from headprune.errors import UserError
 from headprune.nn.config import ModelConfig
 
-_PART = re.compile(r"(?:([a-z_]+)\s+)?(\d+)(\s+a\s+layer)?")
-_FORMS = '"16" of all gated heads, "enc_self 2, dec_enc 10" of each type, "2 a layer"'
+_PART = re.compile(r"(?:([a-z_]+)\s+)?(\d+%?)(\s+a\s+layer)?")
+_FORMS = '"16" or "33%" of all gated heads, "enc_self 2, dec_enc 10" of each type, "2 a layer"'
 
 
 def parse(
@@ -17,7 +18,7 @@ def parse(
   """Groups of heads and how many of each to keep.
 
   Args:
-    text: "16", "2 a layer", or parts such as "enc_self 4" and "dec_enc 2 a layer" with commas.
+    text: "16", "33%", "2 a layer", or such parts each with a type before it, with commas between.
     types: attention types with gates.
     model: whose heads they are.
   Returns:
@@ -30,9 +31,9 @@ def parse(
   if not all(parts):
     raise UserError(f"config.l0.target_heads={text!r}: give {_FORMS}")
   if parts[0][1] is None and len(parts) == 1:
-    named = [(types, int(parts[0][2]), bool(parts[0][3]))]
+    named = [(types, parts[0][2], bool(parts[0][3]))]
   else:
-    named = [((part[1],), int(part[2]), bool(part[3])) for part in parts]
+    named = [((part[1],), part[2], bool(part[3])) for part in parts]
   names = [name for some, _, _ in named for name in some]
   if sorted(map(str, names)) != sorted(types):
     raise UserError(
@@ -40,17 +41,23 @@ def parse(
       f"or give {_FORMS}"
     )
   groups, wanted = [], []
-  for some, number, a_layer in named:
+  for some, amount, a_layer in named:
     first = len(wanted)
     layers = [count for name in some for count in model.heads[name]]
     sizes = layers if a_layer else [sum(layers)]
-    if number > max(sizes):
+    numbers = [_number(amount, size) for size in sizes]
+    if max(numbers) > max(sizes):
       where = " in a layer" if a_layer else ""
       raise UserError(
-        f"config.l0.target_heads={text!r}: {number} of {max(sizes)} {', '.join(some)} heads{where}"
+        f"config.l0.target_heads={text!r}: {amount} of {max(sizes)} {', '.join(some)} heads{where}"
       )
-    wanted += [min(number, size) for size in sizes]
-    numbers = iter(range(first, len(wanted)))
+    wanted += map(min, numbers, sizes)
+    group = iter(range(first, len(wanted)))
     for name in some:
-      groups.append((name, tuple(next(numbers) if a_layer else first for _ in model.heads[name])))
+      groups.append((name, tuple(next(group) if a_layer else first for _ in model.heads[name])))
   return tuple(groups), np.array(wanted, np.float32)
+
+
+def _number(amount: str, size: int) -> int:
+  """Heads of a group of `size` that "16" or "33%" stands for, the latter rounded up."""
+  return math.ceil(int(amount[:-1]) * size / 100) if amount.endswith("%") else int(amount)

@@ -10,8 +10,7 @@ import numpy as np
 
 from headprune.errors import UserError
 from headprune.nn import gates
-from headprune.runs import checkpoint, metrics
-from headprune.runs import config as config_lib
+from headprune.runs import checkpoint, inherit, metrics
 from headprune.runs import heads as heads_lib
 from headprune.runs.run import Run
 from headprune.runs.summary import Summary, table
@@ -36,7 +35,7 @@ def train(config: ConfigDict, workdir: pathlib.Path | str) -> Summary:
   """
   with devices.meeting("training"):
     workdir = Workdir(pathlib.Path(workdir))
-    config = config_lib.inherit_heads(config, workdir)
+    given, config = config, inherit.inherit(config, workdir)
     prepare.check(config, workdir)
     if prepare.lacks_baseline(config, workdir):
       raise UserError(f"config.init_from={config.init_from}: there is no finished run")
@@ -44,6 +43,7 @@ def train(config: ConfigDict, workdir: pathlib.Path | str) -> Summary:
     if done:
       devices.print_first(f"{workdir.path} is finished:")
     else:
+      prepare.print_inherited(given, config)
       with devices.meeting("setting up"):
         job, params = prepare.set_up(config, workdir)
       done = _run(job, params)

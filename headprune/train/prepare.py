@@ -13,7 +13,7 @@ from headprune.errors import UserError
 from headprune.nn import gates
 from headprune.nn.config import ModelConfig
 from headprune.nn.transformer import init_params
-from headprune.runs import checkpoint, targets
+from headprune.runs import checkpoint, inherit, targets
 from headprune.runs import config as config_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
@@ -50,7 +50,7 @@ def stages(
   run = (config, workdir.path)
   if not lacks_baseline(config, workdir):
     return [run]
-  check(config_lib.inherit_heads(config, workdir), workdir)
+  check(inherit.inherit(config, workdir), workdir)
   baseline = Workdir(pathlib.Path(config.init_from))
   if "pretrain" not in config:
     raise UserError(f"config.init_from={config.init_from}: there is no finished run")
@@ -295,6 +295,18 @@ def _adopt(found: dict, new: dict, source: str) -> dict:
       f"config.init_from={source}: its parameter {extra[0]} has no place in this config's model"
     )
   return {"gates": {}} | traverse_util.unflatten_dict(params, sep="/")
+
+
+def print_inherited(given: ConfigDict, config: ConfigDict) -> None:
+  """Tells which fields of the model are not as given but as in the run that it starts from."""
+  old, new = config_lib.flatten(given), config_lib.flatten(config)
+  changed = [
+    f"{name} {new[name]}"
+    for name in new
+    if name.startswith(("model.", "tokenizer.")) and new[name] not in (old[name], ())
+  ]
+  if changed:
+    devices.print_first(f"as in config.init_from={config.init_from}: {', '.join(changed)}")
 
 
 def _print_what_differs(there: ConfigDict, here: ConfigDict) -> None:

@@ -63,8 +63,8 @@ def settle(config: TargetConfig, wanted_G, log_alphas: Mapping, heads: Mapping, 
   log_alpha_M, member_GM = _members(config, log_alphas, heads)
   same_MM = member_GM.T @ member_GM > 0
   earlier_MM = np.tril(np.ones(same_MM.shape, bool), -1)  # of equals the first ones are kept
-  ahead_MM = log_alpha_M > log_alpha_M[:, None]
-  ahead_MM |= (log_alpha_M == log_alpha_M[:, None]) & earlier_MM
+  mine_MM, other_MM = log_alpha_M[:, None], log_alpha_M[None, :]
+  ahead_MM = (other_MM > mine_MM) | ((other_MM == mine_MM) & earlier_MM)
   rank_M = jnp.sum(ahead_MM & same_MM, axis=1)
   settled_M = jnp.where(rank_M < wanted_G @ member_GM, SURE, -SURE)
   settled_M = jnp.where(step >= config.settle_step, settled_M, log_alpha_M)

@@ -11,7 +11,7 @@ from headprune.runs import config as config_lib
 from headprune.runs import defaults, presets
 from headprune.runs.workdir import Workdir
 
-PRESETS = ("", "multi30k", "enru", "base")
+PRESETS = tuple(presets.TASKS)
 
 
 def _config(**fields):
@@ -225,36 +225,8 @@ def test_differences_name_the_fields_that_matter():
   assert config_lib.differences(defaults.config("concrete"), other) == []
 
 
-def test_a_fixed_run_that_goes_on_needs_no_other_folder(tmp_path):
-  config = defaults.config("fixed", ",scratch")
-  config.gates.fixed_from = str(tmp_path / "heads.json")
-  gates = {name: [[1.0] * 7 + [0.5]] * 2 for name in ("enc_self", "dec_self", "dec_enc")}
-  (tmp_path / "heads.json").write_text(json.dumps(gates))
-  config_lib.save(config, Workdir(tmp_path))
-  kept = config_lib.inherit_heads(config, Workdir(tmp_path))
-  assert kept.gates.fixed_from == config.gates.fixed_from  # a file that is there still counts
-  (tmp_path / "heads.json").unlink()
-  again = config_lib.inherit_heads(config, Workdir(tmp_path))
-  config_lib.validate(again)
-  assert again.gates.fixed.enc_self[1][7] == 0.5
-  assert config_lib.differences(config_lib.load(Workdir(tmp_path)), again) == []
-
-
-def test_a_structure_from_scratch_has_the_heads_of_the_compact_run(tmp_path):
-  compact = ConfigDict(defaults.base().to_dict())
-  compact.model.heads.update({"enc_self": (3, 0), "dec_self": (8, 1), "dec_enc": (2, 2)})
-  config_lib.save(compact, Workdir(tmp_path))
-  config = defaults.config("fixed", ",scratch")
-  config.gates.fixed_from = str(tmp_path)
-  found = config_lib.inherit_heads(config, Workdir(tmp_path / "new"))
-  assert found.model.heads.to_dict() == compact.model.heads.to_dict()
-  assert config_lib.inherit_heads(
-    defaults.config("baseline"), Workdir(tmp_path)
-  ).model.heads.enc_self == (3, 0)
-
-
 def test_pretraining_is_the_baseline_config():
-  for preset in PRESETS:
+  for preset in set(PRESETS) - presets.PRETRAINED.keys():
     pretraining = config_lib.pretraining(defaults.config("concrete", preset))
     assert config_lib.differences(pretraining, defaults.config("baseline", preset)) == []
     assert pretraining.to_dict() == defaults.config("baseline", preset).to_dict()

@@ -16,6 +16,9 @@ TYPES = ("enc_self", "dec_enc")
     ("6", [(0, 0, 0), (0, 0)], [6]),
     ("enc_self 4, dec_enc 1", [(0, 0, 0), (1, 1)], [4, 1]),
     ("dec_enc 0,enc_self 5", [(1, 1, 1), (0, 0)], [0, 5]),
+    ("50%", [(0, 0, 0), (0, 0)], [4]),
+    ("100%", [(0, 0, 0), (0, 0)], [7]),
+    ("enc_self 33% a layer, dec_enc 50%", [(0, 1, 2), (3, 3)], [1, 0, 1, 1]),
     ("1 a layer", [(0, 1, 2), (3, 4)], [1, 0, 1, 0, 1]),
     ("enc_self 2 a  layer, dec_enc 1", [(0, 1, 2), (3, 3)], [2, 0, 2, 1]),
   ],
@@ -37,6 +40,7 @@ def test_forms(text, groups, wanted):
     ("1, 2", "once"),
     ("8", "8 of 7 enc_self, dec_enc heads$"),
     ("enc_self 1, dec_enc 3", "3 of 2 dec_enc heads$"),
+    ("101%", "101% of 7 enc_self"),
     ("4 a layer", "4 of 3 enc_self, dec_enc heads in a layer"),
   ],
 )
