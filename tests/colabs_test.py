@@ -1,11 +1,14 @@
 """Runs the notebooks from top to bottom on a model that trains in seconds."""
 
+import gzip
 import os
 import pathlib
 
 import nbclient
 import nbformat
 import pytest
+
+from tests.formats import marian_folder
 
 FOLDER = pathlib.Path(__file__).parent.parent / "colabs"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
@@ -27,6 +30,14 @@ SMALL = {
   "eval.beams": 1,
   "eval.batch_sentences": 6,
 }
+PRETRAINED = {
+  "data.row_length": 24,
+  "train.batch_tokens": 192,
+  "train.steps": 20,
+  "train.checkpoint_every": 10,
+  "eval.beams": 1,
+}
+VERBS = "see saw like know want".split()
 PRETRAIN = {f"pretrain.{k}": v for k, v in SMALL.items() if k.startswith(("train.", "optim."))}
 
 
@@ -114,9 +125,34 @@ def test_from_baseline_to_compact(folder):
   assert pictures(notebook) == 3 and pictures(notebook, "image/gif") == 1
 
 
-def test_there_are_four_and_they_share_their_set_up():
+def test_pretrained_to_compact(folder):
+  marian_folder.make(folder / "model", share_encoder_decoder_embeddings=True, decoder_ffn_dim=20)
+  (folder / "text").mkdir()
+  lines = [f"{subject} {verb} it." for subject in "I You We They".split() for verb in VERBS]
+  for name in ("train", "val", "test2016"):
+    for language in ("en", "de"):
+      with gzip.open(folder / "text" / f"{name}.{language}.gz", "wt") as file:
+        file.writelines(f"{line}\n" for line in lines)
+  notebook = run_notebook(
+    "5_pretrained_to_compact",
+    folder,
+    MODEL=str(folder / "model"),
+    TEXT=str(folder / "text"),
+    FOLDER=str(folder / "pretrained"),
+    HEADS=("7", "33%"),
+    CHANGES=PRETRAINED,
+  )
+  text = printed(notebook)
+  assert "2+1 layers, D 12, 3 and 2 heads, vocabulary 118" in text
+  assert "7 wanted: 7 heads open" in text and "33% wanted: 4 heads open" in text  # of 10
+  assert "all translations are identical" in text and "6 heads are zeros" in text
+  assert (folder / "pretrained" / "out" / "model.safetensors").exists()
+  assert pictures(notebook) == 2
+
+
+def test_there_are_five_and_they_share_their_set_up():
   notebooks = [nbformat.read(FOLDER / f"{name}.ipynb", as_version=4) for name in NAMES]
-  assert [name[0] for name in NAMES] == ["1", "2", "3", "4"]
+  assert [name[0] for name in NAMES] == ["1", "2", "3", "4", "5"]
   first_cells = {next(c.source for c in nb.cells if c.cell_type == "code") for nb in notebooks}
   assert len(first_cells) == 1 and "REPOSITORY = " in first_cells.pop()
 

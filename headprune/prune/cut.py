@@ -78,7 +78,7 @@ def smaller_config(config: ConfigDict, heads: dict[str, tuple[int, ...]]) -> Con
   """A run's config with these heads in each layer and no gates, as a model that stands alone."""
   result = ConfigDict(config.to_dict())
   result.init_from, result.gates.kind, result.gates.fixed_from = "", "none", ""
-  result.l0.coef = 0.0
+  result.l0.coef, result.l0.target_heads = 0.0, ""
   result.eval.average = 1  # of one checkpoint, which may be an average already
   for name in TYPES:
     result.model.heads[name] = heads[name]
