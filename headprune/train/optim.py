@@ -6,6 +6,7 @@ import re
 from flax import traverse_util
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from headprune.errors import UserError
@@ -26,7 +27,7 @@ class OptimConfig:
   eps: float
   gates_factor: float  # learning rate of log_alpha over that of the rest
   rules: tuple[tuple[str, str], ...]  # see `label`
-  ascent: float = 0.0  # over all steps, of a target's multipliers, which climb their gradient
+  ascent_G: tuple[float, ...] = ()  # over all steps, of the multipliers of each group of a target
 
 
 def noam(config: OptimConfig, scale, step) -> jax.Array:
@@ -117,5 +118,5 @@ def make(config: OptimConfig, scale, labels: dict) -> optax.GradientTransformati
   transforms = {"train": adam(1.0), "gates": adam(config.gates_factor)}
   transforms |= {"freeze": optax.set_to_zero()}
   if "multipliers" in labels:
-    transforms["multipliers"] = optax.scale(config.ascent / config.total_steps)
+    transforms["multipliers"] = optax.scale(np.float32(config.ascent_G) / config.total_steps)
   return optax.partition(transforms, labels)

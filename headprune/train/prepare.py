@@ -166,16 +166,17 @@ def step_settings(config: ConfigDict, model: ModelConfig) -> tuple[steps.StepCon
   """What of a config the train step needs, compiled in and traced."""
   c = config.optim
   names = ("warmup_steps", "cooldown_steps", "b1", "b2", "eps", "gates_factor")
+  goal, wanted_G = _target(config, model)
+  sizes = target.group_sizes(goal.groups, model.heads) if goal else ()
   optim_config = optim.OptimConfig(
     model_size=model.model_size,
     total_steps=config.train.steps,
     rules=config_lib.flatten(c)["rules"],
-    ascent=config.l0.ascent,
+    ascent_G=tuple(config.l0.ascent / size for size in sizes),
     **{name: c[name] for name in names},
   )
-  target_config, wanted_G = _target(config, model)
   step_config = steps.StepConfig(
-    model, optim_config, config.train.label_smoothing, config.train.accumulate, target_config
+    model, optim_config, config.train.label_smoothing, config.train.accumulate, goal
   )
   fixed_gates = config_lib.fixed_gates(config.gates, model)
   return step_config, steps.knobs(config.seed, config.l0.coef, c.scale, fixed_gates, wanted_G)

@@ -6,6 +6,7 @@ wanted number. The parameters learn to lower it, its two multipliers to raise it
 "Structured Pruning Learns Compact and Accurate Models", section 3.2).
 """
 
+import collections
 from collections.abc import Mapping
 import dataclasses
 
@@ -29,8 +30,16 @@ class TargetConfig:
 
 def new_multipliers(config: TargetConfig) -> dict[str, jax.Array]:
   """No penalty yet: {"linear": [G], "quadratic": [G]}, in nats per head."""
-  count = 1 + max(max(numbers) for _, numbers in config.groups)
-  return {name: jnp.zeros(count) for name in ("linear", "quadratic")}
+  return {name: jnp.zeros(_count(config)) for name in ("linear", "quadratic")}
+
+
+def group_sizes(groups, heads: Mapping) -> tuple[int, ...]:
+  """How many heads each group has; at least 1, so that one may divide by it."""
+  sizes = collections.Counter()
+  for name, numbers in groups:
+    for number, count in zip(numbers, heads[name]):
+      sizes[number] += count
+  return tuple(max(sizes[number], 1) for number in range(len(sizes)))
 
 
 def penalty(
@@ -47,11 +56,11 @@ def penalty(
     step: steps taken.
   """
   log_alpha_M, member_GM = _members(config, log_alphas, heads)
-  count_G = member_GM.sum(1)
-  first_G = count_G * gates.p_open(0.0)
+  first_G = member_GM.sum(1) * gates.p_open(0.0)
   done = jnp.clip(step / max(config.ramp_steps, 1), 0.0, 1.0)
   excess_G = member_GM @ gates.p_open(log_alpha_M) - (first_G + (wanted_G - first_G) * done)
-  quadratic_G = multipliers["quadratic"] * excess_G**2 / count_G
+  size_G = np.float32(group_sizes(config.groups, heads))
+  quadratic_G = multipliers["quadratic"] * excess_G**2 / size_G
   return jnp.sum(multipliers["linear"] * excess_G + quadratic_G)
 
 
@@ -75,6 +84,10 @@ def settle(config: TargetConfig, wanted_G, log_alphas: Mapping, heads: Mapping, 
   }
 
 
+def _count(config: TargetConfig) -> int:
+  return 1 + max(max(numbers) for _, numbers in config.groups)
+
+
 def _members(config: TargetConfig, log_alphas: Mapping, heads: Mapping):
   """All log_alphas in a row, and which of them belong to which group: (log_alpha_M, member_GM)."""
   numbers = []
@@ -82,5 +95,5 @@ def _members(config: TargetConfig, log_alphas: Mapping, heads: Mapping):
     there_NH = gates.present(heads[name], log_alphas[name].shape[1]) > 0
     numbers.append(np.where(there_NH, np.array(group_N)[:, None], -1).ravel())
   number_M = np.concatenate(numbers)
-  member_GM = (number_M == np.arange(number_M.max() + 1)[:, None]).astype(np.float32)
+  member_GM = (number_M == np.arange(_count(config))[:, None]).astype(np.float32)
   return jnp.concatenate([log_alphas[name].ravel() for name, _ in config.groups]), member_GM

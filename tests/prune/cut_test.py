@@ -99,8 +99,10 @@ def test_the_table_counts_heads_and_gates_to_fold_in():
 def test_the_config_of_what_is_left_stands_alone():
   config = ConfigDict(defaults.config("concrete", "multi30k").to_dict())
   config.gates.fixed.enc_self = ((1, 0),)
+  config.l0.target_heads = "16"
   heads = {"enc_self": (3, 0), "dec_self": (3, 3), "dec_enc": (0, 3)}
   c = cut.smaller_config(config, heads)
   assert c.model.heads.to_dict() == heads and c.gates.fixed.enc_self == ()
   assert (c.gates.kind, c.l0.coef, c.init_from, c.eval.average) == ("none", 0.0, "", 1)
+  assert c.l0.target_heads == ""
   assert "pretrain" not in c and c.is_locked

@@ -78,6 +78,27 @@ def test_concrete_gates_need_a_type():
   config_lib.validate(_config(gates__types=()))
 
 
+@pytest.mark.parametrize(
+  "fields, message",
+  [
+    ({"gates__kind": "none"}, "target_heads needs config.gates.kind='concrete'"),
+    ({"l0__target_heads": "49"}, "49 of 48 enc_self, dec_self, dec_enc heads"),
+    ({"l0__settled": 0.0}, "l0.ramp=0.4 and config.l0.settled=0.0 are shares of the steps"),
+    ({"l0__ramp": -0.1}, "l0.ramp=-0.1"),
+    ({"l0__ramp": 0.8}, "l0.ramp=0.8 and config.l0.settled=0.3"),
+    (
+      {"train__checkpoint_every": 75, "eval__average": 3},
+      "average=3 checkpoints reach back 150 steps, to before .*settled=0.3",
+    ),
+  ],
+)
+def test_a_wanted_number_of_heads_that_cannot_be_had(fields, message):
+  good = {"gates__kind": "concrete", "l0__target_heads": "16", "train__steps": 500}
+  config_lib.validate(_config(**good, eval__average=2, train__checkpoint_every=149))
+  with pytest.raises(UserError, match=message):
+    config_lib.validate(_config(**(good | fields)))
+
+
 class _Vocabulary:
   """As much of a tokenizer as a model's sizes need."""
 

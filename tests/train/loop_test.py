@@ -112,6 +112,24 @@ def test_a_finished_run_is_left_alone(finished, capsys):
   assert before == {p: p.stat().st_mtime_ns for p in workdir.rglob("*")}
 
 
+@pytest.mark.parametrize("wanted, types", [("2 a layer", [[2, 2]] * 3), ("5", None)])
+def test_as_many_heads_stay_open_as_are_asked_for(finished, tmp_path, wanted, types):
+  config = small_config("concrete", finished[0] / "baseline")
+  config.l0.target_heads, config.l0.settled = wanted, 0.4  # from step 7 on
+  config.train.eval_every = config.train.translate_every = 12
+  loop.train(config, tmp_path / "x")
+  heads = json.loads((tmp_path / "x" / "heads.json").read_text())
+  gates_of = {name: [g for row in rows for g in row] for name, rows in heads.items()}
+  assert {g for values in gates_of.values() for g in values} == {0.0, 1.0}
+  if types:
+    assert [[sum(row) for row in heads[name]] for name in heads] == types
+  assert sum(sum(values) for values in gates_of.values()) == (12 if types else 5)
+  rows = metrics.read(Workdir(tmp_path / "x"))
+  still = {row["step"]: row["log_alpha"] for row in rows if "log_alpha" in row}
+  assert max(abs(x) for rows in still[6].values() for row in rows for x in row) < 10
+  assert all(abs(x) > 10 for rows in still[9].values() for row in rows for x in row)
+
+
 def test_killed_and_restarted_it_ends_with_the_same_bits(finished, tmp_path):
   shutil.copytree(finished[0] / "baseline", tmp_path / "baseline")
   args = command(tmp_path / "concrete", tmp_path / "baseline")

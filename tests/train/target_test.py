@@ -62,6 +62,19 @@ def test_the_likeliest_heads_of_each_group_are_settled(config, wanted, enc_self,
   jax.tree.map(np.testing.assert_array_equal, again, settled)
 
 
+def test_layers_without_heads_are_groups_of_no_weight():
+  heads = {"enc_self": (0, 3), "dec_enc": (0, 0)}
+  assert target.group_sizes(BY_LAYER.groups, heads) == (1, 3, 1, 1)
+  assert target.group_sizes(ALL.groups, HEADS) == (8,)
+  multipliers = {name: jnp.ones(4) for name in ("linear", "quadratic")}
+  args = multipliers, LOG_ALPHAS, heads, 20
+  up, down = jax.grad(lambda m, a: target.penalty(BY_LAYER, jnp.zeros(4), m, a, *args[2:]), (0, 1))(
+    *args[:2]
+  )
+  assert up["linear"][[0, 2, 3]].tolist() == [0.0] * 3 and up["linear"][1] > 1
+  assert not np.any(down["dec_enc"]) and np.all(np.isfinite(down["enc_self"]))
+
+
 def test_nothing_is_settled_before_its_step():
   same = target.settle(ALL, jnp.float32([3]), LOG_ALPHAS, HEADS, 19)
   jax.tree.map(np.testing.assert_array_equal, same, LOG_ALPHAS)
@@ -91,7 +104,7 @@ def test_descent_and_ascent_meet_the_target(wanted):
   def learn(step, carry):
     multipliers, log_alpha_NH = carry
     up, down = jax.grad(loss, argnums=(0, 1))(multipliers, log_alpha_NH, step)
-    climb = lambda value, slope: value + 2e-3 * slope
+    climb = lambda value, slope: value + slope / 6 / 600  # l0.ascent = 1
     return jax.tree.map(climb, multipliers, up), log_alpha_NH - 0.05 * jnp.sign(down)
 
   start = target.new_multipliers(config), jnp.zeros((1, 6))
