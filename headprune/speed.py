@@ -1,7 +1,8 @@
-"""Measures training and translation with random weights: `python -m headprune.speed`.
+"""Measures training and translation: `python -m headprune.speed`.
 
-Translation is of 100 sentences of 8 to 30 words, beam 4, exactly 20 decoding steps each. Head
-counts take turns.
+With random weights: translation is of 100 sentences of 8 to 30 words, beam 4, exactly 20 decoding
+steps each; head counts take turns. With --workdir: trained runs translate their own test text, and
+with --against another engine does too, by turns, with BLEU and the model's size.
 """
 
 import argparse
@@ -11,24 +12,41 @@ import pathlib
 import jax
 
 from headprune import cli
-from headprune.bench import speed
+from headprune.bench import deployed, speed
 from headprune.errors import UserError
 from headprune.nn.config import PRECISIONS
+from headprune.runs.run import load
 
 
 def main() -> None:
-  parser = argparse.ArgumentParser(prog="headprune.speed", description=__doc__)
+  parser = argparse.ArgumentParser(prog="python -m headprune.speed", description=__doc__)
   parser.add_argument("--sizes", default="small,base", help=", ".join(speed.SIZES))
   parser.add_argument("--heads", default="dense,half,quarter", help="heads kept; gain over first")
   parser.add_argument("--tasks", default=",".join(speed.TASKS), help=", ".join(speed.TASKS))
-  parser.add_argument("--precision", default="bfloat16", choices=PRECISIONS)
-  parser.add_argument("--repeats", type=int, default=6)
+  parser.add_argument("--precision", choices=PRECISIONS, help="default: bfloat16, or a run's own")
+  parser.add_argument("--repeats", type=int, default=6, help="timed calls of each")
+  parser.add_argument("--workdir", nargs="+", default=[], help="runs, instead of random weights")
+  parser.add_argument(
+    "--against", nargs="+", default=[], help="ctranslate2, ctranslate2:int8, ...: with --workdir"
+  )
+  parser.add_argument("--sentences", type=int, default=1000, help="of the test set, at most")
   parser.add_argument("--json", type=pathlib.Path, help="also write the rows there")
   args = parser.parse_args()
-  if args.repeats < 1:
-    raise UserError(f"--repeats {args.repeats} must be at least 1")
+  for name in ("repeats", "sentences"):
+    if getattr(args, name) < 1:
+      raise UserError(f"--{name} {getattr(args, name)} must be at least 1")
   if args.json and not args.json.absolute().parent.is_dir():
     raise UserError(f"--json {args.json}: its folder does not exist")
+  if args.against and not args.workdir:
+    raise UserError("--against needs --workdir: runs that both translate with")
+  rows = list(_on_text(args) if args.workdir else _random(args))
+  if args.json:
+    content = {"precision": args.precision, "device": _device(), "rows": rows}
+    args.json.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _random(args):
+  """Rows of random weights, printed as they come."""
   heads = _names(args.heads, speed.KEPT, "heads")
   cases = [
     (size, task)
@@ -36,13 +54,33 @@ def main() -> None:
     for task in _names(args.tasks, speed.TASKS, "tasks")
   ]
   jax.config.update("jax_enable_compilation_cache", False)  # its time is measured too
-  rows = []
-  print(f"{args.precision} on {jax.devices()[0].device_kind}", flush=True)
+  precision = args.precision or "bfloat16"
+  print(f"{precision} on {_device()}", flush=True)
   for size, task in cases:
-    rows += speed.measure(size, heads, task, args.precision, args.repeats)
-    print(speed.table(rows[-len(heads) :]), flush=True)
-  if args.json:
-    args.json.write_text(json.dumps({"precision": args.precision, "rows": rows}, indent=2) + "\n")
+    rows = speed.measure(size, heads, task, precision, args.repeats)
+    print(speed.table(rows), flush=True)
+    yield from rows
+
+
+def _on_text(args):
+  """Rows of trained runs on real text, printed as they come."""
+  tasks = [task for task in _names(args.tasks, speed.TASKS, "tasks") if task != "train"]
+  runs = [load(workdir, precision=args.precision) for workdir in args.workdir]
+  print(f"on {_device()}; ratios are to the first row", flush=True)
+  for task in tasks:
+    batch_size = int(task.split()[1])
+    rows = deployed.measure(runs, args.against, batch_size, args.sentences, args.repeats)
+    print(deployed.table(rows), flush=True)
+    yield from rows
+
+
+def _device() -> str:
+  """The processor's name where the system tells it, else JAX's name for the device."""
+  info = pathlib.Path("/proc/cpuinfo")
+  if jax.default_backend() == "cpu" and info.exists():
+    names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+    return f"{len(names)} x {names[0].partition(':')[2].strip()}" if names else "cpu"
+  return jax.devices()[0].device_kind
 
 
 def _names(text: str, known, flag: str) -> list[str]:

@@ -40,6 +40,8 @@ def test_each_case_is_printed_once_and_kept(command, capsys, tmp_path):
 @pytest.mark.parametrize(
   "arguments, message",
   [
+    (["--against", "ctranslate2"], "--against needs --workdir"),
+    (["--sentences", 0], "--sentences 0 must be at least 1"),
     (["--heads", "dense,most"], "--heads: 'most' is not one of dense, half, quarter"),
     (["--sizes", "huge"], "--sizes: 'huge' is not one of small, base"),
     (["--repeats", 0], "--repeats 0 must be at least 1"),

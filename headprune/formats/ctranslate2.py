@@ -35,7 +35,7 @@ def write(run: Run, out: pathlib.Path, quantization: str | None = None) -> str:
     UserError: `out` is in use, the package is not there, or the format has no such model.
   """
   check_unused(out)
-  specs = _import_specs()
+  specs = _package().specs
   if run.translator.config.norm == "post" and run.translator.config.final_norms:
     raise UserError("CTranslate2 has no post-norm model with final norms")
   small = cut(run.translator)
@@ -73,14 +73,26 @@ def _padded(small: Translator, even: Translator) -> list[str]:
   return lines
 
 
-def _import_specs():
+def engine(folder: pathlib.Path, compute_type: str, threads: int):
+  """The engine's own translator of a folder that `write` made.
+
+  Args:
+    folder: see `write`.
+    compute_type: one of QUANTIZATIONS.
+    threads: cores to use for a batch.
+  """
+  return _package().Translator(str(folder), compute_type=compute_type, intra_threads=threads)
+
+
+def _package():
   try:
-    from ctranslate2 import specs
+    import ctranslate2
+    import ctranslate2.specs
   except ImportError as error:
     raise UserError(
       f"CTranslate2 is not installed ({error}): pip install 'headprune[ctranslate2]'"
     ) from error
-  return specs
+  return ctranslate2
 
 
 def _spec(specs, model: Translator):
