@@ -2,7 +2,7 @@
 
 config.json     all fields of its config; its existence makes a folder a run
 tokenizer/      see text.tokenizer
-checkpoints/    see checkpoint
+checkpoints/    see checkpoint; damaged/ holds those that a restart found damaged
 metrics.jsonl   one row per logged step, and the same as tensorboard/
 translations/   of dev and test set, by step
 heads.json      test-time gates: type -> layer -> a number for each head
@@ -39,6 +39,10 @@ class Workdir:
   @property
   def checkpoints(self) -> pathlib.Path:
     return self.path / "checkpoints"
+
+  @property
+  def damaged(self) -> pathlib.Path:
+    return self.path / "damaged"
 
   @property
   def metrics(self) -> pathlib.Path:

@@ -156,6 +156,83 @@ def test_missing_checkpoints(saved, workdir):
     checkpoint.load_params(workdir)
 
 
+def _damages(data: bytes) -> dict[str, bytes | None]:
+  """Kind of damage -> the file's new content, None for no file."""
+  middle = len(data) // 2
+  flipped = data[:middle] + bytes([data[middle] ^ 4]) + data[middle + 1 :]
+  overwritten = bytes(b ^ 0x55 for b in data)
+  return {"zeroed": bytes(len(data)), "emptied": b"", "halved": data[:middle],
+          "overwritten": overwritten, "flipped": flipped, "deleted": None}  # fmt: skip
+
+
+def test_every_damage_to_every_file_is_found_and_a_whole_checkpoint_is_named(saved):
+  step = saved.checkpoints / "5"
+  want = jax.device_get(_state(5)[0])
+  files = [path for path in step.rglob("*") if path.is_file()]
+  assert len(files) > 20
+  for path in files:
+    data = path.read_bytes()
+    for kind, content in _damages(data).items():
+      path.unlink() if content is None else path.write_bytes(content)
+      if path.parent == step and path.name in ("_CHECKPOINT_METADATA", "commit_success.txt"):
+        assert _equal(checkpoint.load_params(saved), want), "nothing depends on these"
+      else:
+        for which in ("last", "best", "5"):
+          with pytest.raises(UserError, match="5: damaged (.*); checkpoint 4 is whole") as caught:
+            checkpoint.load_params(saved, which)
+          assert "\n" not in str(caught.value), (path, kind)
+      path.write_bytes(data)
+  assert _equal(checkpoint.load_params(saved), want)
+
+
+def _flip(path) -> None:
+  path.write_bytes(_damages(path.read_bytes())["flipped"])
+
+
+def test_a_run_goes_on_from_the_newest_whole_checkpoint(saved, workdir):
+  shutil.copytree(saved.checkpoints, workdir.checkpoints)
+  for step in ("2", "5"):
+    _flip(workdir.checkpoints / step / "metrics" / "metrics")
+  first, second = checkpoint.set_damaged_aside(workdir)
+  assert first.startswith("checkpoint 2 is damaged (metrics/metrics: its checksum differs)")
+  assert second.endswith(f"was moved to {workdir.path}/damaged/5")
+  assert checkpoint.set_damaged_aside(workdir) == []
+  with checkpoint.manager(workdir, 2) as checkpoints:
+    step, *state = checkpoint.restore(checkpoints, *_state(0), _iterator(0))
+    assert step == 4 and _equal(tuple(state), _state(4))
+    checkpoint.save(checkpoints, 5, *_state(5), _iterator(5), None)
+    average = checkpoint.averaged(checkpoints, 6, _state(6)[0], 3)
+    np.testing.assert_allclose(average["model"]["b"], np.arange(4) + 5.0)
+    _flip(workdir.checkpoints / "5" / "params" / "_METADATA")
+    with pytest.raises(UserError, match="5: damaged .* give the same command again"):
+      checkpoint.averaged(checkpoints, 6, _state(6)[0], 3)
+
+
+def test_without_a_whole_checkpoint_there_is_nothing_to_go_on_from(saved, workdir):
+  shutil.copytree(saved.checkpoints, workdir.checkpoints)
+  for step in ("2", "4", "5"):
+    (workdir.checkpoints / step / "params" / "_METADATA").unlink()
+  assert not checkpoint.begun(workdir, 0, 1)
+  with pytest.raises(UserError, match="no other checkpoint is whole"):
+    checkpoint.load_params(workdir)
+
+
+def test_runs_without_checksums_load_and_their_damage_is_one_line(saved, workdir):
+  shutil.copytree(saved.checkpoints, workdir.checkpoints)
+  for step in ("2", "4"):  # 5 is newer than the checksums
+    (workdir.checkpoints / step / "checksums.json").unlink()
+  assert checkpoint.set_damaged_aside(workdir) == []
+  assert _equal(checkpoint.load_params(workdir, "4"), jax.device_get(_state(4)[0]))
+  (workdir.checkpoints / "5").rename(workdir.path / "5")
+  (workdir.checkpoints / "4" / "params" / "_METADATA").write_bytes(b"{")
+  with pytest.raises(UserError, match="4: damaged") as caught:
+    checkpoint.load_params(workdir)
+  assert "\n" not in str(caught.value)
+  with checkpoint.manager(workdir, 2) as checkpoints:
+    with pytest.raises(UserError, match="4: damaged"):
+      checkpoint.restore(checkpoints, *_state(0), _iterator(0))
+
+
 def test_saving_and_reading_warn_of_nothing(workdir, caplog):
   with checkpoint.manager(workdir) as checkpoints:
     for step, bleu in ((1, None), (2, 5.0)):

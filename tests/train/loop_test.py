@@ -151,6 +151,21 @@ def test_killed_and_restarted_it_ends_with_the_same_bits(finished, tmp_path):
     np.testing.assert_array_equal(_flat(got)[path], value, err_msg=path)
 
 
+def test_a_damaged_checkpoint_costs_its_steps_only(finished, tmp_path, capsys):
+  shutil.copytree(finished[0] / "concrete", tmp_path / "run")
+  workdir = Workdir(tmp_path / "run")
+  workdir.reopen()
+  (workdir.checkpoints / "12" / "params" / "_METADATA").write_bytes(b"")
+  loop.train(small_config("concrete", finished[0] / "baseline"), workdir.path)
+  printed = capsys.readouterr().out
+  assert "note: checkpoint 12 is damaged (params/_METADATA: 0 of" in printed
+  assert "going on at step 9 of 12" in printed
+  want = _flat(checkpoint.load_params(Workdir(finished[0] / "concrete")))
+  got = _flat(checkpoint.load_params(workdir))
+  for path, value in want.items():
+    np.testing.assert_array_equal(got[path], value, err_msg=path)
+
+
 def _flat(params):
   from flax import traverse_util
 
