@@ -243,7 +243,7 @@ def load(workdir: Workdir) -> ConfigDict:
     validate(config)
   except UserError as error:
     raise UserError(f"{workdir.config}: {error}") from error
-  except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+  except (AttributeError, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
     raise damaged(workdir.config, error) from error
   return config.lock()
 
@@ -256,7 +256,12 @@ def _with_defaults(fields: dict, base: dict) -> dict:
       merged[name] = _with_defaults(fields[name], value)
     else:
       merged.setdefault(name, value)
+      if type(merged[name]) not in _ALIKE[type(value)]:
+        raise TypeError(f"{name} is {merged[name]!r}, but should be like {value!r}")
   return merged
+
+
+_ALIKE = {bool: [bool], int: [int], float: [int, float], str: [str], tuple: [list]}  # in JSON
 
 
 def _tuples(node: dict) -> dict:

@@ -1,10 +1,16 @@
 """The numbers of a run over its steps: metrics.jsonl, and the same on TensorBoard."""
 
+import collections
 import json
+import sys
 
 import tensorboardX
 
-from headprune.runs.workdir import Workdir, damaged, write_text
+from headprune.runs import heads
+from headprune.runs.workdir import Workdir, write_text
+
+_NUMBERS = ("loss", "dev_loss", "dev_bleu", "tokens_per_second", "train_seconds")
+_LISTS = "log_alpha"
 
 
 class Writer:
@@ -32,21 +38,41 @@ class Writer:
 def read(workdir: Workdir) -> list[dict]:
   """All rows of a run so far; a last line that was cut off is left out.
 
-  Raises:
-    UserError: another line is damaged.
+  Another damaged line costs its row, and a note on stderr tells which one.
   """
   if not workdir.metrics.is_file():
     return []
   lines = workdir.metrics.read_bytes().split(b"\n")
+  found = {number: _row(line) for number, line in enumerate(lines[:-1], 1) if line}
+  shapes = collections.Counter(_shape(row) for row in found.values() if row and _LISTS in row)
+  usual = {None, *(shape for shape, _ in shapes.most_common(1))}
   rows = []
-  for number, line in enumerate(lines[:-1], 1):
-    try:
-      row = json.loads(line.decode("utf-8")) if line else None
-      if row is not None:
-        rows.append({**row, "step": int(row["step"])})
-    except (KeyError, RecursionError, TypeError, ValueError) as error:
-      raise damaged(f"{workdir.metrics}, line {number}", error) from error
+  for number, row in found.items():
+    if row and _shape(row) in usual:
+      rows.append(row)
+    else:
+      print(f"note: {workdir.metrics}, line {number} is damaged: left out", file=sys.stderr)
   return rows
+
+
+def _row(line: bytes) -> dict | None:
+  """A line's row, None if it is damaged."""
+  try:
+    row = json.loads(line.decode("utf-8"))
+    numbers = [row[name] for name in _NUMBERS if name in row]
+    whole = type(row["step"]) is int and 0 <= row["step"] < 2**31
+    good = whole and all(type(x) in (int, float) and heads.is_number(x) for x in numbers)
+    heads.checked(row.get(_LISTS, {}))
+  except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+    return None
+  return row if good else None
+
+
+def _shape(row: dict) -> tuple | None:
+  """Types and layers with their number of heads, which are the same in all rows of a run."""
+  if _LISTS not in row:
+    return None
+  return tuple((name, *map(len, layers)) for name, layers in row[_LISTS].items())
 
 
 def _scalars(prefix: str, value):

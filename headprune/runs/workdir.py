@@ -19,6 +19,7 @@ import pathlib
 import tempfile
 
 from headprune.errors import UserError
+from headprune.runs import heads as heads_lib
 from headprune.runs.summary import Summary
 
 
@@ -88,6 +89,13 @@ class Workdir:
       return Summary.from_json(read_json(self.summary))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
       raise damaged(self.summary, error) from error
+
+  def read_heads(self) -> dict:
+    """The content of heads.json: type -> layer -> test-time gates."""
+    try:
+      return heads_lib.checked(read_json(self.heads))
+    except ValueError as error:
+      raise damaged(self.heads, error) from error
 
   def finish(self, summary: Summary, heads: dict) -> None:
     """Writes heads.json (type -> layer -> test-time gates), then summary.json: the run is over."""

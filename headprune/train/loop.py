@@ -14,7 +14,7 @@ from headprune.runs import checkpoint, inherit, metrics
 from headprune.runs import heads as heads_lib
 from headprune.runs.run import Run
 from headprune.runs.summary import Summary, table
-from headprune.runs.workdir import Workdir, read_json, write_text
+from headprune.runs.workdir import Workdir, write_text
 from headprune.text import bleu, packing
 from headprune.train import devices, prepare, progress, steps
 from headprune.translator.translator import Translator
@@ -210,7 +210,7 @@ def _save(checkpoints, state, iterator, dev_bleu: float | None) -> None:
 
 def _closing_table(config: ConfigDict, workdir: Workdir, done: Summary) -> str:
   before = Workdir(pathlib.Path(config.init_from)).read_summary() if config.init_from else None
-  rows = table(done, read_json(workdir.heads), before)
+  rows = table(done, workdir.read_heads(), before)
   return f"{rows}\n  {'files':<12}{workdir.path}: {workdir.list_files()}"
 
 

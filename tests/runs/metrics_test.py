@@ -5,7 +5,6 @@ import json
 import pytest
 from tensorboardX.proto import event_pb2
 
-from headprune.errors import UserError
 from headprune.runs import metrics
 from headprune.runs.workdir import Workdir
 
@@ -87,9 +86,22 @@ def test_rows_are_plain_json(workdir):
 
 
 @pytest.mark.parametrize(
-  "line", [b"{", b"[1]", b"{}", b'{"step": "x"}', b"\xff", b'{"step": null}']
-)
-def test_a_damaged_line_is_named(workdir, line):
+  "line",
+  [b"{", b"[1]", b"{}", b'{"step": "x"}', b"\xff", b'{"step": null}', b'{"step": 1e400}',
+   b'{"step": 2, "loss": "x"}', b'{"step": 2, "log_alpha": {"enc_self": 3}}', b"[" * 100000],
+)  # fmt: skip
+def test_a_damaged_line_costs_its_row_and_is_named(workdir, line, capsys):
   workdir.metrics.write_bytes(b'{"step": 1}\n' + line + b'\n{"step": 3}\n')
-  with pytest.raises(UserError, match="metrics.jsonl, line 2: damaged"):
-    metrics.read(workdir)
+  assert metrics.read(workdir) == [{"step": 1}, {"step": 3}]
+  assert capsys.readouterr().err == f"note: {workdir.metrics}, line 2 is damaged: left out\n"
+  _write(workdir, 3, [(4, {})])  # a run that goes on is rid of it
+  capsys.readouterr()
+  assert metrics.read(workdir) == [{"step": 1}, {"step": 3}, {"step": 4}]
+  assert capsys.readouterr().err == ""
+
+
+def test_gates_of_another_shape_than_the_other_rows_have_are_damage(workdir):
+  good, bad = {"enc_self": [[0.5, 1], [2]]}, {"enc_self": [[0.5, 1], []]}
+  rows = [{"step": i, "log_alpha": x} for i, x in enumerate((bad, good, good))] + [{"step": 3}]
+  workdir.metrics.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+  assert [row["step"] for row in metrics.read(workdir)] == [1, 2, 3]

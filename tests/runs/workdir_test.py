@@ -35,6 +35,14 @@ def test_a_damaged_summary_is_named_in_one_line(tmp_path, content):
   assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"enc_self": [1]}', b'{"x": [[null]]}'])
+def test_damaged_heads_are_named_in_one_line(tmp_path, content):
+  (tmp_path / "heads.json").write_bytes(content)
+  with pytest.raises(UserError, match="heads.json: .*restore the file") as caught:
+    Workdir(tmp_path).read_heads()
+  assert "\n" not in str(caught.value)
+
+
 def test_missing_json_is_named(tmp_path):
   with pytest.raises(UserError, match="x.json: no such file"):
     workdir_lib.read_json(tmp_path / "x.json")
