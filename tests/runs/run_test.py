@@ -221,7 +221,7 @@ def test_a_config_or_tokenizer_of_another_model_is_told(tmp_path):
   workdir = small_run.make(tmp_path / "run").workdir
   content = workdir.config.read_text()
   workdir.config.write_text(content.replace('"ff_size": 8', '"ff_size": 9'))
-  with pytest.raises(UserError, match=r"config.json .* ffn/in_bias \(9,\), in .* \(8,\)"):
+  with pytest.raises(UserError, match=r"config.json .*/ffn/in_bias \(9,\), in .* \(8,\)"):
     headprune.load(workdir.path)
   workdir.config.write_text(content.replace('"ff_size": 8', '"ff_size": null'))
   with pytest.raises(UserError, match="config.json: damaged .*ff_size is None, but should be like"):
