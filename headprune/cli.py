@@ -10,13 +10,16 @@ import sys
 
 import jax
 
-from headprune.errors import UserError
+from headprune.errors import Stopped, UserError
 
 _TUNABLES = "GLIBC_TUNABLES"
 
 
 def run(command) -> None:
-  """Runs `command()`; a UserError becomes one line on stderr and exit code 2."""
+  """Runs `command()`; a UserError becomes one line on stderr and exit code 2.
+
+  A signal that stopped it becomes a line and 128 + its number, as shells have it.
+  """
   _use_huge_pages()
   _keep_compiled_code()
   try:
@@ -24,8 +27,11 @@ def run(command) -> None:
   except UserError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
+  except Stopped as stopped:
+    print(stopped, file=sys.stderr)
+    sys.exit(128 + stopped.signal)
   except KeyboardInterrupt:
-    print("stopped; a training run goes on when the same command is given again", file=sys.stderr)
+    print("stopped", file=sys.stderr)
     sys.exit(130)
   except BrokenPipeError:  # the reader of our output has seen enough
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,6 +1,8 @@
-"""Checkpoints with Orbax: params, optimiser and data iterator as separate items of a step.
+"""Checkpoints with Orbax: params, optimiser, data iterator and log as separate items of a step.
 
-A step's folder gets its name when it is complete, checksums of all its files included.
+A step's folder gets its name when it is complete, checksums of all its files included. A run that
+is stopped between two checkpoints saves one more, in a folder of its own: it is only there to go on
+from, takes no part in averages and drives no other one out.
 """
 
 import contextlib
@@ -21,10 +23,14 @@ from headprune.runs.workdir import Workdir, read_json
 
 def manager(workdir: Workdir, keep: int = 1) -> ocp.CheckpointManager:
   """Opens a run's checkpoints; the newest `keep` and that of the best dev BLEU survive."""
+  return _manager(workdir.checkpoints, keep)
+
+
+def _manager(folder: pathlib.Path, keep: int) -> ocp.CheckpointManager:
   policies = checkpoint_managers.preservation_policy
   return _open(
-    workdir.checkpoints,
-    {"params": None, "optimizer": None, "data": grain.checkpoint.CheckpointHandler()},
+    folder,
+    {"params": None, "optimizer": None, "data": grain.checkpoint.CheckpointHandler(), "log": None},
     preservation_policy=policies.AnyPreservationPolicy(
       [
         policies.LatestN(keep),
@@ -36,7 +42,7 @@ def manager(workdir: Workdir, keep: int = 1) -> ocp.CheckpointManager:
 
 
 def _open(folder: pathlib.Path, items: dict, **options) -> ocp.CheckpointManager:
-  """A manager of checkpoints with these items (name -> handler, None for arrays)."""
+  """A manager of checkpoints with these items (name -> handler, None for Orbax's)."""
   seal = ocp.AsyncOptions(post_finalization_callback=functools.partial(_seal, folder.absolute()))
   return ocp.CheckpointManager(
     folder.absolute(),
@@ -82,14 +88,15 @@ def set_damaged_aside(workdir: Workdir) -> list[str]:
     A line for each: what is damaged and where it is now.
   """
   lines = []
-  for step in _steps(workdir.checkpoints):
-    damage = _damage(workdir.checkpoints, step)
-    if damage:
-      there = workdir.damaged / str(step)
-      shutil.rmtree(there, ignore_errors=True)
-      there.parent.mkdir(exist_ok=True)
-      (workdir.checkpoints / str(step)).rename(there)
-      lines.append(f"checkpoint {step} is damaged ({damage}) and was moved to {there}")
+  for folder in (workdir.checkpoints, workdir.stopped):
+    for step in _steps(folder):
+      damage = _damage(folder, step)
+      if damage:
+        there = workdir.damaged / str(step)
+        shutil.rmtree(there, ignore_errors=True)
+        there.parent.mkdir(exist_ok=True)
+        (folder / str(step)).rename(there)
+        lines.append(f"checkpoint {step} is damaged ({damage}) and was moved to {there}")
   return lines
 
 
@@ -103,10 +110,12 @@ def begun(workdir: Workdir, process: int, processes: int) -> bool:
   Raises:
     UserError: it was saved by another number of processes, each of which has its own data.
   """
-  step = _newest_whole(workdir.checkpoints)
-  folder = workdir.checkpoints / str(step) / "data"
-  if step is None or (folder / f"process_{process}-of-{processes}.json").is_file():
-    return step is not None
+  newest = _newest(workdir)
+  if newest is None:
+    return False
+  folder = newest / "data"
+  if (folder / f"process_{process}-of-{processes}.json").is_file():
+    return True
   there = len(list(folder.glob("process_*.json")))
   raise UserError(
     f"{workdir.path} was trained by {there} process(es), here are {processes}: go on with as many, "
@@ -114,12 +123,20 @@ def begun(workdir: Workdir, process: int, processes: int) -> bool:
   )
 
 
+def _newest(workdir: Workdir) -> pathlib.Path | None:
+  """The whole checkpoint that a run goes on from."""
+  found = [(_newest_whole(folder), folder) for folder in (workdir.checkpoints, workdir.stopped)]
+  found = [(step, folder) for step, folder in found if step is not None]
+  step, folder = max(found, key=lambda pair: pair[0], default=(None, None))  # the first of equals
+  return None if folder is None else folder / str(step)
+
+
 def _quality(metrics: dict) -> float:
   return metrics.get("bleu", -1.0)  # any measured BLEU is better than none
 
 
 def save(
-  checkpoints, step: int, params: dict, optimizer, data_iterator, bleu: float | None
+  checkpoints, step: int, params: dict, optimizer, data_iterator, log: dict, bleu: float | None
 ) -> None:
   """Saves in the background.
 
@@ -129,6 +146,7 @@ def save(
     params: all that is learned.
     optimizer: the optimiser's state.
     data_iterator: grain's.
+    log: JSON; what the next row of metrics.jsonl needs of the steps since the last one.
     bleu: the dev BLEU if it was just measured.
   """
   checkpoints.save(
@@ -137,31 +155,43 @@ def save(
       params=ocp.args.StandardSave(params),
       optimizer=ocp.args.StandardSave({"step": np.array(step, np.int32), "state": optimizer}),
       data=grain.checkpoint.CheckpointSave(data_iterator),
+      log=ocp.args.JsonSave(log),
     ),
     metrics={} if bleu is None else {"bleu": bleu},
+    force=True,
   )
 
 
-def restore(checkpoints, params: dict, optimizer, data_iterator):
+def save_stopped(workdir: Workdir, step: int, *state) -> None:
+  """Saves the state (see `save`) of a run that stops, and returns when it is on disk."""
+  with _manager(workdir.stopped, 1) as checkpoints:
+    if step not in checkpoints.all_steps():
+      save(checkpoints, step, *state, bleu=None)
+
+
+def restore(workdir: Workdir, params: dict, optimizer, data_iterator):
   """The newest saved state; sets `data_iterator` to its place as well.
 
   Args:
-    checkpoints: from `manager`.
+    workdir: of a run that has begun.
     params: arrays of the shapes and shardings to restore.
     optimizer: the same of the optimiser's state.
     data_iterator: grain's, of the same data.
   Returns:
-    (step, params, optimizer).
+    (step, params, optimizer, log).
   """
-  step = checkpoints.latest_step()
-  args = ocp.args.Composite(
-    params=ocp.args.StandardRestore(params),
-    optimizer=ocp.args.StandardRestore({"step": np.array(step, np.int32), "state": optimizer}),
-    data=grain.checkpoint.CheckpointRestore(data_iterator),
-  )
-  with _reading(pathlib.Path(checkpoints.directory) / str(step)):
-    restored = checkpoints.restore(step, args=args)
-  return step, restored.params, restored.optimizer["state"]
+  newest = _newest(workdir)
+  step = int(newest.name)
+  args = {
+    "params": ocp.args.StandardRestore(params),
+    "optimizer": ocp.args.StandardRestore({"step": np.array(step, np.int32), "state": optimizer}),
+    "data": grain.checkpoint.CheckpointRestore(data_iterator),
+  }
+  if (newest / "log").is_dir():  # older runs have none
+    args["log"] = ocp.args.JsonRestore()
+  with _reading(newest), _manager(newest.parent, 1) as checkpoints:
+    restored = checkpoints.restore(step, args=ocp.args.Composite(**args))
+  return step, restored.params, restored.optimizer["state"], restored.get("log") or {}
 
 
 def averaged(checkpoints, step: int, params: dict, count: int) -> dict:

@@ -2,7 +2,7 @@
 
 config.json     all fields of its config; its existence makes a folder a run
 tokenizer/      see text.tokenizer
-checkpoints/    see checkpoint; damaged/ holds those that a restart found damaged
+checkpoints/    see checkpoint; of a stopped run also stopped/; those found damaged are in damaged/
 metrics.jsonl   one row per logged step, and the same as tensorboard/
 translations/   of dev and test set, by step
 heads.json      test-time gates: type -> layer -> a number for each head
@@ -16,6 +16,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import tempfile
 
 from headprune.errors import UserError
@@ -40,6 +41,10 @@ class Workdir:
   @property
   def checkpoints(self) -> pathlib.Path:
     return self.path / "checkpoints"
+
+  @property
+  def stopped(self) -> pathlib.Path:
+    return self.path / "stopped"
 
   @property
   def damaged(self) -> pathlib.Path:
@@ -101,6 +106,7 @@ class Workdir:
     """Writes heads.json (type -> layer -> test-time gates), then summary.json: the run is over."""
     write_json(self.heads, heads)
     write_json(self.summary, summary.to_json())
+    shutil.rmtree(self.stopped, ignore_errors=True)
 
   def reopen(self) -> None:
     """The run goes on: it is not finished any more."""

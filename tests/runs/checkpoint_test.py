@@ -41,7 +41,8 @@ def _save(workdir, steps: dict, keep: int) -> None:
   """Saves states of `steps`: step -> dev BLEU or None."""
   with checkpoint.manager(workdir, keep) as checkpoints:
     for step, bleu in steps.items():
-      checkpoint.save(checkpoints, step, *_state(step), _iterator(step), bleu)
+      log = {"results": [{"loss": 0.1}]}
+      checkpoint.save(checkpoints, step, *_state(step), _iterator(step), log, bleu)
 
 
 def _steps(workdir) -> list[int]:
@@ -83,8 +84,8 @@ def test_a_new_best_replaces_the_old_one(workdir):
 
 def test_everything_is_restored(saved):
   iterator = _iterator(0)
-  with checkpoint.manager(saved, 2) as checkpoints:
-    step, *state = checkpoint.restore(checkpoints, *_state(0), iterator)
+  step, *state, log = checkpoint.restore(saved, *_state(0), iterator)
+  assert log == {"results": [{"loss": 0.1}]}
   assert step == 5 and _equal(tuple(state), _state(5))
   want = _iterator(5)
   for _ in range(3):
@@ -95,9 +96,8 @@ def test_everything_is_restored(saved):
 def test_restored_arrays_lie_as_the_given_state(saved):
   mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
   everywhere = NamedSharding(mesh, PartitionSpec())
-  with checkpoint.manager(saved, 2) as checkpoints:
-    target = jax.device_put(_state(0), everywhere)
-    _, *state = checkpoint.restore(checkpoints, *target, _iterator(0))
+  target = jax.device_put(_state(0), everywhere)
+  _, *state, _ = checkpoint.restore(saved, *target, _iterator(0))
   assert all(x.sharding == everywhere for x in jax.tree.leaves(state))
   assert _equal(tuple(state), _state(5))
 
@@ -197,10 +197,10 @@ def test_a_run_goes_on_from_the_newest_whole_checkpoint(saved, workdir):
   assert first.startswith("checkpoint 2 is damaged (metrics/metrics: its checksum differs)")
   assert second.endswith(f"was moved to {workdir.path}/damaged/5")
   assert checkpoint.set_damaged_aside(workdir) == []
+  step, *state, _ = checkpoint.restore(workdir, *_state(0), _iterator(0))
   with checkpoint.manager(workdir, 2) as checkpoints:
-    step, *state = checkpoint.restore(checkpoints, *_state(0), _iterator(0))
     assert step == 4 and _equal(tuple(state), _state(4))
-    checkpoint.save(checkpoints, 5, *_state(5), _iterator(5), None)
+    checkpoint.save(checkpoints, 5, *_state(5), _iterator(5), {}, None)
     average = checkpoint.averaged(checkpoints, 6, _state(6)[0], 3)
     np.testing.assert_allclose(average["model"]["b"], np.arange(4) + 5.0)
     _flip(workdir.checkpoints / "5" / "params" / "_METADATA")
@@ -228,15 +228,14 @@ def test_runs_without_checksums_load_and_their_damage_is_one_line(saved, workdir
   with pytest.raises(UserError, match="4: damaged") as caught:
     checkpoint.load_params(workdir)
   assert "\n" not in str(caught.value)
-  with checkpoint.manager(workdir, 2) as checkpoints:
-    with pytest.raises(UserError, match="4: damaged"):
-      checkpoint.restore(checkpoints, *_state(0), _iterator(0))
+  with pytest.raises(UserError, match="4: damaged"):
+    checkpoint.restore(workdir, *_state(0), _iterator(0))
 
 
 def test_saving_and_reading_warn_of_nothing(workdir, caplog):
   with checkpoint.manager(workdir) as checkpoints:
     for step, bleu in ((1, None), (2, 5.0)):
-      checkpoint.save(checkpoints, step, *_state(step), _iterator(step), bleu)
+      checkpoint.save(checkpoints, step, *_state(step), _iterator(step), {}, bleu)
       checkpoints.wait_until_finished()
   checkpoint.load_params(workdir)
   assert [record.getMessage() for record in caplog.records if record.levelname != "INFO"] == []
@@ -246,3 +245,24 @@ def test_a_run_goes_on_with_as_many_processes(saved, workdir):
   assert checkpoint.begun(saved, 0, 1) and not checkpoint.begun(workdir, 0, 1)
   with pytest.raises(UserError, match="was trained by 1 process.*, here are 2: go on with as many"):
     checkpoint.begun(saved, 0, 2)
+
+
+def test_a_stopped_run_goes_on_from_there_and_no_other_checkpoint_changes(saved, workdir):
+  shutil.copytree(saved.checkpoints, workdir.checkpoints)
+  before = checkpoint.load_params(workdir, average=3)
+  for stopped in (6, 7, 7):
+    checkpoint.save_stopped(workdir, stopped, *_state(stopped), _iterator(stopped), {"x": 1})
+  assert [path.name for path in workdir.stopped.iterdir()] == ["7"]
+  step, *state, log = checkpoint.restore(workdir, *_state(0), _iterator(0))
+  assert step == 7 and log == {"x": 1} and _equal(tuple(state), _state(7))
+  assert _steps(workdir) == _steps(saved)
+  assert _equal(checkpoint.load_params(workdir, average=3), before)
+  _flip(workdir.stopped / "7" / "log" / "metadata")
+  assert "checkpoint 7 is damaged (log/metadata" in checkpoint.set_damaged_aside(workdir)[0]
+  assert checkpoint.restore(workdir, *_state(0), _iterator(0))[0] == 5
+
+
+def test_a_run_that_was_stopped_before_its_first_checkpoint_has_begun(workdir):
+  checkpoint.save_stopped(workdir, 1, *_state(1), _iterator(1), {})
+  assert checkpoint.begun(workdir, 0, 1)
+  assert checkpoint.restore(workdir, *_state(0), _iterator(0))[0] == 1

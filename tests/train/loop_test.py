@@ -11,12 +11,12 @@ from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
-from headprune.errors import UserError
+from headprune.errors import Stopped, UserError
 from headprune.nn import gates
 from headprune.runs import checkpoint, defaults, metrics
 from headprune.runs import config as config_lib
 from headprune.runs.workdir import Workdir
-from headprune.train import loop, prepare, steps
+from headprune.train import loop, prepare, steps, stopping
 
 SMALL = {
   "data.corpus.train": 300,
@@ -164,6 +164,44 @@ def test_a_damaged_checkpoint_costs_its_steps_only(finished, tmp_path, capsys):
   got = _flat(checkpoint.load_params(workdir))
   for path, value in want.items():
     np.testing.assert_array_equal(got[path], value, err_msg=path)
+
+
+def _rows(workdir: pathlib.Path) -> list[dict]:
+  """The metrics without what a clock tells."""
+  timed = ("tokens_per_second", "train_seconds")
+  rows = metrics.read(Workdir(workdir))
+  return [{name: x for name, x in row.items() if name not in timed} for row in rows]
+
+
+def test_stopped_between_checkpoints_and_in_an_evaluation_it_loses_nothing(
+  finished, tmp_path, capsys, monkeypatch
+):
+  config, workdir = small_config("concrete", finished[0] / "baseline"), tmp_path / "run"
+  translate = loop._translate
+
+  def interrupted(*args):
+    stop.handle(15)
+    return translate(*args)
+
+  for step in (2, 6, 8, 12):  # rows at 3, 6, ...; evaluation at 6 and 12
+    stop = stopping.Stop()
+    with monkeypatch.context() as patch:
+      if step % 6:
+        patch.setattr(stop, "asked", lambda at, step=step: at == step)
+      else:
+        patch.setattr(loop, "_translate", interrupted)
+      with pytest.raises(Stopped, match=f"stopped at step {step} of 12 and saved"):
+        loop.train(config, workdir, stop)
+  printed = capsys.readouterr().out
+  assert "beginning at step 0 of 12: no checkpoint yet" in printed
+  assert all(f"going on at step {step} of 12" in printed for step in (2, 6, 8))
+  loop.train(config, workdir)
+  assert _rows(workdir) == _rows(finished[0] / "concrete")
+  want = _flat(checkpoint.load_params(Workdir(finished[0] / "concrete")))
+  got = _flat(checkpoint.load_params(Workdir(workdir)))
+  for path, value in want.items():
+    np.testing.assert_array_equal(got[path], value, err_msg=path)
+  assert not (workdir / "stopped").exists()
 
 
 def _flat(params):
