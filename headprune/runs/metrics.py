@@ -3,8 +3,10 @@
 import collections
 import json
 import sys
+import time
 
-import tensorboardX
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto import event_pb2, summary_pb2
 
 from headprune.runs import heads
 from headprune.runs.workdir import Workdir, write_text
@@ -14,21 +16,33 @@ _LISTS = "log_alpha"
 
 
 class Writer:
-  """Appends rows to metrics.jsonl and TensorBoard."""
+  """Appends rows to metrics.jsonl and TensorBoard, where a kill loses none that was written."""
 
   def __init__(self, workdir: Workdir, step: int):
     """Opens the files; rows after `step`, left by an interrupted run, are removed."""
     kept = [json.dumps(row) + "\n" for row in read(workdir) if row["step"] <= step]
     write_text(workdir.metrics, "".join(kept))
     self._file = workdir.metrics.open("a")
-    self._board = tensorboardX.SummaryWriter(str(workdir.tensorboard), purge_step=step + 1)
+    workdir.tensorboard.mkdir(exist_ok=True)
+    # Not tensorboardX's SummaryWriter, which writes from a thread, two minutes late.
+    own = f".{time.time_ns()}"  # two writers in one second have two files
+    self._board = EventsWriter(str(workdir.tensorboard / "events"), own)
+    start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+    self._event(step + 1, session_log=start)  # later steps in older files do not count
 
   def write(self, step: int, row: dict) -> None:
     """Writes one row; nested lists (gate values) go to TensorBoard element by element."""
+    values = [
+      summary_pb2.Summary.Value(tag=name, simple_value=value) for name, value in _scalars("", row)
+    ]
+    # First the board: after a kill in between, the row is made again, and the board's is dropped.
+    self._event(step, summary=summary_pb2.Summary(value=values))
     self._file.write(json.dumps({"step": step, **row}) + "\n")
     self._file.flush()
-    for name, value in _scalars("", row):
-      self._board.add_scalar(name, value, step)
+
+  def _event(self, step: int, **content) -> None:
+    self._board.write_event(event_pb2.Event(wall_time=time.time(), step=step, **content))
+    self._board.flush()
 
   def close(self) -> None:
     self._file.close()

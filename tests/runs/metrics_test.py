@@ -48,7 +48,16 @@ def test_rows_are_readable_while_the_run_goes_on(workdir):
   writer = metrics.Writer(workdir, 0)
   writer.write(1, {"loss": 1.0})
   assert metrics.read(workdir) == [{"step": 1, "loss": 1.0}]
+  assert _events(workdir) == [(1, "loss", 1.0)], "a kill now would lose nothing"
   writer.close()
+
+
+def test_the_board_has_a_row_before_metrics_has_it(workdir, monkeypatch):
+  writer = metrics.Writer(workdir, 0)
+  monkeypatch.setattr(metrics.json, "dumps", lambda _: exec("raise KeyboardInterrupt"))
+  with pytest.raises(KeyboardInterrupt):
+    writer.write(1, {"loss": 1.0})
+  assert metrics.read(workdir) == [] and _events(workdir) == [(1, "loss", 1.0)]
 
 
 def test_rows_of_steps_that_are_done_again_are_removed(workdir):
@@ -61,6 +70,12 @@ def test_rows_of_steps_that_are_done_again_are_removed(workdir):
     {"step": 10, "loss": 3.0}, {"step": 20, "loss": 2.0}, {"step": 30, "loss": 1.5}
   ]  # fmt: skip
   assert {path.name for path in workdir.path.iterdir()} == {"metrics.jsonl", "tensorboard"}
+
+
+def test_a_run_that_goes_on_within_a_second_leaves_the_board_as_it_was(workdir):
+  for step in (1, 2):
+    _write(workdir, step - 1, [(step, {"loss": 1.0 * step})])
+  assert _events(workdir) == [(1, "loss", 1.0), (2, "loss", 2.0)]
 
 
 def test_the_board_forgets_steps_that_are_done_again(workdir):
