@@ -123,6 +123,12 @@ def begun(workdir: Workdir, process: int, processes: int) -> bool:
   )
 
 
+def newest_step(workdir: Workdir) -> int | None:
+  """The step of the whole checkpoint that a run goes on from, None if there is none."""
+  newest = _newest(workdir)
+  return None if newest is None else int(newest.name)
+
+
 def _newest(workdir: Workdir) -> pathlib.Path | None:
   """The whole checkpoint that a run goes on from."""
   found = [(_newest_whole(folder), folder) for folder in (workdir.checkpoints, workdir.stopped)]
@@ -180,8 +186,7 @@ def restore(workdir: Workdir, params: dict, optimizer, data_iterator):
   Returns:
     (step, params, optimizer, log).
   """
-  newest = _newest(workdir)
-  step = int(newest.name)
+  newest, step = _newest(workdir), newest_step(workdir)
   args = {
     "params": ocp.args.StandardRestore(params),
     "optimizer": ocp.args.StandardRestore({"step": np.array(step, np.int32), "state": optimizer}),

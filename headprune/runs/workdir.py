@@ -5,6 +5,7 @@ tokenizer/      see text.tokenizer
 checkpoints/    see checkpoint; of a stopped run also stopped/; those found damaged are in damaged/
 metrics.jsonl   one row per logged step, and the same as tensorboard/
 translations/   of dev and test set, by step
+diverged.txt    source and target of the pairs at which training broke down
 heads.json      test-time gates: type -> layer -> a number for each head
 summary.json    what came out; its existence says that the run is finished
 analysis.json, report.html, figures/   what headprune.analyze found
@@ -57,6 +58,10 @@ class Workdir:
   @property
   def tensorboard(self) -> pathlib.Path:
     return self.path / "tensorboard"
+
+  @property
+  def diverged(self) -> pathlib.Path:
+    return self.path / "diverged.txt"
 
   @property
   def heads(self) -> pathlib.Path:

@@ -1,7 +1,6 @@
 """A whole run: resume or begin, the training loop, evaluation, and what is left to read."""
 
 import contextlib
-import math
 import pathlib
 
 import jax
@@ -16,7 +15,7 @@ from headprune.runs.run import Run
 from headprune.runs.summary import Summary, table
 from headprune.runs.workdir import Workdir, write_text
 from headprune.text import bleu, packing
-from headprune.train import devices, prepare, progress, steps, stopping
+from headprune.train import devices, divergence, prepare, progress, steps, stopping
 from headprune.translator.translator import Translator
 
 
@@ -100,8 +99,11 @@ def _loop(job: prepare.Job, state, iterator, checkpoints, writer, log, stop) -> 
   history = [row for row in metrics.read(job.workdir) if row["step"] <= step]
   seconds = _trained_seconds(history), log.get("seconds", 0.0)
   clock = progress.Clock(step - len(results), train.steps, *seconds)
+  batch = None
   while True:
-    row = {}
+    row, asked = {}, stop.asked(step)
+    if batch and (asked or _is_due(train, step)):
+      _check_finite(job, checkpoints, results[-1:], step, batch)
     if not history or history[-1]["step"] < step:
       try:
         with stop.waiting(patient=False):
@@ -115,18 +117,33 @@ def _loop(job: prepare.Job, state, iterator, checkpoints, writer, log, stop) -> 
       devices.print_first(progress.line(step, train.steps, row, clock.left(step)))
     if row and "loss" in row:
       results = []
-    if stop.asked(step):
+    if asked or stop.asked(step):
       _stop(job, state, iterator, _log(results, clock), stop)
     if _saves(train, step) and checkpoints.latest_step() != step:
       with clock.paused():
         _save(checkpoints, state, iterator, _log(results, clock), row.get("dev_bleu"))
     if step >= train.steps or _out_of_patience(history, train.patience):
       return state
-    batch = devices.shard_batch(next(iterator), job.mesh)
-    state, result = steps.train_step(job.step_config, job.knobs, state, batch)
+    before, batch = batch, next(iterator)
+    arrays = devices.shard_batch(batch, job.mesh)
+    state, result = steps.train_step(job.step_config, job.knobs, state, arrays)
     results.append(result)
-    jax.block_until_ready(results[-2:-1])  # a step late: the device always has work
+    # Waits, but a step late: the device always has work.
+    _check_finite(job, checkpoints, results[-2:-1], step, before)
     step += 1
+
+
+def _check_finite(job: prepare.Job, checkpoints, results: list, step: int, batch: dict) -> None:
+  """Raises a UserError if training has broken down; parameters are then not worth saving."""
+  if not divergence.finite(results):
+    checkpoints.wait_until_finished()
+    raise divergence.describe(job.workdir, job.tokenizers, step, batch)
+
+
+def _is_due(train: ConfigDict, step: int) -> bool:
+  """Whether more is to be done after this step than the next one."""
+  every = train.log_every, train.eval_every, train.translate_every, train.checkpoint_every
+  return step == train.steps or any(step % n == 0 for n in every)
 
 
 def _measure(job: prepare.Job, state, checkpoints, results: list[dict], clock, step: int) -> dict:
@@ -153,7 +170,6 @@ def _saves(train: ConfigDict, step: int) -> bool:
 def _stop(job: prepare.Job, state, iterator, log: dict, stop) -> None:
   """Saves, and raises Stopped."""
   step = int(state.step)
-  _check_finite(log["results"], step)
   checkpoint.save_stopped(job.workdir, step, state.params, state.opt_state, iterator, log)
   of = f"step {step:,} of {job.config.train.steps:,}"
   raise stop.stopped(f"stopped at {of} and saved; the same command goes on from there")
@@ -201,7 +217,6 @@ def _log_row(job: prepare.Job, results: list[dict], log_alphas: dict, clock, ste
   """The training numbers since the last row; losses are means over the steps."""
   results = _log(results, clock)["results"]
   last = results[-1]
-  _check_finite(results, step)
   row = {name: float(np.mean([r[name] for r in results])) for name in ("loss", "xent", "penalty")}
   row |= {name: last[name] for name in ("learning_rate", "grad_norm")}
   row |= clock.read(step, sum(r["tokens"] for r in results))
@@ -211,15 +226,6 @@ def _log_row(job: prepare.Job, results: list[dict], log_alphas: dict, clock, ste
     row["gates"] = {name: values[name] for name in row["log_alpha"]}
   row["open"] = {name: sum(n) for name, n in heads_lib.count_open(values).items()}
   return row
-
-
-def _check_finite(results: list[dict], step: int) -> None:
-  """Raises a UserError if training has broken down; parameters are then not worth saving."""
-  if results and not math.isfinite(results[-1]["loss"] + results[-1]["grad_norm"]):
-    raise UserError(
-      f"the loss or its gradient is not finite at step {step}: lower config.optim.scale or raise "
-      "config.optim.warmup_steps, and take another --workdir"
-    )
 
 
 def _dev_loss(job: prepare.Job, params: dict) -> float:
@@ -265,7 +271,6 @@ def _averaged(job: prepare.Job, checkpoints, state) -> dict:
 
 def _save(checkpoints, state, iterator, log: dict, dev_bleu: float | None) -> None:
   step = int(state.step)
-  _check_finite(log["results"], step)
   checkpoint.save(checkpoints, step, state.params, state.opt_state, iterator, log, dev_bleu)
 
 

@@ -16,6 +16,7 @@ from headprune.nn import gates
 from headprune.runs import checkpoint, defaults, metrics
 from headprune.runs import config as config_lib
 from headprune.runs.workdir import Workdir
+from headprune.text import sources
 from headprune.train import loop, prepare, steps, stopping
 
 SMALL = {
@@ -288,10 +289,13 @@ def test_a_checkpoint_of_other_processes_is_told(finished, tmp_path):
 
 def test_training_that_broke_down_is_not_saved(finished, tmp_path):
   config = small_config("concrete", finished[0] / "baseline")
-  config.optim.scale, config.train.log_every = 1e30, 12
-  with pytest.raises(UserError, match="not finite at step 3: lower config.optim.scale"):
+  config.optim.scale, config.train.checkpoint_every = 1e30, 1
+  with pytest.raises(UserError, match="not finite at step 2; checkpoint 1 is whole, .*optim.scale"):
     loop.train(config, tmp_path / "x")
-  assert not (tmp_path / "x" / "checkpoints" / "3").exists()
+  assert [path.name for path in (tmp_path / "x" / "checkpoints").iterdir()] == ["1"]
+  told = (tmp_path / "x" / "diverged.txt").read_text("utf-8").splitlines()
+  trained = set(map("\t".join, zip(*sources.read_pairs(config.data)["train"])))
+  assert len(told) > 10 and len(trained.intersection(told)) > 0.9 * len(told)
 
 
 def test_patience_ends_a_run_that_no_longer_improves():
