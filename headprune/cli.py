@@ -22,6 +22,7 @@ def run(command) -> None:
   """
   _use_huge_pages()
   _keep_compiled_code()
+  jax.config.update("jax_enable_x64", False)  # all arrays here are float32 or narrower
   try:
     command()
   except UserError as error:
@@ -33,8 +34,21 @@ def run(command) -> None:
   except KeyboardInterrupt:
     print("stopped", file=sys.stderr)
     sys.exit(130)
+  except (AssertionError, RuntimeError) as error:  # whatever JAX raises where there is no device
+    if _has_devices():
+      raise
+    reason = (str(error).strip() or "there is none here").splitlines()[0]
+    print(f"error: JAX_PLATFORMS={jax.config.jax_platforms}: {reason}", file=sys.stderr)
+    sys.exit(2)
   except BrokenPipeError:  # the reader of our output has seen enough
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _has_devices() -> bool:
+  try:
+    return bool(jax.devices())
+  except (AssertionError, RuntimeError):
+    return False
 
 
 def _use_huge_pages() -> None:

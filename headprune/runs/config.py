@@ -2,6 +2,7 @@
 
 import pathlib
 
+import jax
 from ml_collections import ConfigDict
 import numpy as np
 
@@ -54,6 +55,12 @@ FREE_FIELDS = (  # what may change when a run goes on
   "pretrain",
 )
 _RENAMED = {"relu_dropout": "activation_dropout"}  # in the `model` section of older runs
+
+
+def check_jax() -> None:
+  """Raises a UserError if JAX is set to 64 bits, which a model of 32 would mix with its own."""
+  if jax.config.jax_enable_x64:
+    raise UserError("jax_enable_x64 is on, but models here have 32 bits: switch it off")
 
 
 def validate(config: ConfigDict) -> None:

@@ -151,6 +151,7 @@ def load(workdir: str | pathlib.Path, which: str = "last", precision: str | None
   Raises:
     UserError: there is no run or no such checkpoint.
   """
+  config_lib.check_jax()
   workdir = Workdir(pathlib.Path(workdir))
   config = config_lib.load(workdir)
   tokenizers = tokenizer_lib.load(workdir.tokenizer)

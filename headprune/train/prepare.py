@@ -74,6 +74,7 @@ def lacks_baseline(config: ConfigDict, workdir: Workdir) -> bool:
 
 def check(config: ConfigDict, workdir: Workdir) -> None:
   """Raises a UserError for all that can be known to be wrong before data are read."""
+  config_lib.check_jax()
   config_lib.validate(config)
   bleu.check(config.eval)
   _batch_rows(config)
