@@ -7,6 +7,7 @@ import os
 import pathlib
 import platform
 import sys
+import tempfile
 
 import jax
 
@@ -34,14 +35,17 @@ def run(command) -> None:
   except KeyboardInterrupt:
     print("stopped", file=sys.stderr)
     sys.exit(130)
+  except BrokenPipeError:  # the reader of our output has seen enough
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+  except OSError as error:  # the system's word for what it does not do, with the file's name
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
   except (AssertionError, RuntimeError) as error:  # whatever JAX raises where there is no device
     if _has_devices():
       raise
     reason = (str(error).strip() or "there is none here").splitlines()[0]
     print(f"error: JAX_PLATFORMS={jax.config.jax_platforms}: {reason}", file=sys.stderr)
     sys.exit(2)
-  except BrokenPipeError:  # the reader of our output has seen enough
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _has_devices() -> bool:
@@ -66,6 +70,11 @@ def _use_huge_pages() -> None:
 def _keep_compiled_code() -> None:
   """Lets later commands on this machine load what earlier ones compiled."""
   if jax.config.jax_compilation_cache_dir is None:  # not set by the user's environment
-    folder = pathlib.Path.home() / ".cache" / "headprune" / platform.node()
+    try:
+      folder = pathlib.Path.home() / ".cache" / "headprune" / platform.node()
+      folder.mkdir(parents=True, exist_ok=True)
+      tempfile.TemporaryFile(dir=folder).close()
+    except (OSError, RuntimeError):  # no home, or one that is not ours to write to
+      return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

@@ -75,7 +75,8 @@ def _check_config(argv: list[str]) -> None:
 
 def _train(argv: list[str]) -> None:
   del argv
-  logging.set_verbosity(logging.WARNING)  # Orbax tells every file it writes
+  # Orbax tells every file it writes, and of a failure more than the one line that it becomes.
+  logging.set_verbosity(logging.FATAL)
   if _DISTRIBUTED.value:
     devices.connect()
   with stopping.on_signals() as stop:

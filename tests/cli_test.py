@@ -53,3 +53,16 @@ def test_commands_work_in_32_bits_and_python_says_so(monkeypatch):
     cli.run(config_lib.check_jax)
   finally:
     jax.config.update("jax_enable_x64", False)
+
+
+def test_without_a_home_nothing_is_kept_and_all_works(tmp_path, monkeypatch):
+  before = jax.config.jax_compilation_cache_dir
+  (tmp_path / "file").write_text("")
+  try:
+    for home, cached in ((tmp_path / "file", False), (tmp_path / "mein Haus", True)):
+      jax.config.update("jax_compilation_cache_dir", None)
+      monkeypatch.setenv("HOME", str(home))
+      cli._keep_compiled_code()
+      assert (jax.config.jax_compilation_cache_dir is not None) == cached
+  finally:
+    jax.config.update("jax_compilation_cache_dir", before)

@@ -5,8 +5,11 @@ is stopped between two checkpoints saves one more, in a folder of its own: it is
 from, takes no part in averages and drives no other one out.
 """
 
+from collections.abc import Iterator
 import contextlib
+import errno
 import functools
+import os
 import pathlib
 import shutil
 
@@ -18,12 +21,45 @@ from orbax.checkpoint import checkpoint_managers
 
 from headprune.errors import UserError
 from headprune.runs import checksums
-from headprune.runs.workdir import Workdir, read_json
+from headprune.runs.workdir import Workdir, cannot_write, read_json
 
 
-def manager(workdir: Workdir, keep: int = 1) -> ocp.CheckpointManager:
-  """Opens a run's checkpoints; the newest `keep` and that of the best dev BLEU survive."""
-  return _manager(workdir.checkpoints, keep)
+@contextlib.contextmanager
+def manager(workdir: Workdir, keep: int = 1) -> Iterator[ocp.CheckpointManager]:
+  """A run's checkpoints; the newest `keep` and that of the best dev BLEU survive.
+
+  At the end all are on disk, or a UserError says why not.
+  """
+  with _open_to_write(workdir.checkpoints, keep) as checkpoints:
+    yield checkpoints
+
+
+@contextlib.contextmanager
+def _open_to_write(folder: pathlib.Path, keep: int) -> Iterator[ocp.CheckpointManager]:
+  with _writing(folder):
+    checkpoints = _manager(folder, keep)
+  try:
+    yield checkpoints
+  finally:
+    with _writing(folder):
+      checkpoints.close()
+
+
+@contextlib.contextmanager
+def _writing(folder: pathlib.Path) -> Iterator[None]:
+  """Calls that may write: Orbax and TensorStore raise all kinds of errors for a full disk."""
+  try:
+    yield
+  except Exception as error:
+    text = str(error)
+    known = next((reason for reason in _REASONS if reason in text), "")
+    raise cannot_write(folder, known or " ".join(text.split())[:200] or repr(error)) from error
+
+
+_REASONS = tuple(
+  os.strerror(number)
+  for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG, errno.EIO)
+)
 
 
 def _manager(folder: pathlib.Path, keep: int) -> ocp.CheckpointManager:
@@ -155,22 +191,45 @@ def save(
     log: JSON; what the next row of metrics.jsonl needs of the steps since the last one.
     bleu: the dev BLEU if it was just measured.
   """
-  checkpoints.save(
-    step,
-    args=ocp.args.Composite(
-      params=ocp.args.StandardSave(params),
-      optimizer=ocp.args.StandardSave({"step": np.array(step, np.int32), "state": optimizer}),
-      data=grain.checkpoint.CheckpointSave(data_iterator),
-      log=ocp.args.JsonSave(log),
-    ),
-    metrics={} if bleu is None else {"bleu": bleu},
-    force=True,
+  args = ocp.args.Composite(
+    params=ocp.args.StandardSave(params),
+    optimizer=ocp.args.StandardSave({"step": np.array(step, np.int32), "state": optimizer}),
+    data=grain.checkpoint.CheckpointSave(data_iterator),
+    log=ocp.args.JsonSave(log),
   )
+  folder = pathlib.Path(checkpoints.directory)
+  _check_room(folder, (params, optimizer))
+  with _writing(folder):
+    metrics = {} if bleu is None else {"bleu": bleu}
+    checkpoints.save(step, args=args, metrics=metrics, force=True)
+
+
+def _check_room(folder: pathlib.Path, arrays) -> None:
+  """Raises a UserError if the disk cannot hold them: Orbax would fail half-way, and noisily."""
+  needed = sum(x.nbytes for x in jax.tree.leaves(arrays)) + _OVERHEAD
+  free = shutil.disk_usage(folder).free
+  if free < needed:
+    raise cannot_write(folder, f"a checkpoint takes {needed:,} bytes, {free:,} are free")
+
+
+_OVERHEAD = 1 << 20  # bytes of a checkpoint besides its arrays
+
+
+def finish(checkpoints) -> None:
+  """Returns when all is on disk; raises a UserError if it cannot be."""
+  with _writing(pathlib.Path(checkpoints.directory)):
+    checkpoints.wait_until_finished()
+
+
+def check(checkpoints) -> None:
+  """Raises a UserError if a save in the background has failed."""
+  with _writing(pathlib.Path(checkpoints.directory)):
+    checkpoints.check_for_errors()
 
 
 def save_stopped(workdir: Workdir, step: int, *state) -> None:
   """Saves the state (see `save`) of a run that stops, and returns when it is on disk."""
-  with _manager(workdir.stopped, 1) as checkpoints:
+  with _open_to_write(workdir.stopped, 1) as checkpoints:
     if step not in checkpoints.all_steps():
       save(checkpoints, step, *state, bleu=None)
 
@@ -201,7 +260,7 @@ def restore(workdir: Workdir, params: dict, optimizer, data_iterator):
 
 def averaged(checkpoints, step: int, params: dict, count: int) -> dict:
   """Mean of the parameters after `step` and of the newest `count` - 1 saved before, on the host."""
-  checkpoints.wait_until_finished()
+  finish(checkpoints)
   earlier = sorted(saved for saved in checkpoints.all_steps() if saved < step)
   chosen = earlier[len(earlier) - min(count - 1, len(earlier)) :]
   folder = pathlib.Path(checkpoints.directory)
@@ -211,7 +270,7 @@ def averaged(checkpoints, step: int, params: dict, count: int) -> dict:
 
 def save_params(workdir: Workdir, params: dict, step: int = 0) -> None:
   """Writes a run's parameters alone, for runs that come from elsewhere."""
-  with _open(workdir.checkpoints, {"params": None}) as target:
+  with _writing(workdir.checkpoints), _open(workdir.checkpoints, {"params": None}) as target:
     target.save(step, args=ocp.args.Composite(params=ocp.args.StandardSave(params)))
 
 

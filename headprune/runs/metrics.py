@@ -1,6 +1,7 @@
 """The numbers of a run over its steps: metrics.jsonl, and the same on TensorBoard."""
 
 import collections
+import contextlib
 import json
 import sys
 import time
@@ -9,7 +10,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto import event_pb2, summary_pb2
 
 from headprune.runs import heads
-from headprune.runs.workdir import Workdir, write_text
+from headprune.runs.workdir import Workdir, write_text, writing
 
 _NUMBERS = ("loss", "dev_loss", "dev_bleu", "tokens_per_second", "train_seconds")
 _LISTS = "log_alpha"
@@ -21,9 +22,11 @@ class Writer:
   def __init__(self, workdir: Workdir, step: int):
     """Opens the files; rows after `step`, left by an interrupted run, are removed."""
     kept = [json.dumps(row) + "\n" for row in read(workdir) if row["step"] <= step]
+    self._path = workdir.metrics
     write_text(workdir.metrics, "".join(kept))
     self._file = workdir.metrics.open("a")
-    workdir.tensorboard.mkdir(exist_ok=True)
+    with writing(workdir.tensorboard):
+      workdir.tensorboard.mkdir(exist_ok=True)
     # Not tensorboardX's SummaryWriter, which writes from a thread, two minutes late.
     own = f".{time.time_ns()}"  # two writers in one second have two files
     self._board = EventsWriter(str(workdir.tensorboard / "events"), own)
@@ -36,17 +39,19 @@ class Writer:
       summary_pb2.Summary.Value(tag=name, simple_value=value) for name, value in _scalars("", row)
     ]
     # First the board: after a kill in between, the row is made again, and the board's is dropped.
-    self._event(step, summary=summary_pb2.Summary(value=values))
-    self._file.write(json.dumps({"step": step, **row}) + "\n")
-    self._file.flush()
+    with writing(self._path):
+      self._event(step, summary=summary_pb2.Summary(value=values))
+      self._file.write(json.dumps({"step": step, **row}) + "\n")
+      self._file.flush()
 
   def _event(self, step: int, **content) -> None:
     self._board.write_event(event_pb2.Event(wall_time=time.time(), step=step, **content))
     self._board.flush()
 
   def close(self) -> None:
-    self._file.close()
-    self._board.close()
+    with contextlib.suppress(OSError):  # of what could not be written, and was told
+      self._file.close()
+      self._board.close()
 
 
 def read(workdir: Workdir) -> list[dict]:

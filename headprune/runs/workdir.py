@@ -138,20 +138,39 @@ def check_unused(out: pathlib.Path) -> None:
 def new_folder(out: pathlib.Path) -> Iterator[pathlib.Path]:
   """A folder to fill beside `out`, which it becomes when it is complete, or nothing stays."""
   check_unused(out)
-  out.parent.mkdir(parents=True, exist_ok=True)
-  with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}-") as folder:
-    draft = pathlib.Path(folder) / out.name
-    draft.mkdir()
-    yield draft
-    draft.rename(out.absolute())
+  with writing(out):
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}-") as folder:
+      draft = pathlib.Path(folder) / out.name
+      draft.mkdir()
+      yield draft
+      draft.rename(out.absolute())
 
 
 def write_bytes(path: pathlib.Path, data: bytes) -> None:
   """Writes a file whole: an interrupted program leaves the old one, or none."""
-  path.parent.mkdir(parents=True, exist_ok=True)
   draft = path.with_name(f".{path.name}.tmp")
-  draft.write_bytes(data)
-  draft.replace(path)
+  with writing(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft.write_bytes(data)
+    draft.replace(path)
+
+
+@contextlib.contextmanager
+def writing(path: pathlib.Path) -> Iterator[None]:
+  """A section that writes a file or folder; raises a UserError if the disk does not take it."""
+  try:
+    yield
+  except OSError as error:
+    raise cannot_write(path, error.strerror or str(error)) from error
+
+
+def cannot_write(path: pathlib.Path, reason: str) -> UserError:
+  """What to raise if a file cannot be written; whatever is written here is written whole."""
+  return UserError(
+    f"{path} cannot be written ({reason}); what was saved before is whole, and the same command "
+    "goes on when this is mended"
+  )
 
 
 def write_text(path: pathlib.Path, text: str) -> None:

@@ -221,12 +221,15 @@ def read_files(folder: pathlib.Path) -> dict[str, bytes]:
 
 def write_files(folder: pathlib.Path, files: Mapping[str, bytes]) -> None:
   """Writes all files whole, the meta file last: an interrupted run leaves no half tokenizer."""
-  folder.mkdir(parents=True, exist_ok=True)
-  (folder / _META).unlink(missing_ok=True)
-  for name in sorted(files, key=lambda name: name == _META):
-    temporary = folder / f"{name}.tmp"
-    temporary.write_bytes(files[name])
-    temporary.replace(folder / name)
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _META).unlink(missing_ok=True)
+    for name in sorted(files, key=lambda name: name == _META):
+      temporary = folder / f"{name}.tmp"
+      temporary.write_bytes(files[name])
+      temporary.replace(folder / name)
+  except OSError as error:
+    raise UserError(f"{folder}: cannot be written ({error.strerror})") from error
 
 
 def _meta_file(kind: str, shared: bool, lowercase: bool) -> dict[str, bytes]:

@@ -102,6 +102,7 @@ def _loop(job: prepare.Job, state, iterator, checkpoints, writer, log, stop) -> 
   batch = None
   while True:
     row, asked = {}, stop.asked(step)
+    checkpoint.check(checkpoints)
     if batch and (asked or _is_due(train, step)):
       _check_finite(job, checkpoints, results[-1:], step, batch)
     if not history or history[-1]["step"] < step:
@@ -136,7 +137,7 @@ def _loop(job: prepare.Job, state, iterator, checkpoints, writer, log, stop) -> 
 def _check_finite(job: prepare.Job, checkpoints, results: list, step: int, batch: dict) -> None:
   """Raises a UserError if training has broken down; parameters are then not worth saving."""
   if not divergence.finite(results):
-    checkpoints.wait_until_finished()
+    checkpoint.finish(checkpoints)
     raise divergence.describe(job.workdir, job.tokenizers, step, batch)
 
 
@@ -188,7 +189,7 @@ def _finish(job: prepare.Job, state, iterator, checkpoints, writer, stop) -> Sum
     _stop(job, state, iterator, log, stop)
   if checkpoints.latest_step() != step:
     _save(checkpoints, state, iterator, log, row.get("dev_bleu"))
-  checkpoints.wait_until_finished()
+  checkpoint.finish(checkpoints)
   history = metrics.read(job.workdir)
   if writer and {"step": step, **row} not in history:  # else it was killed after this line
     writer.write(step, row)

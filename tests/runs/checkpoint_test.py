@@ -266,3 +266,26 @@ def test_a_run_that_was_stopped_before_its_first_checkpoint_has_begun(workdir):
   checkpoint.save_stopped(workdir, 1, *_state(1), _iterator(1), {})
   assert checkpoint.begun(workdir, 0, 1)
   assert checkpoint.restore(workdir, *_state(0), _iterator(0))[0] == 1
+
+
+def test_a_full_disk_is_one_line_and_what_was_saved_is_whole(saved, workdir, monkeypatch):
+  shutil.copytree(saved.checkpoints, workdir.checkpoints)
+
+  def fail(*_, **__):
+    raise ValueError("RESOURCE_EXHAUSTED: Error writing x:\nNo space left on device [a.cc:3]")
+
+  with checkpoint.manager(workdir, 2) as checkpoints:
+    with monkeypatch.context() as patch:
+      patch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 0, 1000))
+      with pytest.raises(UserError, match=r"takes 1,048,\d+ bytes, 1,000 are free"):
+        checkpoint.save(checkpoints, 6, *_state(6), _iterator(6), {}, None)
+      patch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 0, 10**9))
+      for name, call in (
+        ("save", lambda: checkpoint.save(checkpoints, 6, *_state(6), _iterator(6), {}, None)),
+        ("wait_until_finished", lambda: checkpoint.finish(checkpoints)),
+        ("check_for_errors", lambda: checkpoint.check(checkpoints)),
+      ):
+        patch.setattr(checkpoints, name, fail)
+        with pytest.raises(UserError, match="cannot be written .No space left on device.; "):
+          call()
+  assert _equal(checkpoint.load_params(workdir), jax.device_get(_state(5)[0]))
