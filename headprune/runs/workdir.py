@@ -140,11 +140,12 @@ def new_folder(out: pathlib.Path) -> Iterator[pathlib.Path]:
   check_unused(out)
   with writing(out):
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}-") as folder:
-      draft = pathlib.Path(folder) / out.name
-      draft.mkdir()
-      yield draft
-      draft.rename(out.absolute())
+    beside = tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}-")
+  with beside as folder:
+    draft = pathlib.Path(folder) / out.name
+    draft.mkdir()
+    yield draft
+    draft.rename(out.absolute())
 
 
 def write_bytes(path: pathlib.Path, data: bytes) -> None:

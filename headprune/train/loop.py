@@ -105,7 +105,7 @@ def _loop(job: prepare.Job, state, iterator, checkpoints, writer, log, stop) -> 
     checkpoint.check(checkpoints)
     if batch and (asked or _is_due(train, step)):
       _check_finite(job, checkpoints, results[-1:], step, batch)
-    if not history or history[-1]["step"] < step:
+    if not asked and (not history or history[-1]["step"] < step):
       try:
         with stop.waiting(patient=False):
           row = _measure(job, state, checkpoints, results, clock, step)
