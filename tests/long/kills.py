@@ -23,6 +23,7 @@ from headprune.runs import checkpoint, metrics
 from headprune.runs.workdir import Workdir
 from tests.train import loop_test
 
+RUNS = ("baseline", "concrete")
 TIMED = ("tokens_per_second", "train_seconds")
 FLAGS = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
 
@@ -36,21 +37,23 @@ def main() -> None:
   rng, deadline = random.Random(args.seed), time.time() + 60 * args.minutes
   with tempfile.TemporaryDirectory() as folder:
     want = pathlib.Path(folder) / "want"
-    _run(want)  # compiles, which later starts need not
+    run(want)  # compiles, which later starts need not
     shutil.rmtree(want)
-    begin = time.time()
-    _run(want)
-    seconds, counts = time.time() - begin, {"kills": 0, "runs": 0, "losses": 0, "tracebacks": 0}
+    *_, seconds = run(want)
+    counts = {"kills": 0, "runs": 0, "losses": 0, "tracebacks": 0}
     while counts["kills"] < args.kills and time.time() < deadline:
       got = pathlib.Path(folder) / f"got{counts['runs']}"
       while not (got / "concrete" / "summary.json").exists():
         late = counts["kills"] >= args.kills or time.time() > deadline
         number = (signal.SIGKILL, signal.SIGTERM)[counts["kills"] % 2]
-        killed, printed = _run(got, None if late else rng.uniform(0.1, 1) * seconds, number)
+        delay = None if late else rng.random() * seconds
+        killed, code, printed, _ = run(got, delay, number)
+        if not killed and code:
+          sys.exit(f"exit code {code}: {printed}")
         counts["kills"] += killed
         counts["tracebacks"] += "Traceback" in printed
         print(f"{number.name if killed else 'ended'}: {printed.splitlines()[-1:]}", flush=True)
-      differing = [name for run in ("baseline", "concrete") for name in _compare(want, got, run)]
+      differing = [fault for name in RUNS for fault in compare(want, got, name)]
       counts["runs"] += 1
       counts["losses"] += bool(differing)
       print(f"run {counts['runs']}: {differing or 'the same'}", flush=True)
@@ -59,30 +62,34 @@ def main() -> None:
   raise SystemExit(bool(counts["losses"] or counts["tracebacks"]))
 
 
-def _run(folder: pathlib.Path, delay: float | None = None, number: int = 0) -> tuple[bool, str]:
-  """Runs the command to its end, or sends it a signal after `delay` s: (it was sent, output)."""
-  command = loop_test.command(folder / "concrete", folder / "baseline")
-  process = subprocess.Popen(
-    command, env=os.environ | {"XLA_FLAGS": FLAGS, "JAX_PLATFORMS": "cpu"}, text=True,
-    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=pathlib.Path(__file__).parents[2],
-  )  # fmt: skip
-  try:
-    printed, _ = process.communicate(timeout=delay)
-    if process.returncode:
-      sys.exit(f"exit code {process.returncode}: {printed}")
-    return False, printed
-  except subprocess.TimeoutExpired:
-    process.send_signal(number)
-    begin = time.time()
-    printed, _ = process.communicate()
-    if time.time() - begin > 20:
-      printed += f"\nit took {time.time() - begin:.0f} s to stop"
-    return True, printed
+def run(folder: pathlib.Path, delay: float | None = None, number: int = 0):
+  """Runs the command, or sends it a signal `delay` seconds after its first line.
+
+  Returns:
+    (whether the signal was sent, exit code, output, seconds since its first line).
+  """
+  with tempfile.NamedTemporaryFile() as output:
+    process = subprocess.Popen(
+      loop_test.command(folder / "concrete", folder / "baseline"),
+      env=os.environ | {"XLA_FLAGS": FLAGS, "JAX_PLATFORMS": "cpu"},
+      stdout=output, stderr=output, cwd=pathlib.Path(__file__).parents[2],
+    )  # fmt: skip
+    said = pathlib.Path(output.name)
+    while process.poll() is None and not said.stat().st_size:  # starting Python takes long enough
+      time.sleep(0.05)
+    begin, sent = time.time(), False
+    try:
+      process.wait(timeout=delay)
+    except subprocess.TimeoutExpired:
+      process.send_signal(number)
+      process.wait(timeout=120)
+      sent = True
+    return sent, process.returncode, said.read_text(), time.time() - begin
 
 
-def _compare(want: pathlib.Path, got: pathlib.Path, run: str) -> list[str]:
-  """What of a run differs from one without kills."""
-  one, other = (Workdir(folder / run) for folder in (want, got))
+def compare(want: pathlib.Path, got: pathlib.Path, name: str) -> list[str]:
+  """What of a run (one of RUNS) differs from one that nothing happened to."""
+  one, other = (Workdir(folder / name) for folder in (want, got))
   params = (traverse_util.flatten_dict(checkpoint.load_params(w)) for w in (one, other))
   alike = {
     "parameters": _equal(*params),
@@ -92,7 +99,7 @@ def _compare(want: pathlib.Path, got: pathlib.Path, run: str) -> list[str]:
     == _rows([other.read_summary().to_json()]),
     "translations": _texts(one) == _texts(other),
   }
-  return [f"{run}: {name}" for name, same in alike.items() if not same]
+  return [f"{name}: {what}" for what, same in alike.items() if not same]
 
 
 def _equal(one: dict, other: dict) -> bool:
