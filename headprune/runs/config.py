@@ -36,6 +36,7 @@ _COUNTS = (  # at least 1
   "train.translate_every", "train.checkpoint_every", "train.keep",
   "eval.beams", "eval.batch_sentences", "eval.average",
 )  # fmt: skip
+_LAYERS = ("model.layers", "model.dec_layers")  # at most 1000
 _OVERRIDES = ("model.dec_layers", "model.dec_ff_size", "model.dec_num_heads")  # at least 0
 _PROBABILITIES = (
   "train.label_smoothing",
@@ -73,6 +74,9 @@ def validate(config: ConfigDict) -> None:
     for name in names:
       if fields[name] < least:
         raise UserError(f"config.{name}={fields[name]} must be at least {least}")
+  for name in _LAYERS:
+    if fields[name] > 1000:
+      raise UserError(f"config.{name}={fields[name]} must be at most 1000")
   for name in _PROBABILITIES:
     if not 0.0 <= fields[name] < 1.0:
       raise UserError(f"config.{name}={fields[name]} is not a probability below 1")
