@@ -7,28 +7,52 @@ import os
 import pathlib
 import platform
 import sys
+import tempfile
 
 import jax
 
-from headprune.errors import UserError
+from headprune.errors import Stopped, UserError
 
 _TUNABLES = "GLIBC_TUNABLES"
 
 
 def run(command) -> None:
-  """Runs `command()`; a UserError becomes one line on stderr and exit code 2."""
+  """Runs `command()`; a UserError becomes one line on stderr and exit code 2.
+
+  A signal that stopped it becomes a line and 128 + its number, as shells have it.
+  """
   _use_huge_pages()
   _keep_compiled_code()
+  jax.config.update("jax_enable_x64", False)  # all arrays here are float32 or narrower
   try:
     command()
   except UserError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
+  except Stopped as stopped:
+    print(stopped, file=sys.stderr)
+    sys.exit(128 + stopped.signal)
   except KeyboardInterrupt:
-    print("stopped; a training run goes on when the same command is given again", file=sys.stderr)
+    print("stopped", file=sys.stderr)
     sys.exit(130)
   except BrokenPipeError:  # the reader of our output has seen enough
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+  except OSError as error:  # the system's word for what it does not do, with the file's name
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
+  except (AssertionError, RuntimeError) as error:  # whatever JAX raises where there is no device
+    if _has_devices():
+      raise
+    reason = (str(error).strip() or "there is none here").splitlines()[0]
+    print(f"error: JAX_PLATFORMS={jax.config.jax_platforms}: {reason}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _has_devices() -> bool:
+  try:
+    return bool(jax.devices())
+  except (AssertionError, RuntimeError):
+    return False
 
 
 def _use_huge_pages() -> None:
@@ -46,6 +70,11 @@ def _use_huge_pages() -> None:
 def _keep_compiled_code() -> None:
   """Lets later commands on this machine load what earlier ones compiled."""
   if jax.config.jax_compilation_cache_dir is None:  # not set by the user's environment
-    folder = pathlib.Path.home() / ".cache" / "headprune" / platform.node()
+    try:
+      folder = pathlib.Path.home() / ".cache" / "headprune" / platform.node()
+      folder.mkdir(parents=True, exist_ok=True)
+      tempfile.TemporaryFile(dir=folder).close()
+    except (OSError, RuntimeError):  # no home, or one that is not ours to write to
+      return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

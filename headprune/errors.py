@@ -1,5 +1,13 @@
-"""The one exception for a user's mistake."""
+"""What ends a command without a traceback: a user's mistake, and being asked to stop."""
 
 
 class UserError(Exception):
   """A mistake that the user can mend; the message says where it is and what to change."""
+
+
+class Stopped(BaseException):
+  """A signal asked to stop, and what was worth keeping is kept; the message says what goes on."""
+
+  def __init__(self, message: str, signal: int):
+    super().__init__(message)
+    self.signal = signal

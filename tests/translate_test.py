@@ -23,10 +23,10 @@ def run(tmp_path_factory):
 def command(monkeypatch):
   """The command on some input, two lines at a time."""
 
-  def call(workdir, data: bytes):
+  def call(workdir, data: bytes, *flags):
     monkeypatch.setattr(translate, "CHUNK", 2)
     monkeypatch.setattr(sys, "stdin", Stdin(data))
-    monkeypatch.setattr(sys, "argv", ["translate", "--workdir", str(workdir)])
+    monkeypatch.setattr(sys, "argv", ["translate", "--workdir", str(workdir), *flags])
     monkeypatch.setenv("HEADPRUNE_HUGE_PAGES", "0")
     cli.run(translate.main)
 
@@ -53,3 +53,38 @@ def test_no_run(command, capfd, tmp_path):
   with pytest.raises(SystemExit) as caught:
     command(tmp_path, b"")
   assert caught.value.code == 2 and "not a run" in capfd.readouterr().err
+
+
+def test_a_long_line_is_refused_by_its_number(run, command, capfd):
+  line = " ".join(["dog"] * 9).encode()
+  with pytest.raises(SystemExit) as caught:
+    command(run.workdir.path, b"the cat\n\n\n" + line + b"\n", "--max-tokens", "9")
+  assert caught.value.code == 2
+  out, err = capfd.readouterr()
+  assert out.count("\n") == 2  # what was read before
+  assert err == (
+    "error: standard input, line 4: 10 tokens, at most 9 are translated as one; give --long-lines "
+    "split, or another --max-tokens\n"
+  )
+
+
+def test_a_long_line_is_translated_in_parts(run, command, capfd):
+  first, second = "the dog saw a cat", "a big red dog saw the cat"
+  data = f"cat\n\n{first} . {second}\n{first}".encode()
+  command(run.workdir.path, data, "--max-tokens", "8", "--long-lines", "split")
+  short, parts = run.translate(["cat", first]), run.translate([f"{first} .", second])
+  want = [short[0], "", " ".join(parts), short[1]]
+  assert capfd.readouterr().out == "".join(f"{line}\n" for line in want)
+
+
+def test_two_megabytes_without_a_space_are_a_line_as_well(run, command, capfd):
+  command(run.workdir.path, b"x" * 2_000_000 + b"\ncat\n")  # one unknown word
+  assert capfd.readouterr().out.count("\n") == 2
+
+
+def test_reading_is_bounded(run, command, capfd, monkeypatch):
+  monkeypatch.setattr(translate, "CHUNK_BYTES", 16)
+  command(run.workdir.path, b"the dog saw a ca")
+  with pytest.raises(SystemExit):
+    command(run.workdir.path, b"cat\n" + b"x" * 17)
+  assert "line 2: more than 16 bytes; is it text?" in capfd.readouterr().err

@@ -173,7 +173,7 @@ def read(workdir: Workdir) -> Result:
   value = read_json(workdir.analysis)
   try:
     return from_json(value)
-  except (AttributeError, KeyError, TypeError, ValueError) as error:
+  except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
     reason = " ".join(f"{type(error).__name__}: {error}".split())
     raise UserError(
       f"{workdir.analysis}: damaged, or of another version of the program ({reason}); run "

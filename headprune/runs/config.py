@@ -2,6 +2,7 @@
 
 import pathlib
 
+import jax
 from ml_collections import ConfigDict
 import numpy as np
 
@@ -35,6 +36,7 @@ _COUNTS = (  # at least 1
   "train.translate_every", "train.checkpoint_every", "train.keep",
   "eval.beams", "eval.batch_sentences", "eval.average",
 )  # fmt: skip
+_LAYERS = ("model.layers", "model.dec_layers")  # at most 1000
 _OVERRIDES = ("model.dec_layers", "model.dec_ff_size", "model.dec_num_heads")  # at least 0
 _PROBABILITIES = (
   "train.label_smoothing",
@@ -56,6 +58,12 @@ FREE_FIELDS = (  # what may change when a run goes on
 _RENAMED = {"relu_dropout": "activation_dropout"}  # in the `model` section of older runs
 
 
+def check_jax() -> None:
+  """Raises a UserError if JAX is set to 64 bits, which a model of 32 would mix with its own."""
+  if jax.config.jax_enable_x64:
+    raise UserError("jax_enable_x64 is on, but models here have 32 bits: switch it off")
+
+
 def validate(config: ConfigDict) -> None:
   """Raises a UserError that names the first field whose value cannot work."""
   fields = flatten(config)
@@ -66,6 +74,9 @@ def validate(config: ConfigDict) -> None:
     for name in names:
       if fields[name] < least:
         raise UserError(f"config.{name}={fields[name]} must be at least {least}")
+  for name in _LAYERS:
+    if fields[name] > 1000:
+      raise UserError(f"config.{name}={fields[name]} must be at most 1000")
   for name in _PROBABILITIES:
     if not 0.0 <= fields[name] < 1.0:
       raise UserError(f"config.{name}={fields[name]} is not a probability below 1")
@@ -243,7 +254,7 @@ def load(workdir: Workdir) -> ConfigDict:
     validate(config)
   except UserError as error:
     raise UserError(f"{workdir.config}: {error}") from error
-  except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+  except (AttributeError, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
     raise damaged(workdir.config, error) from error
   return config.lock()
 
@@ -256,7 +267,12 @@ def _with_defaults(fields: dict, base: dict) -> dict:
       merged[name] = _with_defaults(fields[name], value)
     else:
       merged.setdefault(name, value)
+      if type(merged[name]) not in _ALIKE[type(value)]:
+        raise TypeError(f"{name} is {merged[name]!r}, but should be like {value!r}")
   return merged
+
+
+_ALIKE = {bool: [bool], int: [int], float: [int, float], str: [str], tuple: [list]}  # in JSON
 
 
 def _tuples(node: dict) -> dict:

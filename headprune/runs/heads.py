@@ -24,6 +24,18 @@ def as_lists(values: dict, heads: dict) -> dict[str, list[list[float]]]:
   }
 
 
+def checked(lists) -> dict[str, list[list[float]]]:
+  """`lists`, or a ValueError if it is not attention type -> layer -> numbers."""
+  layers = list(lists.values()) if isinstance(lists, dict) else [None]
+  if not all(isinstance(rows, list) and all(map(_is_row, rows)) for rows in layers):
+    raise ValueError("not attention type -> layer -> a number for each head")
+  return lists
+
+
+def _is_row(row) -> bool:
+  return isinstance(row, list) and all(type(x) in (int, float) and is_number(x) for x in row)
+
+
 def as_arrays(lists: dict, config: ModelConfig, where: str) -> dict[str, np.ndarray]:
   """The other way: type -> gate_NH, for the types that `lists` gives.
 
@@ -64,7 +76,7 @@ def is_number(value) -> bool:
   """Whether `value` is, or spells, a finite number."""
   try:
     return math.isfinite(float(value))
-  except (TypeError, ValueError):
+  except (OverflowError, TypeError, ValueError):
     return False
 
 

@@ -1,52 +1,97 @@
 """The numbers of a run over its steps: metrics.jsonl, and the same on TensorBoard."""
 
+import collections
+import contextlib
 import json
+import sys
+import time
 
-import tensorboardX
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto import event_pb2, summary_pb2
 
-from headprune.runs.workdir import Workdir, damaged, write_text
+from headprune.runs import heads
+from headprune.runs.workdir import Workdir, write_text, writing
+
+_NUMBERS = ("loss", "dev_loss", "dev_bleu", "tokens_per_second", "train_seconds")
+_LISTS = "log_alpha"
 
 
 class Writer:
-  """Appends rows to metrics.jsonl and TensorBoard."""
+  """Appends rows to metrics.jsonl and TensorBoard, where a kill loses none that was written."""
 
   def __init__(self, workdir: Workdir, step: int):
     """Opens the files; rows after `step`, left by an interrupted run, are removed."""
     kept = [json.dumps(row) + "\n" for row in read(workdir) if row["step"] <= step]
+    self._path = workdir.metrics
     write_text(workdir.metrics, "".join(kept))
     self._file = workdir.metrics.open("a")
-    self._board = tensorboardX.SummaryWriter(str(workdir.tensorboard), purge_step=step + 1)
+    with writing(workdir.tensorboard):
+      workdir.tensorboard.mkdir(exist_ok=True)
+    # Not tensorboardX's SummaryWriter, which writes from a thread, two minutes late.
+    own = f".{time.time_ns()}"  # two writers in one second have two files
+    self._board = EventsWriter(str(workdir.tensorboard / "events"), own)
+    start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+    self._event(step + 1, session_log=start)  # later steps in older files do not count
 
   def write(self, step: int, row: dict) -> None:
     """Writes one row; nested lists (gate values) go to TensorBoard element by element."""
-    self._file.write(json.dumps({"step": step, **row}) + "\n")
-    self._file.flush()
-    for name, value in _scalars("", row):
-      self._board.add_scalar(name, value, step)
+    values = [
+      summary_pb2.Summary.Value(tag=name, simple_value=value) for name, value in _scalars("", row)
+    ]
+    # First the board: after a kill in between, the row is made again, and the board's is dropped.
+    with writing(self._path):
+      self._event(step, summary=summary_pb2.Summary(value=values))
+      self._file.write(json.dumps({"step": step, **row}) + "\n")
+      self._file.flush()
+
+  def _event(self, step: int, **content) -> None:
+    self._board.write_event(event_pb2.Event(wall_time=time.time(), step=step, **content))
+    self._board.flush()
 
   def close(self) -> None:
-    self._file.close()
-    self._board.close()
+    with contextlib.suppress(OSError):  # of what could not be written, and was told
+      self._file.close()
+      self._board.close()
 
 
 def read(workdir: Workdir) -> list[dict]:
   """All rows of a run so far; a last line that was cut off is left out.
 
-  Raises:
-    UserError: another line is damaged.
+  Another damaged line costs its row, and a note on stderr tells which one.
   """
   if not workdir.metrics.is_file():
     return []
   lines = workdir.metrics.read_bytes().split(b"\n")
+  found = {number: _row(line) for number, line in enumerate(lines[:-1], 1) if line}
+  shapes = collections.Counter(_shape(row) for row in found.values() if row and _LISTS in row)
+  usual = {None, *(shape for shape, _ in shapes.most_common(1))}
   rows = []
-  for number, line in enumerate(lines[:-1], 1):
-    try:
-      row = json.loads(line.decode("utf-8")) if line else None
-      if row is not None:
-        rows.append({**row, "step": int(row["step"])})
-    except (KeyError, RecursionError, TypeError, ValueError) as error:
-      raise damaged(f"{workdir.metrics}, line {number}", error) from error
+  for number, row in found.items():
+    if row and _shape(row) in usual:
+      rows.append(row)
+    else:
+      print(f"note: {workdir.metrics}, line {number} is damaged: left out", file=sys.stderr)
   return rows
+
+
+def _row(line: bytes) -> dict | None:
+  """A line's row, None if it is damaged."""
+  try:
+    row = json.loads(line.decode("utf-8"))
+    numbers = [row[name] for name in _NUMBERS if name in row]
+    whole = type(row["step"]) is int and 0 <= row["step"] < 2**31
+    good = whole and all(type(x) in (int, float) and heads.is_number(x) for x in numbers)
+    heads.checked(row.get(_LISTS, {}))
+  except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+    return None
+  return row if good else None
+
+
+def _shape(row: dict) -> tuple | None:
+  """Types and layers with their number of heads, which are the same in all rows of a run."""
+  if _LISTS not in row:
+    return None
+  return tuple((name, *map(len, layers)) for name, layers in row[_LISTS].items())
 
 
 def _scalars(prefix: str, value):

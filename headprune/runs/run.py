@@ -1,15 +1,17 @@
 """A run as a value: everything that its folder holds, ready to use, and how one is written."""
 
 import dataclasses
+import functools
 import pathlib
 
+from flax import traverse_util
 import jax
 from ml_collections import ConfigDict
 import numpy as np
 
 from headprune.errors import UserError
-from headprune.nn import gates
-from headprune.nn.config import TYPES, attention_precision
+from headprune.nn import gates, transformer
+from headprune.nn.config import TYPES, ModelConfig, attention_precision
 from headprune.runs import checkpoint, heads
 from headprune.runs import config as config_lib
 from headprune.runs.summary import Summary
@@ -149,6 +151,7 @@ def load(workdir: str | pathlib.Path, which: str = "last", precision: str | None
   Raises:
     UserError: there is no run or no such checkpoint.
   """
+  config_lib.check_jax()
   workdir = Workdir(pathlib.Path(workdir))
   config = config_lib.load(workdir)
   tokenizers = tokenizer_lib.load(workdir.tokenizer)
@@ -158,9 +161,25 @@ def load(workdir: str | pathlib.Path, which: str = "last", precision: str | None
     attention = attention_precision(precision, platform)
     sizes = dataclasses.replace(sizes, precision=precision, attention_precision=attention)
   params = checkpoint.load_params(workdir, which, config.eval.average)
+  _check_shapes(workdir, sizes, params["model"])
   gate_values = gates.eval_gates(config_lib.fixed_gates(config.gates, sizes), params["gates"])
   translator = Translator(sizes, params["model"], gate_values)
   return Run(workdir, config, translator, params["gates"], *tokenizers)
+
+
+def _check_shapes(workdir: Workdir, sizes: ModelConfig, params: dict) -> None:
+  """Raises a UserError if config.json or the tokenizer is not that of the parameters."""
+  init = functools.partial(transformer.init_params, sizes)
+  want, found = (
+    {path: x.shape for path, x in traverse_util.flatten_dict(tree, sep="/").items()}
+    for tree in (jax.eval_shape(init, jax.random.key(0)), params)
+  )
+  for path in sorted(want.keys() | found.keys()):
+    if want.get(path) != found.get(path):
+      raise UserError(
+        f"{workdir.config} and {workdir.tokenizer} make parameter {path} {want.get(path)}, in the "
+        f"checkpoint it is {found.get(path)}: restore the file that was changed"
+      )
 
 
 def write(

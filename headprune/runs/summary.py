@@ -40,7 +40,22 @@ class Summary:
       known["origin"] = row.get("compact_of", "")
       copied = "compact" if known["origin"] else "converted"
       known["kind"] = "trained" if row["step"] else copied
-    return cls(**known | {"ends_at": tuple(known["ends_at"]), "step": int(known["step"])})
+    done = cls(**known | {"ends_at": tuple(known["ends_at"])})
+    done._check()
+    return done
+
+  def _check(self) -> None:
+    """Raises a TypeError that names the first field that a file gave another kind of value."""
+    whole = [self.step, *self.ends_at]
+    if len(whole) != 3 or any(type(x) is not int for x in whole):
+      raise TypeError(f"step or ends_at is not of whole numbers: {whole}")
+    for field in dataclasses.fields(self):
+      value, usual = getattr(self, field.name), field.default
+      if isinstance(usual, str) and not isinstance(value, str):
+        raise TypeError(f"{field.name} is {value!r}, not a text")
+      if usual is None or isinstance(usual, float):
+        if value is not usual and (type(value) not in (int, float) or abs(value) > 1e300):
+          raise TypeError(f"{field.name} is not a number: {value!r:.40}")
 
 
 def table(summary: Summary, heads: dict, before: Summary | None) -> str:

@@ -2,9 +2,10 @@
 
 config.json     all fields of its config; its existence makes a folder a run
 tokenizer/      see text.tokenizer
-checkpoints/    see checkpoint
+checkpoints/    see checkpoint; of a stopped run also stopped/; those found damaged are in damaged/
 metrics.jsonl   one row per logged step, and the same as tensorboard/
 translations/   of dev and test set, by step
+diverged.txt    source and target of the pairs at which training broke down
 heads.json      test-time gates: type -> layer -> a number for each head
 summary.json    what came out; its existence says that the run is finished
 analysis.json, report.html, figures/   what headprune.analyze found
@@ -16,9 +17,11 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import tempfile
 
 from headprune.errors import UserError
+from headprune.runs import heads as heads_lib
 from headprune.runs.summary import Summary
 
 
@@ -41,12 +44,24 @@ class Workdir:
     return self.path / "checkpoints"
 
   @property
+  def stopped(self) -> pathlib.Path:
+    return self.path / "stopped"
+
+  @property
+  def damaged(self) -> pathlib.Path:
+    return self.path / "damaged"
+
+  @property
   def metrics(self) -> pathlib.Path:
     return self.path / "metrics.jsonl"
 
   @property
   def tensorboard(self) -> pathlib.Path:
     return self.path / "tensorboard"
+
+  @property
+  def diverged(self) -> pathlib.Path:
+    return self.path / "diverged.txt"
 
   @property
   def heads(self) -> pathlib.Path:
@@ -85,10 +100,18 @@ class Workdir:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
       raise damaged(self.summary, error) from error
 
+  def read_heads(self) -> dict:
+    """The content of heads.json: type -> layer -> test-time gates."""
+    try:
+      return heads_lib.checked(read_json(self.heads))
+    except ValueError as error:
+      raise damaged(self.heads, error) from error
+
   def finish(self, summary: Summary, heads: dict) -> None:
     """Writes heads.json (type -> layer -> test-time gates), then summary.json: the run is over."""
     write_json(self.heads, heads)
     write_json(self.summary, summary.to_json())
+    shutil.rmtree(self.stopped, ignore_errors=True)
 
   def reopen(self) -> None:
     """The run goes on: it is not finished any more."""
@@ -115,8 +138,10 @@ def check_unused(out: pathlib.Path) -> None:
 def new_folder(out: pathlib.Path) -> Iterator[pathlib.Path]:
   """A folder to fill beside `out`, which it becomes when it is complete, or nothing stays."""
   check_unused(out)
-  out.parent.mkdir(parents=True, exist_ok=True)
-  with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}-") as folder:
+  with writing(out):
+    out.parent.mkdir(parents=True, exist_ok=True)
+    beside = tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}-")
+  with beside as folder:
     draft = pathlib.Path(folder) / out.name
     draft.mkdir()
     yield draft
@@ -125,10 +150,28 @@ def new_folder(out: pathlib.Path) -> Iterator[pathlib.Path]:
 
 def write_bytes(path: pathlib.Path, data: bytes) -> None:
   """Writes a file whole: an interrupted program leaves the old one, or none."""
-  path.parent.mkdir(parents=True, exist_ok=True)
   draft = path.with_name(f".{path.name}.tmp")
-  draft.write_bytes(data)
-  draft.replace(path)
+  with writing(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft.write_bytes(data)
+    draft.replace(path)
+
+
+@contextlib.contextmanager
+def writing(path: pathlib.Path) -> Iterator[None]:
+  """A section that writes a file or folder; raises a UserError if the disk does not take it."""
+  try:
+    yield
+  except OSError as error:
+    raise cannot_write(path, error.strerror or str(error)) from error
+
+
+def cannot_write(path: pathlib.Path, reason: str) -> UserError:
+  """What to raise if a file cannot be written; whatever is written here is written whole."""
+  return UserError(
+    f"{path} cannot be written ({reason}); what was saved before is whole, and the same command "
+    "goes on when this is mended"
+  )
 
 
 def write_text(path: pathlib.Path, text: str) -> None:

@@ -8,7 +8,7 @@ are its own files (see marian_tokenizer).
 """
 
 import collections
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 import dataclasses
 import functools
 import io
@@ -27,6 +27,7 @@ RESERVED = ("_BOS_", "_EOS_", "_UNK_")
 KINDS = ("bpe", "unigram", "whitespace")
 
 _META = "tokenizer.json"
+_FLAGS = ("shared", "lowercase")
 _MAX_TRAIN_LINES = 1_000_000
 _SIDE_NAMES = {"src": "source", "tgt": "target", "shared": "source and target"}
 
@@ -220,12 +221,15 @@ def read_files(folder: pathlib.Path) -> dict[str, bytes]:
 
 def write_files(folder: pathlib.Path, files: Mapping[str, bytes]) -> None:
   """Writes all files whole, the meta file last: an interrupted run leaves no half tokenizer."""
-  folder.mkdir(parents=True, exist_ok=True)
-  (folder / _META).unlink(missing_ok=True)
-  for name in sorted(files, key=lambda name: name == _META):
-    temporary = folder / f"{name}.tmp"
-    temporary.write_bytes(files[name])
-    temporary.replace(folder / name)
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _META).unlink(missing_ok=True)
+    for name in sorted(files, key=lambda name: name == _META):
+      temporary = folder / f"{name}.tmp"
+      temporary.write_bytes(files[name])
+      temporary.replace(folder / name)
+  except OSError as error:
+    raise UserError(f"{folder}: cannot be written ({error.strerror})") from error
 
 
 def _meta_file(kind: str, shared: bool, lowercase: bool) -> dict[str, bytes]:
@@ -252,26 +256,47 @@ def load(folder: pathlib.Path) -> tuple[Tokenizer, Tokenizer]:
   """
   if not exists(folder):
     raise UserError(f"{folder}: no tokenizer here ({_META} is missing)")
+  meta = _read(folder / _META, _parse_meta)
+  if meta["kind"] == "marian":
+    return marian_tokenizer.load(folder)
+  ending, parse = (
+    ("vocab", _parse_vocab) if meta["kind"] == "whitespace" else ("model", _parse_model)
+  )
+  sides = ["shared"] if meta["shared"] else ["src", "tgt"]
+  found = [_read(folder / f"{side}.{ending}", parse, meta["lowercase"]) for side in sides]
+  return found[0], found[-1]
+
+
+def _read(path: pathlib.Path, parse: Callable, *further):
+  """What `parse` makes of a file's bytes; a UserError that names the file if it cannot."""
   try:
-    meta = json.loads((folder / _META).read_text("utf-8"))
-    if meta["kind"] == "marian":
-      return marian_tokenizer.load(folder)
-    if meta["shared"]:
-      tokenizer = _load_side(folder, "shared", meta)
-      return tokenizer, tokenizer
-    return _load_side(folder, "src", meta), _load_side(folder, "tgt", meta)
-  except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
-    raise UserError(f"{folder}: damaged tokenizer, restore its files: {error}") from error
+    return parse(path.read_bytes(), *further)
+  except (KeyError, OSError, RecursionError, RuntimeError, TypeError, ValueError) as error:
+    reason = " ".join(str(error).split())
+    raise UserError(f"{path}: damaged tokenizer, restore the file: {reason}") from error
 
 
-def _load_side(folder: pathlib.Path, side: str, meta: Mapping) -> Tokenizer:
-  if meta["kind"] == "whitespace":
-    text = (folder / f"{side}.vocab").read_bytes().decode("utf-8")
-    # Not splitlines(): a token may hold U+2028 and its like.
-    return Whitespace(tuple(text.removesuffix("\n").split("\n")), meta["lowercase"])
-  model_file = str(folder / f"{side}.model")
-  processor = sentencepiece.SentencePieceProcessor(model_file=model_file)
-  return SentencePiece(processor, meta["lowercase"])
+def _parse_meta(data: bytes) -> dict:
+  meta = json.loads(data.decode("utf-8"))
+  if meta["kind"] not in (*KINDS, "marian") or {type(meta[x]) for x in _FLAGS} != {bool}:
+    raise ValueError(f"not a kind in {', '.join(KINDS)} and {' and '.join(_FLAGS)} true or false")
+  return meta
+
+
+def _parse_vocab(data: bytes, lowercase: bool) -> Whitespace:
+  # Not splitlines(): a token may hold U+2028 and its like.
+  tokens = tuple(data.decode("utf-8").removesuffix("\n").split("\n"))
+  if tokens[: len(RESERVED)] != RESERVED:
+    raise ValueError(f"its first lines are not {' '.join(RESERVED)}")
+  return Whitespace(tokens, lowercase)
+
+
+def _parse_model(data: bytes, lowercase: bool) -> SentencePiece:
+  processor = sentencepiece.SentencePieceProcessor(model_proto=data)
+  found = processor.bos_id(), processor.eos_id(), processor.unk_id()
+  if found != (BOS, EOS, UNK):
+    raise ValueError(f"BOS, EOS and unknown have the ids {found}, not {(BOS, EOS, UNK)}")
+  return SentencePiece(processor, lowercase)
 
 
 def _train_sentencepiece(

@@ -1,26 +1,27 @@
 """A whole run: resume or begin, the training loop, evaluation, and what is left to read."""
 
 import contextlib
-import math
 import pathlib
 
 import jax
 from ml_collections import ConfigDict
 import numpy as np
 
-from headprune.errors import UserError
+from headprune.errors import Stopped, UserError
 from headprune.nn import gates
 from headprune.runs import checkpoint, inherit, metrics
 from headprune.runs import heads as heads_lib
 from headprune.runs.run import Run
 from headprune.runs.summary import Summary, table
-from headprune.runs.workdir import Workdir, read_json, write_text
+from headprune.runs.workdir import Workdir, write_text
 from headprune.text import bleu, packing
-from headprune.train import devices, prepare, progress, steps
+from headprune.train import devices, divergence, prepare, progress, steps, stopping
 from headprune.translator.translator import Translator
 
 
-def train(config: ConfigDict, workdir: pathlib.Path | str) -> Summary:
+def train(
+  config: ConfigDict, workdir: pathlib.Path | str, stop: stopping.Stop | None = None
+) -> Summary:
   """Trains one run to its end, or goes on where it was, or finds it finished.
 
   A run that `init_from` names must be finished; `prepare.stages` tells what to train before.
@@ -28,9 +29,11 @@ def train(config: ConfigDict, workdir: pathlib.Path | str) -> Summary:
   Args:
     config: locked, from headprune.runs.defaults or a config file.
     workdir: the run's folder.
+    stop: tells when to save and stop; by default only the end of the run does.
   Returns:
     The run's summary, as summary.json holds it.
   Raises:
+    Stopped: `stop` said so, and a checkpoint is saved.
     UserError: the config, the data or the workdir cannot work; nothing on disk was changed.
   """
   with devices.meeting("training"):
@@ -46,12 +49,12 @@ def train(config: ConfigDict, workdir: pathlib.Path | str) -> Summary:
       prepare.print_inherited(given, config)
       with devices.meeting("setting up"):
         job, params = prepare.set_up(config, workdir)
-      done = _run(job, params)
+      done = _run(job, params, stop or stopping.Stop())
     devices.print_first(_closing_table(config, workdir, done))
   return done
 
 
-def _run(job: prepare.Job, params: dict) -> Summary:
+def _run(job: prepare.Job, params: dict, stop: stopping.Stop) -> Summary:
   """The state, the data, the files; then the loop and what comes after it."""
   config, workdir = job.config, job.workdir
   share = devices.share()
@@ -62,14 +65,20 @@ def _run(job: prepare.Job, params: dict) -> Summary:
   )
   state = devices.replicate(steps.init_state(job.step_config, params), job.mesh)
   workdir.reopen()
-  with checkpoint.manager(workdir, config.train.keep) as checkpoints:
-    if job.resumes:
-      step, *saved = checkpoint.restore(checkpoints, state.params, state.opt_state, iterator)
-      state = steps.TrainState(devices.replicate(np.int32(step), job.mesh), *saved)
-      devices.print_first(f"going on at step {step:,} of {config.train.steps:,}")
-    with _writer(workdir, int(state.step)) as writer:
-      state = _loop(job, state, iterator, checkpoints, writer)
-      return _finish(job, state, iterator, checkpoints, writer)
+  log = {}
+  if job.resumes:
+    step, *saved, log = checkpoint.restore(workdir, state.params, state.opt_state, iterator)
+    state = steps.TrainState(devices.replicate(np.int32(step), job.mesh), *saved)
+    devices.print_first(f"going on at step {step:,} of {config.train.steps:,}")
+  else:
+    devices.print_first(f"beginning at step 0 of {config.train.steps:,}: no checkpoint yet")
+  with (
+    checkpoint.manager(workdir, config.train.keep) as checkpoints,
+    _writer(workdir, int(state.step)) as writer,
+    stop.waiting(),
+  ):
+    state = _loop(job, state, iterator, checkpoints, writer, log, stop)
+    return _finish(job, state, iterator, checkpoints, writer, stop)
 
 
 def _writer(workdir: Workdir, step: int):
@@ -79,51 +88,111 @@ def _writer(workdir: Workdir, step: int):
   return contextlib.nullcontext()
 
 
-def _loop(job: prepare.Job, state, iterator, checkpoints, writer) -> steps.TrainState:
-  """Trains to the last step."""
+def _loop(job: prepare.Job, state, iterator, checkpoints, writer, log, stop) -> steps.TrainState:
+  """Trains to the last step, or to where `stop` is asked.
+
+  Whatever a step is due (a row of metrics, evaluation, a checkpoint) comes before the next step,
+  also where a stopped run goes on: it may have been stopped in the middle of an evaluation.
+  """
   train = job.config.train
-  step, results = int(state.step), []
+  step, results = int(state.step), list(log.get("results", ()))
   history = [row for row in metrics.read(job.workdir) if row["step"] <= step]
-  clock = progress.Clock(step, train.steps, _trained_seconds(history))
-  while step < train.steps and not _out_of_patience(history, train.patience):
-    batch = devices.shard_batch(next(iterator), job.mesh)
-    state, result = steps.train_step(job.step_config, job.knobs, state, batch)
-    results.append(result)
-    jax.block_until_ready(results[-2:-1])  # a step late: the device always has work
-    step += 1
-    row, last = {}, step == train.steps
-    if step % train.log_every == 0 or last:
-      row, results = _log_row(job, results, clock, step), []
-    with clock.paused():
-      if step % train.eval_every == 0 and not last:
-        row["dev_loss"] = _dev_loss(job, state.params)
-      translate = step % train.translate_every == 0 and not last
-      if translate:
-        row |= _translate(job, _averaged(job, checkpoints, state), ["dev"], step)
-      if translate or (step % train.checkpoint_every == 0 and not last):
-        _check_finite(result, step)
-        _save(checkpoints, state, iterator, row.get("dev_bleu"))
+  seconds = _trained_seconds(history), log.get("seconds", 0.0)
+  clock = progress.Clock(step - len(results), train.steps, *seconds)
+  batch = None
+  while True:
+    row, asked = {}, stop.asked(step)
+    checkpoint.check(checkpoints)
+    if batch and (asked or _is_due(train, step)):
+      _check_finite(job, checkpoints, results[-1:], step, batch)
+    if not asked and (not history or history[-1]["step"] < step):
+      try:
+        with stop.waiting(patient=False):
+          row = _measure(job, state, checkpoints, results, clock, step)
+      except Stopped:  # `asked` tells below
+        pass
     if row:
       if writer:
         writer.write(step, row)
       history.append({"step": step, **row})
       devices.print_first(progress.line(step, train.steps, row, clock.left(step)))
-  return state
+    if row and "loss" in row:
+      results = []
+    if asked or stop.asked(step):
+      _stop(job, state, iterator, _log(results, clock), stop)
+    if _saves(train, step) and checkpoints.latest_step() != step:
+      with clock.paused():
+        _save(checkpoints, state, iterator, _log(results, clock), row.get("dev_bleu"))
+    if step >= train.steps or _out_of_patience(history, train.patience):
+      return state
+    before, batch = batch, next(iterator)
+    arrays = devices.shard_batch(batch, job.mesh)
+    state, result = steps.train_step(job.step_config, job.knobs, state, arrays)
+    results.append(result)
+    # Waits, but a step late: the device always has work.
+    _check_finite(job, checkpoints, results[-2:-1], step, before)
+    step += 1
 
 
-def _finish(job: prepare.Job, state, iterator, checkpoints, writer) -> Summary:
-  """The last evaluation and checkpoint, heads.json and summary.json."""
+def _check_finite(job: prepare.Job, checkpoints, results: list, step: int, batch: dict) -> None:
+  """Raises a UserError if training has broken down; parameters are then not worth saving."""
+  if not divergence.finite(results):
+    checkpoint.finish(checkpoints)
+    raise divergence.describe(job.workdir, job.tokenizers, step, batch)
+
+
+def _is_due(train: ConfigDict, step: int) -> bool:
+  """Whether more is to be done after this step than the next one."""
+  every = train.log_every, train.eval_every, train.translate_every, train.checkpoint_every
+  return step == train.steps or any(step % n == 0 for n in every)
+
+
+def _measure(job: prepare.Job, state, checkpoints, results: list[dict], clock, step: int) -> dict:
+  """The row of metrics that is due after a step; {} if none is."""
+  train, found = job.config.train, {}
+  due = lambda every: step > 0 and step % every == 0
+  last = step == train.steps
+  with clock.paused():
+    if not last and due(train.eval_every):
+      found["dev_loss"] = _dev_loss(job, state.params)
+    if not last and due(train.translate_every):
+      found |= _translate(job, _averaged(job, checkpoints, state), ["dev"], step)
+  if results and (last or due(train.log_every)):
+    found = _log_row(job, results, state.params["gates"], clock, step) | found
+  return found
+
+
+def _saves(train: ConfigDict, step: int) -> bool:
+  """Whether there is a checkpoint after this step; that of the last one comes with its BLEU."""
+  due = step % train.translate_every == 0 or step % train.checkpoint_every == 0
+  return 0 < step < train.steps and due
+
+
+def _stop(job: prepare.Job, state, iterator, log: dict, stop) -> None:
+  """Saves, and raises Stopped."""
   step = int(state.step)
-  params = _averaged(job, checkpoints, state)
-  row = {"dev_loss": _dev_loss(job, devices.replicate(params, job.mesh))}
-  splits = [split for split in ("dev", "test") if split in job.text]
-  row |= _translate(job, params, splits, step)
+  checkpoint.save_stopped(job.workdir, step, state.params, state.opt_state, iterator, log)
+  of = f"step {step:,} of {job.config.train.steps:,}"
+  raise stop.stopped(f"stopped at {of} and saved; the same command goes on from there")
+
+
+def _finish(job: prepare.Job, state, iterator, checkpoints, writer, stop) -> Summary:
+  """The last evaluation and checkpoint, heads.json and summary.json."""
+  step, log = int(state.step), {"results": [], "seconds": 0.0}
+  try:
+    with stop.waiting(patient=False):
+      params = _averaged(job, checkpoints, state)
+      row = {"dev_loss": _dev_loss(job, devices.replicate(params, job.mesh))}
+      splits = [split for split in ("dev", "test") if split in job.text]
+      row |= _translate(job, params, splits, step)
+  except Stopped:
+    _stop(job, state, iterator, log, stop)
   if checkpoints.latest_step() != step:
-    _save(checkpoints, state, iterator, row.get("dev_bleu"))
-  checkpoints.wait_until_finished()
-  if writer:
-    writer.write(step, row)
+    _save(checkpoints, state, iterator, log, row.get("dev_bleu"))
+  checkpoint.finish(checkpoints)
   history = metrics.read(job.workdir)
+  if writer and {"step": step, **row} not in history:  # else it was killed after this line
+    writer.write(step, row)
   rates = [r["tokens_per_second"] for r in history if "tokens_per_second" in r]
   summary = Summary(
     kind="trained",
@@ -138,29 +207,26 @@ def _finish(job: prepare.Job, state, iterator, checkpoints, writer) -> Summary:
   return summary
 
 
-def _log_row(job: prepare.Job, results: list[dict], clock, step: int) -> dict:
+def _log(results: list[dict], clock: progress.Clock) -> dict:
+  """What a checkpoint keeps of the steps since the last row, as plain numbers."""
+  names = ("loss", "xent", "penalty", "learning_rate", "grad_norm", "tokens")
+  plain = [{name: float(result[name]) for name in names} for result in jax.device_get(results)]
+  return {"results": plain, "seconds": clock.seconds()}
+
+
+def _log_row(job: prepare.Job, results: list[dict], log_alphas: dict, clock, step: int) -> dict:
   """The training numbers since the last row; losses are means over the steps."""
-  results = jax.device_get(results)
+  results = _log(results, clock)["results"]
   last = results[-1]
-  _check_finite(last, step)
   row = {name: float(np.mean([r[name] for r in results])) for name in ("loss", "xent", "penalty")}
-  row |= {name: float(last[name]) for name in ("learning_rate", "grad_norm")}
-  row |= clock.read(step, sum(int(r["tokens"]) for r in results))
-  values = _eval_heads(job, last["log_alpha"])
-  if last["log_alpha"]:
-    row["log_alpha"] = heads_lib.as_lists(last["log_alpha"], job.step_config.model.heads)
+  row |= {name: last[name] for name in ("learning_rate", "grad_norm")}
+  row |= clock.read(step, sum(r["tokens"] for r in results))
+  values = _eval_heads(job, log_alphas)
+  if log_alphas:
+    row["log_alpha"] = heads_lib.as_lists(log_alphas, job.step_config.model.heads)
     row["gates"] = {name: values[name] for name in row["log_alpha"]}
   row["open"] = {name: sum(n) for name, n in heads_lib.count_open(values).items()}
   return row
-
-
-def _check_finite(result: dict, step: int) -> None:
-  """Raises a UserError if training has broken down; parameters are then not worth saving."""
-  if not math.isfinite(result["loss"] + result["grad_norm"]):
-    raise UserError(
-      f"the loss or its gradient is not finite at step {step}: lower config.optim.scale or raise "
-      "config.optim.warmup_steps, and take another --workdir"
-    )
 
 
 def _dev_loss(job: prepare.Job, params: dict) -> float:
@@ -204,13 +270,14 @@ def _averaged(job: prepare.Job, checkpoints, state) -> dict:
   return checkpoint.averaged(checkpoints, int(state.step), state.params, count)
 
 
-def _save(checkpoints, state, iterator, dev_bleu: float | None) -> None:
-  checkpoint.save(checkpoints, int(state.step), state.params, state.opt_state, iterator, dev_bleu)
+def _save(checkpoints, state, iterator, log: dict, dev_bleu: float | None) -> None:
+  step = int(state.step)
+  checkpoint.save(checkpoints, step, state.params, state.opt_state, iterator, log, dev_bleu)
 
 
 def _closing_table(config: ConfigDict, workdir: Workdir, done: Summary) -> str:
   before = Workdir(pathlib.Path(config.init_from)).read_summary() if config.init_from else None
-  rows = table(done, read_json(workdir.heads), before)
+  rows = table(done, workdir.read_heads(), before)
   return f"{rows}\n  {'files':<12}{workdir.path}: {workdir.list_files()}"
 
 

@@ -74,6 +74,7 @@ def lacks_baseline(config: ConfigDict, workdir: Workdir) -> bool:
 
 def check(config: ConfigDict, workdir: Workdir) -> None:
   """Raises a UserError for all that can be known to be wrong before data are read."""
+  config_lib.check_jax()
   config_lib.validate(config)
   bleu.check(config.eval)
   _batch_rows(config)
@@ -130,6 +131,7 @@ def set_up(config: ConfigDict, workdir: Workdir) -> tuple[Job, dict]:
   Returns:
     (job, {"model": ..., "gates": ...}: the parameters of step 0, or any in their shapes if begun).
   """
+  devices.first_before_others("looking for checkpoints", lambda: _set_damaged_aside(workdir))
   resumes = begun(workdir)  # before the first process can have made a checkpoint folder
   text = devices.first_before_others("reading text", lambda: sources.read_pairs(config.data))
   tokenizers = devices.first_before_others(
@@ -160,6 +162,11 @@ def set_up(config: ConfigDict, workdir: Workdir) -> tuple[Job, dict]:
     resumes=resumes,
   )
   return job, params
+
+
+def _set_damaged_aside(workdir: Workdir) -> None:
+  for line in checkpoint.set_damaged_aside(workdir):
+    devices.print_first(f"note: {line}")
 
 
 def step_settings(config: ConfigDict, model: ModelConfig) -> tuple[steps.StepConfig, steps.Knobs]:

@@ -10,10 +10,10 @@ from headprune.runs.summary import duration
 class Clock:
   """Times training, evaluation left out."""
 
-  def __init__(self, step: int, steps: int, trained_seconds: float):
-    """`trained_seconds`: what earlier processes spent on the steps before `step`."""
+  def __init__(self, step: int, steps: int, trained_seconds: float, seconds: float = 0.0):
+    """Earlier processes spent `trained_seconds` on the steps before `step` and `seconds` since."""
     self._step, self._steps, self._trained = step, steps, trained_seconds
-    self._since, self._rate = time.perf_counter(), 0.0
+    self._since, self._rate = time.perf_counter() - seconds, 0.0
 
   @contextlib.contextmanager
   def paused(self):
@@ -22,13 +22,16 @@ class Clock:
     yield
     self._since += time.perf_counter() - begin
 
+  def seconds(self) -> float:
+    """Seconds since the last reading."""
+    return max(time.perf_counter() - self._since, 1e-9)
+
   def read(self, step: int, tokens: int) -> dict:
     """Speed since the last reading, over which `tokens` were trained on, and all seconds so far."""
-    now = time.perf_counter()
-    seconds = max(now - self._since, 1e-9)
+    seconds = self.seconds()
     self._rate = (step - self._step) / seconds
     self._trained += seconds
-    self._since, self._step = now, step
+    self._since, self._step = self._since + seconds, step
     return {"tokens_per_second": tokens / seconds, "train_seconds": self._trained}
 
   def left(self, step: int) -> float:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from headprune.errors import UserError
 from headprune.nn import transformer
 from headprune.nn.config import ModelConfig
 from headprune.text import batching
@@ -52,15 +53,15 @@ class Translator:
 
   def logits(self, batch: dict) -> jax.Array:
     """Scores of target words given their sources, logits_BTV, of a batch from text.batching."""
-    return _logits(self, batch)
+    return _logits(self._checked(), batch)
 
   def attention(self, batch: dict) -> dict[str, jax.Array]:
     """All attention weights: type -> attn_NBHQM; heads that a layer lacks are zero."""
-    return _attention(self, batch)
+    return _attention(self._checked(), batch)
 
   def encoder_attention(self, batch: dict) -> jax.Array:
     """Encoder self-attention alone, attn_NBHSS, of a batch that needs no target."""
-    return _encoder_attention(self, batch)
+    return _encoder_attention(self._checked(), batch)
 
   def token_losses(self, batch: dict, smoothing: float = 0.0) -> jax.Array:
     """Loss of each target token, EOS included, natural log, 0 at padding: loss_BT.
@@ -69,7 +70,7 @@ class Translator:
       batch: pairs.
       smoothing: 0 gives -log p, else the KL divergence from the smoothed label.
     """
-    return _token_losses(self, batch, smoothing)
+    return _token_losses(self._checked(), batch, smoothing)
 
   def translate(
     self,
@@ -88,7 +89,7 @@ class Translator:
     Returns:
       One hypothesis per source, in the order given.
     """
-    params = jax.device_put(cast_kernels(self.params, self.config.precision))
+    params = jax.device_put(cast_kernels(self._checked().params, self.config.precision))
     lengths, results = [len(ids) for ids in sources], [None] * len(sources)
     for numbers, rows, width in batching.group_by_length(lengths, batch_size):
       surplus = [[self.config.eos]] * (rows - len(numbers))  # empty sentences
@@ -101,6 +102,14 @@ class Translator:
       for i, ids_T, length, score, log_prob in zip(numbers, *map(np.asarray, found)):
         results[i] = Hypothesis(ids_T[:length].tolist(), float(score), float(log_prob))
     return results
+
+  def _checked(self) -> "Translator":
+    """Itself, or a UserError: an array of another shape would be broadcast to wrong results."""
+    for name, shape in self.config.gate_shapes.items():
+      found = np.shape(self.gate_values[name])
+      if found != shape:
+        raise UserError(f"gate_values[{name!r}] has shape {found}, but the model has {shape}")
+    return self
 
   def exact(self) -> "Translator":
     """The same model with all matrix products in float32."""

@@ -41,7 +41,8 @@ def _save(workdir, steps: dict, keep: int) -> None:
   """Saves states of `steps`: step -> dev BLEU or None."""
   with checkpoint.manager(workdir, keep) as checkpoints:
     for step, bleu in steps.items():
-      checkpoint.save(checkpoints, step, *_state(step), _iterator(step), bleu)
+      log = {"results": [{"loss": 0.1}]}
+      checkpoint.save(checkpoints, step, *_state(step), _iterator(step), log, bleu)
 
 
 def _steps(workdir) -> list[int]:
@@ -83,8 +84,8 @@ def test_a_new_best_replaces_the_old_one(workdir):
 
 def test_everything_is_restored(saved):
   iterator = _iterator(0)
-  with checkpoint.manager(saved, 2) as checkpoints:
-    step, *state = checkpoint.restore(checkpoints, *_state(0), iterator)
+  step, *state, log = checkpoint.restore(saved, *_state(0), iterator)
+  assert log == {"results": [{"loss": 0.1}]}
   assert step == 5 and _equal(tuple(state), _state(5))
   want = _iterator(5)
   for _ in range(3):
@@ -95,9 +96,8 @@ def test_everything_is_restored(saved):
 def test_restored_arrays_lie_as_the_given_state(saved):
   mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
   everywhere = NamedSharding(mesh, PartitionSpec())
-  with checkpoint.manager(saved, 2) as checkpoints:
-    target = jax.device_put(_state(0), everywhere)
-    _, *state = checkpoint.restore(checkpoints, *target, _iterator(0))
+  target = jax.device_put(_state(0), everywhere)
+  _, *state, _ = checkpoint.restore(saved, *target, _iterator(0))
   assert all(x.sharding == everywhere for x in jax.tree.leaves(state))
   assert _equal(tuple(state), _state(5))
 
@@ -156,10 +156,86 @@ def test_missing_checkpoints(saved, workdir):
     checkpoint.load_params(workdir)
 
 
+def _damages(data: bytes) -> dict[str, bytes | None]:
+  """Kind of damage -> the file's new content, None for no file."""
+  middle = len(data) // 2
+  flipped = data[:middle] + bytes([data[middle] ^ 4]) + data[middle + 1 :]
+  overwritten = bytes(b ^ 0x55 for b in data)
+  return {"zeroed": bytes(len(data)), "emptied": b"", "halved": data[:middle],
+          "overwritten": overwritten, "flipped": flipped, "deleted": None}  # fmt: skip
+
+
+def test_every_damage_to_every_file_is_found_and_a_whole_checkpoint_is_named(saved):
+  step = saved.checkpoints / "5"
+  want = jax.device_get(_state(5)[0])
+  files = [path for path in step.rglob("*") if path.is_file()]
+  assert len(files) > 20
+  for path in files:
+    data = path.read_bytes()
+    for kind, content in _damages(data).items():
+      path.unlink() if content is None else path.write_bytes(content)
+      if path.parent == step and path.name in ("_CHECKPOINT_METADATA", "commit_success.txt"):
+        assert _equal(checkpoint.load_params(saved), want), "nothing depends on these"
+      else:
+        for which in ("last", "best", "5"):
+          with pytest.raises(UserError, match="5: damaged (.*); checkpoint 4 is whole") as caught:
+            checkpoint.load_params(saved, which)
+          assert "\n" not in str(caught.value), (path, kind)
+      path.write_bytes(data)
+  assert _equal(checkpoint.load_params(saved), want)
+
+
+def _flip(path) -> None:
+  path.write_bytes(_damages(path.read_bytes())["flipped"])
+
+
+def test_a_run_goes_on_from_the_newest_whole_checkpoint(saved, workdir):
+  shutil.copytree(saved.checkpoints, workdir.checkpoints)
+  for step in ("2", "5"):
+    _flip(workdir.checkpoints / step / "metrics" / "metrics")
+  first, second = checkpoint.set_damaged_aside(workdir)
+  assert first.startswith("checkpoint 2 is damaged (metrics/metrics: its checksum differs)")
+  assert second.endswith(f"was moved to {workdir.path}/damaged/5")
+  assert checkpoint.set_damaged_aside(workdir) == []
+  step, *state, _ = checkpoint.restore(workdir, *_state(0), _iterator(0))
+  with checkpoint.manager(workdir, 2) as checkpoints:
+    assert step == 4 and _equal(tuple(state), _state(4))
+    checkpoint.save(checkpoints, 5, *_state(5), _iterator(5), {}, None)
+    average = checkpoint.averaged(checkpoints, 6, _state(6)[0], 3)
+    np.testing.assert_allclose(average["model"]["b"], np.arange(4) + 5.0)
+    _flip(workdir.checkpoints / "5" / "params" / "_METADATA")
+    with pytest.raises(UserError, match="5: damaged .* give the same command again"):
+      checkpoint.averaged(checkpoints, 6, _state(6)[0], 3)
+
+
+def test_without_a_whole_checkpoint_there_is_nothing_to_go_on_from(saved, workdir):
+  shutil.copytree(saved.checkpoints, workdir.checkpoints)
+  for step in ("2", "4", "5"):
+    (workdir.checkpoints / step / "params" / "_METADATA").unlink()
+  assert not checkpoint.begun(workdir, 0, 1)
+  with pytest.raises(UserError, match="no other checkpoint is whole"):
+    checkpoint.load_params(workdir)
+
+
+def test_runs_without_checksums_load_and_their_damage_is_one_line(saved, workdir):
+  shutil.copytree(saved.checkpoints, workdir.checkpoints)
+  for step in ("2", "4"):  # 5 is newer than the checksums
+    (workdir.checkpoints / step / "checksums.json").unlink()
+  assert checkpoint.set_damaged_aside(workdir) == []
+  assert _equal(checkpoint.load_params(workdir, "4"), jax.device_get(_state(4)[0]))
+  (workdir.checkpoints / "5").rename(workdir.path / "5")
+  (workdir.checkpoints / "4" / "params" / "_METADATA").write_bytes(b"{")
+  with pytest.raises(UserError, match="4: damaged") as caught:
+    checkpoint.load_params(workdir)
+  assert "\n" not in str(caught.value)
+  with pytest.raises(UserError, match="4: damaged"):
+    checkpoint.restore(workdir, *_state(0), _iterator(0))
+
+
 def test_saving_and_reading_warn_of_nothing(workdir, caplog):
   with checkpoint.manager(workdir) as checkpoints:
     for step, bleu in ((1, None), (2, 5.0)):
-      checkpoint.save(checkpoints, step, *_state(step), _iterator(step), bleu)
+      checkpoint.save(checkpoints, step, *_state(step), _iterator(step), {}, bleu)
       checkpoints.wait_until_finished()
   checkpoint.load_params(workdir)
   assert [record.getMessage() for record in caplog.records if record.levelname != "INFO"] == []
@@ -169,3 +245,47 @@ def test_a_run_goes_on_with_as_many_processes(saved, workdir):
   assert checkpoint.begun(saved, 0, 1) and not checkpoint.begun(workdir, 0, 1)
   with pytest.raises(UserError, match="was trained by 1 process.*, here are 2: go on with as many"):
     checkpoint.begun(saved, 0, 2)
+
+
+def test_a_stopped_run_goes_on_from_there_and_no_other_checkpoint_changes(saved, workdir):
+  shutil.copytree(saved.checkpoints, workdir.checkpoints)
+  before = checkpoint.load_params(workdir, average=3)
+  for stopped in (6, 7, 7):
+    checkpoint.save_stopped(workdir, stopped, *_state(stopped), _iterator(stopped), {"x": 1})
+  assert [path.name for path in workdir.stopped.iterdir()] == ["7"]
+  step, *state, log = checkpoint.restore(workdir, *_state(0), _iterator(0))
+  assert step == 7 and log == {"x": 1} and _equal(tuple(state), _state(7))
+  assert _steps(workdir) == _steps(saved)
+  assert _equal(checkpoint.load_params(workdir, average=3), before)
+  _flip(workdir.stopped / "7" / "log" / "metadata")
+  assert "checkpoint 7 is damaged (log/metadata" in checkpoint.set_damaged_aside(workdir)[0]
+  assert checkpoint.restore(workdir, *_state(0), _iterator(0))[0] == 5
+
+
+def test_a_run_that_was_stopped_before_its_first_checkpoint_has_begun(workdir):
+  checkpoint.save_stopped(workdir, 1, *_state(1), _iterator(1), {})
+  assert checkpoint.begun(workdir, 0, 1)
+  assert checkpoint.restore(workdir, *_state(0), _iterator(0))[0] == 1
+
+
+def test_a_full_disk_is_one_line_and_what_was_saved_is_whole(saved, workdir, monkeypatch):
+  shutil.copytree(saved.checkpoints, workdir.checkpoints)
+
+  def fail(*_, **__):
+    raise ValueError("RESOURCE_EXHAUSTED: Error writing x:\nNo space left on device [a.cc:3]")
+
+  with checkpoint.manager(workdir, 2) as checkpoints:
+    with monkeypatch.context() as patch:
+      patch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 0, 1000))
+      with pytest.raises(UserError, match=r"takes 1,048,\d+ bytes, 1,000 are free"):
+        checkpoint.save(checkpoints, 6, *_state(6), _iterator(6), {}, None)
+      patch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 0, 10**9))
+      for name, call in (
+        ("save", lambda: checkpoint.save(checkpoints, 6, *_state(6), _iterator(6), {}, None)),
+        ("wait_until_finished", lambda: checkpoint.finish(checkpoints)),
+        ("check_for_errors", lambda: checkpoint.check(checkpoints)),
+      ):
+        patch.setattr(checkpoints, name, fail)
+        with pytest.raises(UserError, match="cannot be written .No space left on device.; "):
+          call()
+  assert _equal(checkpoint.load_params(workdir), jax.device_get(_state(5)[0]))

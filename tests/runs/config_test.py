@@ -27,6 +27,7 @@ def _config(**fields):
     ("seed", -1, "config.seed=-1"),
     ("seed", 2**32, "config.seed=4294967296 is not in 0"),
     ("data.row_length", 0, "config.data.row_length=0 must be at least 1"),
+    ("model.layers", 1001, "config.model.layers=1001 must be at most 1000"),
     ("data.packing_bins", 0, "config.data.packing_bins=0"),
     ("model.precision", "float16", "config.model.precision='float16': .*bfloat16, float32"),
     ("model.layers", 0, "config.model.layers=0"),

@@ -5,7 +5,6 @@ import json
 import pytest
 from tensorboardX.proto import event_pb2
 
-from headprune.errors import UserError
 from headprune.runs import metrics
 from headprune.runs.workdir import Workdir
 
@@ -49,7 +48,16 @@ def test_rows_are_readable_while_the_run_goes_on(workdir):
   writer = metrics.Writer(workdir, 0)
   writer.write(1, {"loss": 1.0})
   assert metrics.read(workdir) == [{"step": 1, "loss": 1.0}]
+  assert _events(workdir) == [(1, "loss", 1.0)], "a kill now would lose nothing"
   writer.close()
+
+
+def test_the_board_has_a_row_before_metrics_has_it(workdir, monkeypatch):
+  writer = metrics.Writer(workdir, 0)
+  monkeypatch.setattr(metrics.json, "dumps", lambda _: exec("raise KeyboardInterrupt"))
+  with pytest.raises(KeyboardInterrupt):
+    writer.write(1, {"loss": 1.0})
+  assert metrics.read(workdir) == [] and _events(workdir) == [(1, "loss", 1.0)]
 
 
 def test_rows_of_steps_that_are_done_again_are_removed(workdir):
@@ -62,6 +70,12 @@ def test_rows_of_steps_that_are_done_again_are_removed(workdir):
     {"step": 10, "loss": 3.0}, {"step": 20, "loss": 2.0}, {"step": 30, "loss": 1.5}
   ]  # fmt: skip
   assert {path.name for path in workdir.path.iterdir()} == {"metrics.jsonl", "tensorboard"}
+
+
+def test_a_run_that_goes_on_within_a_second_leaves_the_board_as_it_was(workdir):
+  for step in (1, 2):
+    _write(workdir, step - 1, [(step, {"loss": 1.0 * step})])
+  assert _events(workdir) == [(1, "loss", 1.0), (2, "loss", 2.0)]
 
 
 def test_the_board_forgets_steps_that_are_done_again(workdir):
@@ -87,9 +101,22 @@ def test_rows_are_plain_json(workdir):
 
 
 @pytest.mark.parametrize(
-  "line", [b"{", b"[1]", b"{}", b'{"step": "x"}', b"\xff", b'{"step": null}']
-)
-def test_a_damaged_line_is_named(workdir, line):
+  "line",
+  [b"{", b"[1]", b"{}", b'{"step": "x"}', b"\xff", b'{"step": null}', b'{"step": 1e400}',
+   b'{"step": 2, "loss": "x"}', b'{"step": 2, "log_alpha": {"enc_self": 3}}', b"[" * 100000],
+)  # fmt: skip
+def test_a_damaged_line_costs_its_row_and_is_named(workdir, line, capsys):
   workdir.metrics.write_bytes(b'{"step": 1}\n' + line + b'\n{"step": 3}\n')
-  with pytest.raises(UserError, match="metrics.jsonl, line 2: damaged"):
-    metrics.read(workdir)
+  assert metrics.read(workdir) == [{"step": 1}, {"step": 3}]
+  assert capsys.readouterr().err == f"note: {workdir.metrics}, line 2 is damaged: left out\n"
+  _write(workdir, 3, [(4, {})])  # a run that goes on is rid of it
+  capsys.readouterr()
+  assert metrics.read(workdir) == [{"step": 1}, {"step": 3}, {"step": 4}]
+  assert capsys.readouterr().err == ""
+
+
+def test_gates_of_another_shape_than_the_other_rows_have_are_damage(workdir):
+  good, bad = {"enc_self": [[0.5, 1], [2]]}, {"enc_self": [[0.5, 1], []]}
+  rows = [{"step": i, "log_alpha": x} for i, x in enumerate((bad, good, good))] + [{"step": 3}]
+  workdir.metrics.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+  assert [row["step"] for row in metrics.read(workdir)] == [1, 2, 3]

@@ -15,6 +15,7 @@ from headprune.runs.workdir import Workdir
 from headprune.text import batching, bleu, tokenizer
 from headprune.train import loop
 from headprune.translator.beam import BeamConfig
+from tests import small_run
 
 HEADS = {"enc_self": (2, 1), "dec_self": (2, 2), "dec_enc": (0, 2)}
 
@@ -214,3 +215,14 @@ def test_a_written_run_is_the_same_run(run, tmp_path):
   assert copy.workdir.heads.read_text() == run.workdir.heads.read_text()
   with pytest.raises(UserError, match="exists and is not an empty folder"):
     run_lib.write(out, run.config, files, run.translator, run.log_alphas, summary)
+
+
+def test_a_config_or_tokenizer_of_another_model_is_told(tmp_path):
+  workdir = small_run.make(tmp_path / "run").workdir
+  content = workdir.config.read_text()
+  workdir.config.write_text(content.replace('"ff_size": 8', '"ff_size": 9'))
+  with pytest.raises(UserError, match=r"config.json .*/ffn/in_bias \(9,\), in .* \(8,\)"):
+    headprune.load(workdir.path)
+  workdir.config.write_text(content.replace('"ff_size": 8', '"ff_size": null'))
+  with pytest.raises(UserError, match="config.json: damaged .*ff_size is None, but should be like"):
+    headprune.load(workdir.path)

@@ -42,6 +42,16 @@ def test_summaries_from_before_kinds_were_written(row, kind, origin):
   assert (found.kind, found.origin, list(found.ends_at)) == (kind, origin, row["ends_at"])
 
 
+@pytest.mark.parametrize(
+  "field, value",
+  [("step", 1.5), ("step", None), ("ends_at", [1]), ("ends_at", [1, "2"]), ("dev_bleu", "9"),
+   ("signature", 3), ("train_seconds", None), ("test_bleu", 10**400), ("origin", None)],
+)  # fmt: skip
+def test_fields_are_of_their_kind(field, value):
+  with pytest.raises(TypeError, match=field):
+    Summary.from_json(DONE.to_json() | {field: value})
+
+
 def test_table():
   before = dataclasses.replace(DONE, dev_bleu=92.0, dev_loss=0.2)
   assert summary.table(DONE, HEADS, before).split("\n") == [

@@ -1,6 +1,8 @@
 """The run's folder: whole writes, checked reads, what kind of run it is."""
 
 import json
+import resource
+import signal
 
 import pytest
 
@@ -32,6 +34,14 @@ def test_a_damaged_summary_is_named_in_one_line(tmp_path, content):
   (tmp_path / "summary.json").write_bytes(content)
   with pytest.raises(UserError, match="summary.json: .*restore the file") as caught:
     Workdir(tmp_path).read_summary()
+  assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"enc_self": [1]}', b'{"x": [[null]]}'])
+def test_damaged_heads_are_named_in_one_line(tmp_path, content):
+  (tmp_path / "heads.json").write_bytes(content)
+  with pytest.raises(UserError, match="heads.json: .*restore the file") as caught:
+    Workdir(tmp_path).read_heads()
   assert "\n" not in str(caught.value)
 
 
@@ -84,3 +94,21 @@ def test_folders_that_cannot_be_made(tmp_path):
 
 def test_names_of_translations(tmp_path):
   assert Workdir(tmp_path).translations("dev", 12) == tmp_path / "translations/dev-0000012.txt"
+
+
+def test_a_write_that_the_disk_does_not_take_is_one_line(tmp_path):
+  path = tmp_path / "x.txt"
+  workdir_lib.write_text(path, "old")
+  limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+  handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))  # bytes of a file
+  try:
+    with pytest.raises(UserError, match="x.txt cannot be written .File too large.; what was saved"):
+      workdir_lib.write_text(path, "new" * 1000)
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    signal.signal(signal.SIGXFSZ, handler)
+  assert path.read_text() == "old"
+  (tmp_path / "file").write_text("")
+  with pytest.raises(UserError, match="cannot be written .(Not a directory|File exists)"):
+    workdir_lib.write_text(tmp_path / "file" / "y.txt", "")

@@ -294,8 +294,16 @@ def test_load_errors(tmp_path):
     tokenizer.load(tmp_path / "nothing")
   trained(tmp_path)
   (tmp_path / "tgt.model").write_bytes(b"garbage")
-  with pytest.raises(UserError, match="damaged tokenizer"):
+  with pytest.raises(UserError, match="tgt.model: damaged tokenizer"):
     tokenizer.load(tmp_path)
-  (tmp_path / "tokenizer.json").write_text(json.dumps({"kind": "bpe"}))
-  with pytest.raises(UserError, match="damaged tokenizer"):
-    tokenizer.load(tmp_path)
+  (tmp_path / "src.vocab").write_text("_BOS_\n_EOS_\nhello\n")
+  for meta, message in (
+    ({"kind": "bpe"}, "tokenizer.json: damaged tokenizer, restore the file: 'shared'"),
+    ({"kind": "bp", "shared": False, "lowercase": False}, "tokenizer.json: .* not a kind in bpe"),
+    ({"kind": "bpe", "shared": 0, "lowercase": False}, "tokenizer.json: .* shared and lowercase"),
+    ({"kind": "whitespace", "shared": False, "lowercase": False}, "src.vocab: .* first lines"),
+    ({"kind": "bpe", "shared": True, "lowercase": False}, "shared.model: .* No such file"),
+  ):
+    (tmp_path / "tokenizer.json").write_text(json.dumps(meta))
+    with pytest.raises(UserError, match=message):
+      tokenizer.load(tmp_path)

@@ -11,12 +11,13 @@ from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
-from headprune.errors import UserError
+from headprune.errors import Stopped, UserError
 from headprune.nn import gates
 from headprune.runs import checkpoint, defaults, metrics
 from headprune.runs import config as config_lib
 from headprune.runs.workdir import Workdir
-from headprune.train import loop, prepare, steps
+from headprune.text import sources
+from headprune.train import loop, prepare, steps, stopping
 
 SMALL = {
   "data.corpus.train": 300,
@@ -151,6 +152,59 @@ def test_killed_and_restarted_it_ends_with_the_same_bits(finished, tmp_path):
     np.testing.assert_array_equal(_flat(got)[path], value, err_msg=path)
 
 
+def test_a_damaged_checkpoint_costs_its_steps_only(finished, tmp_path, capsys):
+  shutil.copytree(finished[0] / "concrete", tmp_path / "run")
+  workdir = Workdir(tmp_path / "run")
+  workdir.reopen()
+  (workdir.checkpoints / "12" / "params" / "_METADATA").write_bytes(b"")
+  loop.train(small_config("concrete", finished[0] / "baseline"), workdir.path)
+  printed = capsys.readouterr().out
+  assert "note: checkpoint 12 is damaged (params/_METADATA: 0 of" in printed
+  assert "going on at step 9 of 12" in printed
+  want = _flat(checkpoint.load_params(Workdir(finished[0] / "concrete")))
+  got = _flat(checkpoint.load_params(workdir))
+  for path, value in want.items():
+    np.testing.assert_array_equal(got[path], value, err_msg=path)
+
+
+def _rows(workdir: pathlib.Path) -> list[dict]:
+  """The metrics without what a clock tells."""
+  timed = ("tokens_per_second", "train_seconds")
+  rows = metrics.read(Workdir(workdir))
+  return [{name: x for name, x in row.items() if name not in timed} for row in rows]
+
+
+def test_stopped_between_checkpoints_and_in_an_evaluation_it_loses_nothing(
+  finished, tmp_path, capsys, monkeypatch
+):
+  config, workdir = small_config("concrete", finished[0] / "baseline"), tmp_path / "run"
+  translate = loop._translate
+
+  def interrupted(*args):
+    stop.handle(15)
+    return translate(*args)
+
+  for step in (2, 6, 8, 12):  # rows at 3, 6, ...; evaluation at 6 and 12
+    stop = stopping.Stop()
+    with monkeypatch.context() as patch:
+      if step % 6:
+        patch.setattr(stop, "asked", lambda at, step=step: at == step)
+      else:
+        patch.setattr(loop, "_translate", interrupted)
+      with pytest.raises(Stopped, match=f"stopped at step {step} of 12 and saved"):
+        loop.train(config, workdir, stop)
+  printed = capsys.readouterr().out
+  assert "beginning at step 0 of 12: no checkpoint yet" in printed
+  assert all(f"going on at step {step} of 12" in printed for step in (2, 6, 8))
+  loop.train(config, workdir)
+  assert _rows(workdir) == _rows(finished[0] / "concrete")
+  want = _flat(checkpoint.load_params(Workdir(finished[0] / "concrete")))
+  got = _flat(checkpoint.load_params(Workdir(workdir)))
+  for path, value in want.items():
+    np.testing.assert_array_equal(got[path], value, err_msg=path)
+  assert not (workdir / "stopped").exists()
+
+
 def _flat(params):
   from flax import traverse_util
 
@@ -235,10 +289,13 @@ def test_a_checkpoint_of_other_processes_is_told(finished, tmp_path):
 
 def test_training_that_broke_down_is_not_saved(finished, tmp_path):
   config = small_config("concrete", finished[0] / "baseline")
-  config.optim.scale, config.train.log_every = 1e30, 12
-  with pytest.raises(UserError, match="not finite at step 3: lower config.optim.scale"):
+  config.optim.scale, config.train.checkpoint_every = 1e30, 1
+  with pytest.raises(UserError, match="not finite at step 2; checkpoint 1 is whole, .*optim.scale"):
     loop.train(config, tmp_path / "x")
-  assert not (tmp_path / "x" / "checkpoints" / "3").exists()
+  assert [path.name for path in (tmp_path / "x" / "checkpoints").iterdir()] == ["1"]
+  told = (tmp_path / "x" / "diverged.txt").read_text("utf-8").splitlines()
+  trained = set(map("\t".join, zip(*sources.read_pairs(config.data)["train"])))
+  assert len(told) > 10 and len(trained.intersection(told)) > 0.9 * len(told)
 
 
 def test_patience_ends_a_run_that_no_longer_improves():

@@ -11,14 +11,14 @@ from headprune.runs.workdir import Workdir
 
 ROOT = pathlib.Path(__file__).parents[2]
 PROGRAM = """
-import sys
+import os, signal, sys
 import jax
 number, port, out, broken = int(sys.argv[1]), *sys.argv[2:]
 jax.distributed.initialize("127.0.0.1:" + port, 2, number)
 from headprune import cli
 from headprune.errors import UserError
 from headprune.runs import defaults
-from headprune.train import loop
+from headprune.train import loop, stopping
 config = defaults.config("baseline")
 config.update_from_flattened_dict({
   "data.corpus.train": 200, "data.corpus.dev": 8, "data.corpus.test": 4, "eval.beams": 1,
@@ -28,6 +28,16 @@ config.update_from_flattened_dict({
 })
 if broken == "yes":  # only the first process translates
   loop.write_text = lambda *_: exec("raise UserError('the disk is full')", {"UserError": UserError})
+def asked(stop, step, ask=stopping.Stop.asked):
+  if number and step == 2:  # a person's Ctrl-C, and only here
+    os.kill(os.getpid(), signal.SIGINT)
+  return ask(stop, step)
+def stopped():
+  with stopping.on_signals() as stop:
+    loop.train(config, out, stop)
+if broken == "stop":
+  stopping.Stop.asked, config.train.steps = asked, 10**6
+  cli.run(stopped)
 cli.run(lambda: print(number, "ended with dev loss", loop.train(config, out).dev_loss))
 """
 
@@ -74,3 +84,12 @@ def test_the_next_start_goes_on_and_both_know_the_same_loss(folder):
   assert first[1].splitlines()[-1] == f"0 ended with dev loss {loss}"
   own = [line for line in second[1].splitlines() if "[Gloo]" not in line and "Expected" not in line]
   assert own == [f"1 ended with dev loss {loss}"]
+
+
+def test_a_signal_to_one_stops_both_after_the_same_step(folder):
+  first, second = both(folder / "stopped", "stop")
+  assert (first[0], second[0]) == (143, 130), first[2] + second[2]
+  lines = [text.splitlines()[-1] for text in (first[2], second[2])]
+  (saved,) = (folder / "stopped" / "stopped").iterdir()
+  step = f"stopped at step {int(saved.name):,} of 1,000,000"
+  assert lines == [f"{step} and saved; the same command goes on from there"] * 2

@@ -6,7 +6,9 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from headprune.errors import UserError
 from headprune.nn import ops, transformer
 from headprune.nn.config import TYPES, open_gates
 from headprune.text import batching
@@ -186,3 +188,15 @@ def test_the_search_runs_in_the_models_precision(monkeypatch):
   )  # fmt: skip
   half.translate(SOURCES, BEAM, 9)
   assert {kernel.dtype for kernel in taken} == {jnp.dtype("bfloat16")}
+
+
+def test_gates_of_another_shape_are_refused_wherever_they_came_from():
+  batch = batching.pad_pairs(SOURCES, TARGETS, 6, 4)
+  wrong = even().gate_values | {"dec_enc": np.ones((1, 1), np.float32)}  # would be broadcast
+  for model in (even().replace(gate_values=wrong), dataclasses.replace(even(), gate_values=wrong)):
+    for call in (
+      lambda m: m.logits(batch), lambda m: m.attention(batch), lambda m: m.token_losses(batch),
+      lambda m: m.translate(SOURCES, BEAM, 2),
+    ):  # fmt: skip
+      with pytest.raises(UserError, match=r"'dec_enc'\] has shape \(1, 1\), .* has \(1, 2\)"):
+        call(model)

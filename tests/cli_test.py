@@ -1,0 +1,68 @@
+"""Exit codes of commands and the one line each leaves on stderr."""
+
+import jax
+import pytest
+
+from headprune import cli
+from headprune.errors import Stopped, UserError
+from headprune.runs import config as config_lib
+
+
+@pytest.mark.parametrize(
+  "error, code, line",
+  [
+    (UserError("give --x"), 2, "error: give --x\n"),
+    (Stopped("stopped at step 3", 15), 143, "stopped at step 3\n"),
+    (Stopped("stopped at step 3", 2), 130, "stopped at step 3\n"),
+    (KeyboardInterrupt(), 130, "stopped\n"),
+  ],
+)
+def test_what_ends_a_command(error, code, line, capfd, monkeypatch):
+  def command():
+    raise error
+
+  monkeypatch.setenv("HEADPRUNE_HUGE_PAGES", "0")
+  with pytest.raises(SystemExit) as caught:
+    cli.run(command)
+  assert caught.value.code == code
+  assert capfd.readouterr().err == line
+
+
+@pytest.mark.parametrize("error", [AssertionError(), RuntimeError("Unable to initialize 'cuda'")])
+def test_a_platform_that_is_not_there_is_one_line(error, capfd, monkeypatch):
+  def command():
+    raise error
+
+  monkeypatch.setenv("HEADPRUNE_HUGE_PAGES", "0")
+  with pytest.raises(type(error)):
+    cli.run(command)  # there are devices: it is something else
+  monkeypatch.setattr(jax, "devices", command)
+  with pytest.raises(SystemExit) as caught:
+    cli.run(command)
+  assert caught.value.code == 2
+  reason = str(error) or "there is none here"
+  assert capfd.readouterr().err == f"error: JAX_PLATFORMS=cpu: {reason}\n"
+
+
+def test_commands_work_in_32_bits_and_python_says_so(monkeypatch):
+  monkeypatch.setenv("HEADPRUNE_HUGE_PAGES", "0")
+  jax.config.update("jax_enable_x64", True)
+  try:
+    with pytest.raises(UserError, match="jax_enable_x64 is on"):
+      config_lib.check_jax()
+    cli.run(config_lib.check_jax)
+  finally:
+    jax.config.update("jax_enable_x64", False)
+
+
+def test_without_a_home_nothing_is_kept_and_all_works(tmp_path, monkeypatch):
+  before = jax.config.jax_compilation_cache_dir
+  (tmp_path / "file").write_text("")
+  try:
+    for home, cached in ((tmp_path / "file", False), (tmp_path / "mein Haus", True)):
+      jax.config.update("jax_compilation_cache_dir", None)
+      monkeypatch.setenv("HOME", str(home))
+      cli._keep_compiled_code()
+      assert (jax.config.jax_compilation_cache_dir is not None) == cached
+  finally:
+    jax.config.update("jax_compilation_cache_dir", before)

@@ -1,0 +1,37 @@
+"""Long lines in parts."""
+
+import pytest
+
+from headprune.text import parts
+
+
+def _words(text: str) -> int:
+  return len(text.split()) + 1  # EOS
+
+
+@pytest.mark.parametrize(
+  "line, limit, want",
+  [
+    ("a b c.", 9, ["a b c."]),
+    ("a b c. d e f g! h", 5, ["a b c.", "d e", "f g! h"]),
+    ("a b c d e f g", 5, ["a b c", "d e f g"]),
+    ('He said "no!" Then he left.', 4, ['He said "no!"', "Then he left."]),
+    ("  a b  ", 2, ["a", "b"]),
+    ("", 8, [""]),
+  ],
+)
+def test_cuts_are_at_sentence_ends_or_spaces(line, limit, want):
+  assert parts.split(line, _words, limit) == want
+
+
+def test_text_without_spaces_is_cut_between_characters():
+  assert parts.split("abcdefgh", len, 3) == ["ab", "cd", "ef", "gh"]
+  assert parts.split("一二。三四", len, 3) == ["一二。", "三四"]
+  assert parts.split("ab", lambda _: 99, 3) == ["a", "b"]
+
+
+def test_a_long_text_is_whole_and_in_small_parts():
+  line = " ".join(f"word{i}." if i % 7 == 0 else f"word{i}" for i in range(5000))
+  found = parts.split(line, _words, 64)
+  assert " ".join(found) == line
+  assert max(map(_words, found)) <= 64 and len(found) < 5000 / 20
