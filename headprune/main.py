@@ -12,7 +12,7 @@ from headprune import cli
 from headprune.errors import UserError
 from headprune.runs import config as config_lib
 from headprune.runs import defaults
-from headprune.train import devices, loop, prepare
+from headprune.train import cluster, devices, loop, prepare
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Config file, or one of baseline, concrete, fixed; with an optional :preset."
@@ -77,7 +77,7 @@ def _train(argv: list[str]) -> None:
   del argv
   logging.set_verbosity(logging.WARNING)  # Orbax tells every file it writes
   if _DISTRIBUTED.value:
-    devices.connect()
+    cluster.connect()
   workdir = pathlib.Path(_WORKDIR.value)
   *before, run = prepare.stages(_CONFIG.value, workdir)
   for stage in before:

@@ -1,8 +1,10 @@
-"""Checkpoints with Orbax: params, optimiser and data iterator as separate items of a step."""
+"""Checkpoints with Orbax: params, optimiser and data iterator as separate items of a step.
+
+What the devices and processes are that saved it does not matter to those that go on from it.
+"""
 
 import pathlib
 
-import grain.checkpoint
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
@@ -27,32 +29,17 @@ def manager(workdir: Workdir, keep: int = 1) -> ocp.CheckpointManager:
       best_fn=_quality,
     ),
     item_names=("params", "optimizer", "data"),
-    item_handlers={"data": grain.checkpoint.CheckpointHandler()},
+    # One file, from the first process: the iterator's place is the same in all of them.
+    item_handlers={"data": ocp.JsonCheckpointHandler("process_0-of-1.json")},
   )
 
 
-def begun(workdir: Workdir, process: int, processes: int) -> bool:
-  """Whether a run has a finished checkpoint, so that it can go on.
-
-  Args:
-    workdir: of the run.
-    process: number of this process.
-    processes: how many there are.
-  Raises:
-    UserError: it was saved by another number of processes, each of which has its own data.
-  """
+def begun(workdir: Workdir) -> bool:
+  """Whether a run has a finished checkpoint, so that it can go on."""
   if not workdir.checkpoints.is_dir():
     return False
   with manager(workdir) as checkpoints:
-    step = checkpoints.latest_step()
-  folder = workdir.checkpoints / str(step) / "data"
-  if step is None or (folder / f"process_{process}-of-{processes}.json").is_file():
-    return step is not None
-  there = len(list(folder.glob("process_*.json")))
-  raise UserError(
-    f"{workdir.path} was trained by {there} process(es), here are {processes}: go on with as many, "
-    "or take another --workdir"
-  )
+    return checkpoints.latest_step() is not None
 
 
 def _quality(metrics: dict) -> float:
@@ -69,7 +56,7 @@ def save(
     step: optimiser steps taken.
     params: all that is learned.
     optimizer: the optimiser's state.
-    data_iterator: grain's.
+    data_iterator: from text.packing.
     bleu: the dev BLEU if it was just measured.
   """
   checkpoints.save(
@@ -77,7 +64,7 @@ def save(
     args=ocp.args.Composite(
       params=ocp.args.StandardSave(params),
       optimizer=ocp.args.StandardSave({"step": np.array(step, np.int32), "state": optimizer}),
-      data=grain.checkpoint.CheckpointSave(data_iterator),
+      data=ocp.args.JsonSave(data_iterator.get_state()),
     ),
     metrics={} if bleu is None else {"bleu": bleu},
   )
@@ -90,7 +77,7 @@ def restore(checkpoints, params: dict, optimizer, data_iterator):
     checkpoints: from `manager`.
     params: arrays of the shapes and shardings to restore.
     optimizer: the same of the optimiser's state.
-    data_iterator: grain's, of the same data.
+    data_iterator: from text.packing, of the same data.
   Returns:
     (step, params, optimizer).
   """
@@ -100,9 +87,10 @@ def restore(checkpoints, params: dict, optimizer, data_iterator):
     args=ocp.args.Composite(
       params=ocp.args.StandardRestore(params),
       optimizer=ocp.args.StandardRestore({"step": np.array(step, np.int32), "state": optimizer}),
-      data=grain.checkpoint.CheckpointRestore(data_iterator),
+      data=ocp.args.JsonRestore(),
     ),
   )
+  data_iterator.set_state(restored.data)
   return step, restored.params, restored.optimizer["state"]
 
 

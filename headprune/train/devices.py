@@ -6,6 +6,7 @@ each batch. The first one alone writes files and prints.
 
 from collections.abc import Callable, Iterator
 import contextlib
+import time
 
 import jax
 from jax.experimental import multihost_utils
@@ -19,11 +20,6 @@ class FailedElsewhere(UserError):
   """Another process stopped; it says why itself."""
 
   met = True  # see `meeting`
-
-
-def connect() -> None:
-  """Finds the other processes (Slurm, TPU pod); the first JAX call of a distributed run."""
-  jax.distributed.initialize()
 
 
 def is_first() -> bool:
@@ -61,7 +57,11 @@ def meeting(name: str) -> Iterator[None]:
     failure = error
   if getattr(failure, "met", False):
     raise failure
-  failed = _all_tell(failure is not None)
+  try:
+    failed = _all_tell(failure is not None)
+  except Exception:  # one is lost: JAX is about to end this one too, and `cluster` to say so
+    time.sleep(60)
+    raise
   if failure is not None:
     failure.met = True
     raise failure
@@ -88,8 +88,9 @@ def first_before_others(name: str, work: Callable):
 
 
 def mesh() -> Mesh:
-  """All devices of all processes in one axis, "data"."""
-  return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+  """All devices of all processes in one axis, "data"; those of a process side by side."""
+  devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+  return Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
 
 
 def shard_batch(batch: dict, mesh: Mesh) -> dict:

@@ -47,22 +47,22 @@ def train(config: ConfigDict, workdir: pathlib.Path | str) -> Summary:
       with devices.meeting("setting up"):
         job, params = prepare.set_up(config, workdir)
       done = _run(job, params)
-    devices.print_first(_closing_table(config, workdir, done))
+    if devices.is_first():
+      print(_closing_table(config, workdir, done), flush=True)
   return done
 
 
 def _run(job: prepare.Job, params: dict) -> Summary:
   """The state, the data, the files; then the loop and what comes after it."""
   config, workdir = job.config, job.workdir
-  share = devices.share()
-  rows = job.rows // share[1]
   data = config.data
   iterator = packing.train_batches(
-    job.pairs, rows, data.row_length, data.packing_bins, config.seed, *share
+    job.pairs, job.rows, data.row_length, data.packing_bins, config.seed, *devices.share()
   )
   state = devices.replicate(steps.init_state(job.step_config, params), job.mesh)
   workdir.reopen()
-  with checkpoint.manager(workdir, config.train.keep) as checkpoints:
+  checkpoints = checkpoint.manager(workdir, config.train.keep)
+  with checkpoints, contextlib.closing(iterator):
     if job.resumes:
       step, *saved = checkpoint.restore(checkpoints, state.params, state.opt_state, iterator)
       state = steps.TrainState(devices.replicate(np.int32(step), job.mesh), *saved)

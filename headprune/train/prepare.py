@@ -115,7 +115,7 @@ def finished(config: ConfigDict, workdir: Workdir) -> Summary | None:
 
 def begun(workdir: Workdir) -> bool:
   """Whether the run has a checkpoint of its own to go on from."""
-  return checkpoint.begun(workdir, *devices.share())
+  return checkpoint.begun(workdir)
 
 
 def set_up(config: ConfigDict, workdir: Workdir) -> tuple[Job, dict]:

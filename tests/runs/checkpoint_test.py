@@ -1,5 +1,6 @@
 """Saving and restoring a run, which checkpoints are kept, and reading parameters alone."""
 
+import json
 import shutil
 
 import jax
@@ -165,7 +166,11 @@ def test_saving_and_reading_warn_of_nothing(workdir, caplog):
   assert [record.getMessage() for record in caplog.records if record.levelname != "INFO"] == []
 
 
-def test_a_run_goes_on_with_as_many_processes(saved, workdir):
-  assert checkpoint.begun(saved, 0, 1) and not checkpoint.begun(workdir, 0, 1)
-  with pytest.raises(UserError, match="was trained by 1 process.*, here are 2: go on with as many"):
-    checkpoint.begun(saved, 0, 2)
+def test_what_has_begun(saved, workdir):
+  assert checkpoint.begun(saved) and not checkpoint.begun(workdir)
+
+
+def test_the_place_in_the_data_is_one_file_for_all_processes(saved):
+  folder = saved.checkpoints / "5" / "data"
+  place = json.loads((folder / "process_0-of-1.json").read_text())
+  assert place == _iterator(5).get_state() and len(list(folder.glob("process*"))) == 1

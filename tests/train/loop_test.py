@@ -222,17 +222,6 @@ def test_a_second_run_with_other_knobs_compiles_no_step(finished, tmp_path):
   assert losses[0] != losses[1]
 
 
-def test_a_checkpoint_of_other_processes_is_told(finished, tmp_path):
-  shutil.copytree(finished[0] / "concrete", tmp_path / "run")
-  data = tmp_path / "run" / "checkpoints" / "12" / "data"
-  (data / "process_0-of-1.json").rename(data / "process_0-of-2.json")
-  config = small_config("concrete", finished[0] / "baseline")
-  config.train.steps = 15
-  with pytest.raises(UserError, match="was trained by 1 process.*, here are 1: go on with as many"):
-    loop.train(config, tmp_path / "run")
-  assert (tmp_path / "run" / "summary.json").exists()
-
-
 def test_training_that_broke_down_is_not_saved(finished, tmp_path):
   config = small_config("concrete", finished[0] / "baseline")
   config.optim.scale, config.train.log_every = 1e30, 12
