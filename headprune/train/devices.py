@@ -6,6 +6,8 @@ each batch. The first one alone writes files and prints.
 
 from collections.abc import Callable, Iterator
 import contextlib
+import itertools
+import json
 import time
 
 import jax
@@ -85,6 +87,19 @@ def first_before_others(name: str, work: Callable):
     result = work() if is_first() else None
   with meeting(name):
     return result if is_first() else work()
+
+
+def join(lines: list[str]) -> list[str]:
+  """All processes' lines, of which process p of n has those numbered p, p + n, p + 2n, ..."""
+  if jax.process_count() == 1:
+    return lines
+  own = np.frombuffer(json.dumps(lines).encode(), np.uint8)
+  sizes = multihost_utils.process_allgather(np.array(len(own))).reshape(-1)
+  padded = np.pad(own, (0, sizes.max() - len(own)))
+  texts = multihost_utils.process_allgather(padded).reshape(len(sizes), -1)
+  shares = [json.loads(text[:size].tobytes()) for text, size in zip(texts, sizes)]
+  rounds = itertools.zip_longest(*shares)
+  return [line for lines in rounds for line in lines if line is not None]
 
 
 def mesh() -> Mesh:

@@ -172,17 +172,20 @@ def _dev_loss(job: prepare.Job, params: dict) -> float:
 def _translate(job: prepare.Job, params: dict, splits: list[str], step: int) -> dict:
   """Translates splits into files; {"{split}_bleu": ..., "signature": ...}, gates as at test time.
 
-  The first process alone does it: translations need no other device.
+  Each process translates its share of the sentences, on one of its devices.
   """
-  row = {}
-  with devices.meeting("translating"):
-    run = _evaluated(job, params) if devices.is_first() else None
-    for split in splits if run else ():
-      sources, references = job.text[split]
-      lines = run.translate(sources)
-      path = job.workdir.translations(split, step)
-      write_text(path, "".join(f"{line}\n" for line in lines))
-      row[f"{split}_bleu"], row["signature"] = bleu.score(lines, references, run.config.eval)
+  row, run = {}, _evaluated(job, params)
+  number, count = devices.share()
+  for split in splits:
+    sources, references = job.text[split]
+    with devices.meeting("translating"):
+      own = run.translate(sources[number::count])
+    lines = devices.join(own)
+    with devices.meeting("writing translations"):
+      if devices.is_first():
+        path = job.workdir.translations(split, step)
+        write_text(path, "".join(f"{line}\n" for line in lines))
+    row[f"{split}_bleu"], row["signature"] = bleu.score(lines, references, run.config.eval)
   return row
 
 

@@ -55,13 +55,25 @@ def start(out: pathlib.Path, count: int, devices: int, broken="no", **fields) ->
     f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0",
   }  # fmt: skip
   rest = [str(count), port, str(out), broken, json.dumps(FIELDS | fields)]
-  return [
+  running = [
     subprocess.Popen(
       [sys.executable, "-c", PROGRAM, str(number), *rest], text=True,
       env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )
     for number in range(count)
   ]  # fmt: skip
+  STARTED.extend(running)
+  return running
+
+
+STARTED = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_running():
+  yield
+  while STARTED:
+    STARTED.pop().kill()
 
 
 def end(running: list) -> list[tuple[int, str, str]]:
@@ -96,7 +108,7 @@ def test_a_mistake_of_the_first_ends_both_with_a_line_each(folder):
   first, second = end(start(folder / "run", 2, 4, broken="yes"))
   assert (first[0], second[0]) == (2, 2), first[2] + second[2]
   assert first[2] == "error: the disk is full\n"
-  assert second[2] == "error: translating: process 0 stopped and says why\n"
+  assert second[2] == "error: writing translations: process 0 stopped and says why\n"
   assert not (folder / "run" / "summary.json").exists()
   shutil.copytree(folder / "run", folder / "one")
 
@@ -115,6 +127,9 @@ def test_any_number_of_processes_goes_on_with_the_same_batches(folder):
   assert np.abs(np.diff(want, axis=0)).min() > 1e-4, "every step changes every number"
   for name in ("run", "one"):
     np.testing.assert_allclose(numbers(folder / name), want, rtol=2e-4, atol=2e-5, err_msg=name)
+    for split in ("dev", "test"):  # of as many sentences as there are, in their order
+      texts = [Workdir(folder / x).translations(split, 4).read_text() for x in (name, "whole")]
+      assert texts[0] == texts[1] and len(set(texts[0].split("\n"))) > 2
 
 
 def test_a_process_that_is_killed_ends_the_others_with_a_line_and_the_next_start_goes_on(folder):
