@@ -82,7 +82,7 @@ def _train(argv: list[str]) -> None:
   *before, run = prepare.stages(_CONFIG.value, workdir)
   for stage in before:
     devices.print_first(f"No finished baseline at {stage[1]}: training it first.")
-    loop.train(*stage)
+    loop.train(*stage, wait=True)  # another run may need the same baseline
     devices.print_first(f"\nThe baseline is ready; now {workdir}.")
   loop.train(*run)
 

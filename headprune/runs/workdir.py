@@ -102,7 +102,8 @@ class Workdir:
 
   def list_files(self) -> str:
     """What lies in the folder, for people."""
-    return ", ".join(sorted(p.name + "/" * p.is_dir() for p in self.path.iterdir()))
+    paths = [path for path in self.path.iterdir() if not path.name.startswith(".")]
+    return ", ".join(sorted(path.name + "/" * path.is_dir() for path in paths))
 
 
 def check_unused(out: pathlib.Path) -> None:

@@ -8,8 +8,12 @@ import pathlib
 import signal
 import sys
 import tempfile
+import traceback
+from typing import NoReturn
 
 import jax
+
+from headprune.errors import UserError
 
 LOST_AFTER = 10  # seconds without a sign of life from a process; then all others end
 
@@ -25,6 +29,15 @@ def connect(**address) -> None:
   jax.distributed.initialize(
     heartbeat_timeout_seconds=LOST_AFTER, shutdown_timeout_seconds=LOST_AFTER, **address
   )
+
+
+def leave(error: Exception) -> NoReturn:
+  """Ends this process at once with what went wrong; JAX then ends the others."""
+  if isinstance(error, UserError):
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    os._exit(2)
+  traceback.print_exception(error)
+  os._exit(1)
 
 
 def _end_with_a_line() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import contextlib
 import itertools
 import json
+import threading
 import time
 
 import jax
@@ -16,6 +17,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 import numpy as np
 
 from headprune.errors import UserError
+from headprune.train import cluster
 
 
 class FailedElsewhere(UserError):
@@ -45,7 +47,8 @@ def meeting(name: str) -> Iterator[None]:
   """A section at whose end all processes meet: if it fails in one of them, it fails in all.
 
   Sections may be nested. A process that fails goes to one more meeting, whichever the others are
-  at, and no further; those that hear of it there go to none.
+  at, and no further; those that hear of it there go to none. If they are at none, but in the middle
+  of a step, the process leaves, and they end as when it had been killed.
 
   Args:
     name: what the section does, for the message of the others.
@@ -59,16 +62,32 @@ def meeting(name: str) -> Iterator[None]:
     failure = error
   if getattr(failure, "met", False):
     raise failure
-  try:
-    failed = _all_tell(failure is not None)
-  except Exception:  # one is lost: JAX is about to end this one too, and `cluster` to say so
-    time.sleep(60)
-    raise
   if failure is not None:
+    _tell(failure)
     failure.met = True
     raise failure
+  failed = _hear_all(False)
   if failed.any():
     raise FailedElsewhere(f"{name}: process {np.argmax(failed)} stopped and says why")
+
+
+def _tell(failure: Exception) -> None:
+  """Tells the others of a failure, or leaves if none listens."""
+  told = threading.Event()
+  telling = threading.Thread(target=lambda: (_hear_all(True), told.set()), daemon=True)
+  telling.start()
+  # An error of JAX's may come from a lost process: that is told in a moment, by all alike.
+  telling.join(3 if isinstance(failure, UserError) else 2 * cluster.LOST_AFTER)
+  if not told.is_set():
+    cluster.leave(failure)
+
+
+def _hear_all(failed: bool) -> np.ndarray:
+  try:
+    return _all_tell(failed)
+  except Exception:  # one is lost: JAX is about to end this one too, and `cluster` to say so
+    time.sleep(6 * cluster.LOST_AFTER)
+    raise
 
 
 def _all_tell(value: bool) -> np.ndarray:

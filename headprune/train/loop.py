@@ -10,7 +10,7 @@ import numpy as np
 
 from headprune.errors import UserError
 from headprune.nn import gates
-from headprune.runs import checkpoint, inherit, metrics
+from headprune.runs import checkpoint, inherit, lock, metrics
 from headprune.runs import heads as heads_lib
 from headprune.runs.run import Run
 from headprune.runs.summary import Summary, table
@@ -20,7 +20,7 @@ from headprune.train import devices, prepare, progress, steps
 from headprune.translator.translator import Translator
 
 
-def train(config: ConfigDict, workdir: pathlib.Path | str) -> Summary:
+def train(config: ConfigDict, workdir: pathlib.Path | str, wait: bool = False) -> Summary:
   """Trains one run to its end, or goes on where it was, or finds it finished.
 
   A run that `init_from` names must be finished; `prepare.stages` tells what to train before.
@@ -28,10 +28,12 @@ def train(config: ConfigDict, workdir: pathlib.Path | str) -> Summary:
   Args:
     config: locked, from headprune.runs.defaults or a config file.
     workdir: the run's folder.
+    wait: for another program that is training there; else that is an error.
   Returns:
     The run's summary, as summary.json holds it.
   Raises:
-    UserError: the config, the data or the workdir cannot work; nothing on disk was changed.
+    UserError: the config, the data or the workdir cannot work, or the workdir is in use; nothing on
+      disk was changed.
   """
   with devices.meeting("training"):
     workdir = Workdir(pathlib.Path(workdir))
@@ -44,12 +46,28 @@ def train(config: ConfigDict, workdir: pathlib.Path | str) -> Summary:
       devices.print_first(f"{workdir.path} is finished:")
     else:
       prepare.print_inherited(given, config)
-      with devices.meeting("setting up"):
-        job, params = prepare.set_up(config, workdir)
-      done = _run(job, params)
+      with _held(workdir, wait):
+        done = prepare.finished(config, workdir) or _begin(config, workdir)
     if devices.is_first():
       print(_closing_table(config, workdir, done), flush=True)
   return done
+
+
+@contextlib.contextmanager
+def _held(workdir: Workdir, wait: bool):
+  """The lock on the workdir, which the first process takes before all go on."""
+  with contextlib.ExitStack() as stack:
+    with devices.meeting("taking the workdir"):
+      if devices.is_first():
+        stack.enter_context(lock.held(workdir.path, wait, devices.print_first))
+    yield
+
+
+def _begin(config: ConfigDict, workdir: Workdir) -> Summary:
+  with devices.meeting("setting up"):
+    prepare.check(config, workdir)  # another program may have trained here in the meantime
+    job, params = prepare.set_up(config, workdir)
+  return _run(job, params)
 
 
 def _run(job: prepare.Job, params: dict) -> Summary:

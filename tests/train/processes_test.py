@@ -34,12 +34,16 @@ cluster.connect(
   coordinator_address="127.0.0.1:" + port, num_processes=int(count), process_id=int(number))
 from headprune import cli
 from headprune.errors import UserError
-from headprune.runs import defaults
+from headprune.runs import defaults, metrics
 from headprune.train import loop
 config = defaults.config("baseline")
 config.update_from_flattened_dict(json.loads(fields))
-if broken == "yes":  # only the first process writes translations
-  loop.write_text = lambda *_: exec("raise UserError('the disk is full')", {"UserError": UserError})
+def fail(*_):
+  raise UserError("the disk is full")
+if broken == "translations":  # which the first process alone writes
+  loop.write_text = fail
+if broken == "metrics":  # the same, in the middle of the others' steps
+  metrics.Writer.write = fail
 cli.run(lambda: print(number, "ended with dev loss", loop.train(config, out).dev_loss))
 """
 
@@ -82,6 +86,12 @@ def end(running: list) -> list[tuple[int, str, str]]:
   return [(process.returncode, *texts) for process, texts in zip(running, ended)]
 
 
+def only_says_that_another_was_lost(told: str) -> bool:
+  found = re.fullmatch("error: another process was lost, .* last .* \\(.*: (\\S+)\\)\n", told)
+  pathlib.Path(found[1]).unlink()
+  return True
+
+
 def small_config() -> ConfigDict:
   config = defaults.config("baseline")
   config.update_from_flattened_dict(FIELDS)
@@ -105,7 +115,7 @@ def folder(tmp_path_factory):
 
 
 def test_a_mistake_of_the_first_ends_both_with_a_line_each(folder):
-  first, second = end(start(folder / "run", 2, 4, broken="yes"))
+  first, second = end(start(folder / "run", 2, 4, broken="translations"))
   assert (first[0], second[0]) == (2, 2), first[2] + second[2]
   assert first[2] == "error: the disk is full\n"
   assert second[2] == "error: writing translations: process 0 stopped and says why\n"
@@ -132,6 +142,12 @@ def test_any_number_of_processes_goes_on_with_the_same_batches(folder):
       assert texts[0] == texts[1] and len(set(texts[0].split("\n"))) > 2
 
 
+def test_a_mistake_while_the_others_are_in_a_step_ends_all_within_seconds(folder):
+  first, second = end(start(folder / "metrics", 2, 1, broken="metrics"))
+  assert (first[0], first[2]) == (2, "error: the disk is full\n")
+  assert second[0] == 1 and only_says_that_another_was_lost(second[2])
+
+
 def test_a_process_that_is_killed_ends_the_others_with_a_line_and_the_next_start_goes_on(folder):
   endless = {"train.steps": 10**6, "train.translate_every": 10**6, "train.keep": 10**6}
   for killed, step in ((1, 2), (0, 4)):
@@ -145,5 +161,4 @@ def test_a_process_that_is_killed_ends_the_others_with_a_line_and_the_next_start
     assert (killed == 0) == ("going on at step" in ended[0][1])
     code, _, told = ended[1 - killed]
     assert code == 1 and time.time() - since < 2 * cluster.LOST_AFTER, told
-    assert re.fullmatch("error: another process was lost, .* goes on from the last .*\n", told)
-    pathlib.Path(re.search(r": (\S+\.log)\)", told)[1]).unlink()
+    assert only_says_that_another_was_lost(told)
