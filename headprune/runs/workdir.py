@@ -2,6 +2,7 @@
 
 config.json     all fields of its config; its existence makes a folder a run
 tokenizer/      see text.tokenizer
+encoded/        the training pairs as ids, see text.encoding; made anew if it is gone
 checkpoints/    see checkpoint
 metrics.jsonl   one row per logged step, and the same as tensorboard/
 translations/   of dev and test set, by step
@@ -35,6 +36,10 @@ class Workdir:
   @property
   def tokenizer(self) -> pathlib.Path:
     return self.path / "tokenizer"
+
+  @property
+  def encoded(self) -> pathlib.Path:
+    return self.path / "encoded"
 
   @property
   def checkpoints(self) -> pathlib.Path:

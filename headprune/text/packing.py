@@ -1,89 +1,13 @@
-"""Training batches of one fixed shape: encode, filter by length, shuffle, pack, prefetch."""
+"""Training batches of one fixed shape: shuffle, pack, prefetch."""
 
 from collections.abc import Sequence
-import dataclasses
-import itertools
 
 import grain
 import grain.experimental
 import numpy as np
 
 from headprune.errors import UserError
-
-_CHUNK = 10_000  # lines encoded at a time: Python's lists of ids are large
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Pairs:
-  """Encoded sentence pairs, EOS included, as two flat arrays."""
-
-  src_ids: np.ndarray  # int32, all sources one after the other
-  src_ends: np.ndarray  # int64, where each source ends
-  tgt_ids: np.ndarray
-  tgt_ends: np.ndarray
-
-  def __len__(self) -> int:
-    return len(self.src_ends)
-
-  def side(self, side: str, i: int) -> np.ndarray:
-    """The ids of pair `i` on one side, "src" or "tgt"."""
-    ids, ends = (getattr(self, f"{side}_{part}") for part in ("ids", "ends"))
-    return ids[ends[i - 1] if i else 0 : ends[i]]
-
-  def lengths(self, i: int) -> tuple[int, int]:
-    """Tokens of pair `i` on the source and on the target side."""
-    src, tgt = self.src_ends, self.tgt_ends
-    return (src[i] - src[i - 1], tgt[i] - tgt[i - 1]) if i else (src[0], tgt[0])
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-  """What the length filter did to one split."""
-
-  kept: int
-  empty: int
-  too_long: int
-
-  def __str__(self) -> str:
-    dropped = f"{self.empty:,} with an empty side, {self.too_long:,} too long"
-    return f"{self.kept:,} pairs (dropped: {dropped})"
-
-
-def encode(src_lines, tgt_lines, tokenizers, row_length: int) -> tuple[Pairs, Report]:
-  """Encodes parallel lines and drops pairs with an empty side or more than `row_length` tokens.
-
-  Args:
-    src_lines: text.
-    tgt_lines: text, as many.
-    tokenizers: (source, target).
-    row_length: tokens of a packed row, EOS included.
-  Returns:
-    (pairs, report).
-  Raises:
-    UserError: no pair is left.
-  """
-  sides = [_encode_side(t, lines) for t, lines in zip(tokenizers, (src_lines, tgt_lines))]
-  lengths = np.stack([lengths for _, lengths in sides])  # [2, pairs]
-  empty = (lengths == 1).any(0)
-  too_long = (lengths > row_length).any(0) & ~empty
-  kept = ~empty & ~too_long
-  report = Report(int(kept.sum()), int(empty.sum()), int(too_long.sum()))
-  if not report.kept:
-    raise UserError(f"no pair fits into config.data.row_length={row_length}: {report}")
-  flat = []
-  for ids, lengths in sides:
-    flat += [ids[np.repeat(kept, lengths)], np.cumsum(lengths[kept])]
-  return Pairs(*flat), report
-
-
-def _encode_side(tokenizer, lines) -> tuple[np.ndarray, np.ndarray]:
-  """The ids of all lines as one int32 array, and each line's length."""
-  ids, lengths = [], []
-  for first in range(0, len(lines), _CHUNK):
-    rows = tokenizer.encode(lines[first : first + _CHUNK])
-    ids.append(np.fromiter(itertools.chain.from_iterable(rows), np.int32))
-    lengths += map(len, rows)
-  return np.concatenate(ids), np.array(lengths, np.int64)
+from headprune.text.encoding import Pairs
 
 
 class _Batches:

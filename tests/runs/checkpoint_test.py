@@ -13,7 +13,7 @@ import pytest
 from headprune.errors import UserError
 from headprune.runs import checkpoint
 from headprune.runs.workdir import Workdir
-from headprune.text import packing
+from headprune.text import encoding, packing
 
 
 def _state(step: int) -> tuple:
@@ -32,7 +32,7 @@ def _state(step: int) -> tuple:
 def _iterator(taken: int):
   ends = np.arange(2, 42, 2)
   ids = np.arange(40, dtype=np.int32)
-  iterator = packing.train_batches(packing.Pairs(ids, ends, ids, ends), 1, 4, 2, seed=0)
+  iterator = packing.train_batches(encoding.Pairs(ids, ends, ids, ends), 1, 4, 2, seed=0)
   for _ in range(taken):
     next(iterator)
   return iterator

@@ -1,4 +1,4 @@
-"""Encoding, packing, order, exact resume and batch sizes of the training data."""
+"""Packing, order, exact resume and batch sizes of the training data."""
 
 import hashlib
 
@@ -8,20 +8,18 @@ import numpy as np
 import pytest
 
 from headprune.errors import UserError
-from headprune.text import packing, tokenizer
+from headprune.text import encoding, packing, tokenizer
 
-WORDS = tokenizer.Whitespace((*tokenizer.RESERVED, *"abcdefgh"))
-TOKENIZERS = WORDS, WORDS
 LENGTH = 8
 
 
-def _pairs(sizes) -> packing.Pairs:
+def _pairs(sizes) -> encoding.Pairs:
   """Pairs of given (source, target) sizes without EOS; pair i repeats id 10 + i."""
   sides = []
   for lengths in zip(*sizes):
     rows = [[10 + i] * n + [tokenizer.EOS] for i, n in enumerate(lengths)]
     sides += [np.concatenate(rows).astype(np.int32), np.cumsum([len(row) for row in rows])]
-  return packing.Pairs(*sides)
+  return encoding.Pairs(*sides)
 
 
 def _pair(pairs, i) -> tuple[list[int], list[int]]:
@@ -64,43 +62,6 @@ def _train(pairs, rows=2, bins=4, seed=0, **share):
 
 def _same(a, b) -> bool:
   return len(a) == len(b) and all(np.array_equal(x[k], y[k]) for x, y in zip(a, b) for k in x)
-
-
-def test_encoded_pairs_end_in_eos_and_can_be_read_in_any_order():
-  pairs, report = packing.encode(["a b", "c", "d e f"], ["b", "a b c", "h"], TOKENIZERS, LENGTH)
-  rows = [_pair(pairs, i) for i in (2, 0, 1)]
-  assert rows == [([6, 7, 8, 1], [10, 1]), ([3, 4, 1], [4, 1]), ([5, 1], [3, 4, 5, 1])]
-  assert [pairs.lengths(i) for i in (2, 0, 1)] == [(4, 2), (3, 2), (2, 4)]
-  assert len(pairs) == 3 and report == packing.Report(kept=3, empty=0, too_long=0)
-  assert pairs.src_ids.dtype == np.int32
-  assert pairs.src_ends.dtype == np.int64  # a large corpus has more than 2^31 tokens
-
-
-def test_reserved_words_in_the_text_are_unknown_words():
-  pairs, _ = packing.encode(["_EOS_ a _BOS_"], ["_UNK_"], TOKENIZERS, LENGTH)
-  assert _pair(pairs, 0) == ([tokenizer.UNK, 3, tokenizer.UNK, 1], [tokenizer.UNK, 1])
-
-
-def test_the_filter_counts_what_it_drops():
-  fits, too_long = "a " * (LENGTH - 1), "a " * LENGTH  # EOS takes one token
-  src = [fits, too_long, "a", "", "a", " ", too_long]
-  tgt = ["b", "b", too_long, "b", "", "", ""]
-  pairs, report = packing.encode(src, tgt, TOKENIZERS, LENGTH)
-  assert report == packing.Report(kept=1, empty=4, too_long=2)
-  assert pairs.lengths(0)[0] == LENGTH
-  assert str(report) == "1 pairs (dropped: 4 with an empty side, 2 too long)"
-  with pytest.raises(UserError, match="config.data.row_length=1: 0 pairs .*3 with .*4 too long"):
-    packing.encode(src[:-1] + ["a"], tgt[:-2] + ["b", "b"], TOKENIZERS, 1)
-
-
-def test_lines_are_encoded_in_chunks(monkeypatch):
-  lines = ["a b", "", "c", "d e f", "g"]
-  whole, report = packing.encode(lines, lines, TOKENIZERS, LENGTH)
-  monkeypatch.setattr(packing, "_CHUNK", 2)
-  chunked, chunked_report = packing.encode(lines, lines, TOKENIZERS, LENGTH)
-  assert chunked_report == report
-  for name in ("src_ids", "src_ends", "tgt_ids", "tgt_ends"):
-    np.testing.assert_array_equal(getattr(chunked, name), getattr(whole, name))
 
 
 _SIZE = st.integers(1, LENGTH - 1)
@@ -185,7 +146,7 @@ def test_the_order_stays_what_it_was_when_runs_that_exist_began():
   rng = np.random.default_rng(1)
   lengths = rng.integers(2, 30, (2, 500))
   sides = [np.arange(side.sum(), dtype=np.int32) % 997 for side in lengths]
-  pairs = packing.Pairs(sides[0], np.cumsum(lengths[0]), sides[1], np.cumsum(lengths[1]))
+  pairs = encoding.Pairs(sides[0], np.cumsum(lengths[0]), sides[1], np.cumsum(lengths[1]))
   iterator = packing.train_batches(pairs, 7, 48, 8, seed=5)
   digest = hashlib.sha256()
   for batch in _take(iterator, 40):
