@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import contextlib
 import itertools
 import json
+import math
 import threading
 import time
 
@@ -18,6 +19,8 @@ import numpy as np
 
 from headprune.errors import UserError
 from headprune.train import cluster
+
+_SMALL = 1024  # elements; smaller arrays are not worth spreading
 
 
 class FailedElsewhere(UserError):
@@ -136,3 +139,26 @@ def shard_batch(batch: dict, mesh: Mesh) -> dict:
 def replicate(tree, mesh: Mesh):
   """The same values on all devices."""
   return jax.device_put(jax.device_get(tree), NamedSharding(mesh, PartitionSpec()))
+
+
+def spread(tree, mesh: Mesh):
+  """Each array in equal parts on all devices, along its longest axis that they divide.
+
+  Small arrays, gates among them, and those without such an axis are on every device.
+  """
+  return jax.device_put(tree, jax.tree.map(lambda x: _parts(np.shape(x), mesh), tree))
+
+
+def _parts(shape: tuple[int, ...], mesh: Mesh) -> NamedSharding:
+  axes = [i for i, size in enumerate(shape) if size % mesh.size == 0]
+  if not axes or math.prod(shape) < _SMALL:
+    return NamedSharding(mesh, PartitionSpec())
+  longest = max(axes, key=lambda i: shape[i])
+  return NamedSharding(mesh, PartitionSpec(*[None] * longest, "data"))
+
+
+def gather(tree, mesh: Mesh):
+  """Arrays that are spread over devices, also those of other processes, whole on the host."""
+  if not all(x.is_fully_addressable for x in jax.tree.leaves(tree)):
+    tree = jax.jit(lambda x: x, out_shardings=NamedSharding(mesh, PartitionSpec()))(tree)
+  return jax.device_get(tree)

@@ -77,7 +77,7 @@ def _run(job: prepare.Job, params: dict) -> Summary:
   iterator = packing.train_batches(
     job.pairs, job.rows, data.row_length, data.packing_bins, config.seed, *devices.share()
   )
-  state = devices.replicate(steps.init_state(job.step_config, params), job.mesh)
+  state = _place(job, steps.init_state(job.step_config, _place(job, params)))
   workdir.reopen()
   checkpoints = checkpoint.manager(workdir, config.train.keep)
   with checkpoints, contextlib.closing(iterator):
@@ -88,6 +88,12 @@ def _run(job: prepare.Job, params: dict) -> Summary:
     with _writer(workdir, int(state.step)) as writer:
       state = _loop(job, state, iterator, checkpoints, writer)
       return _finish(job, state, iterator, checkpoints, writer)
+
+
+def _place(job: prepare.Job, tree):
+  """A state, or a part of one, on the devices as the config wants it."""
+  place = devices.spread if job.config.train.shard_params else devices.replicate
+  return place(tree, job.mesh)
 
 
 def _writer(workdir: Workdir, step: int):
@@ -106,6 +112,8 @@ def _loop(job: prepare.Job, state, iterator, checkpoints, writer) -> steps.Train
   while step < train.steps and not _out_of_patience(history, train.patience):
     batch = devices.shard_batch(next(iterator), job.mesh)
     state, result = steps.train_step(job.step_config, job.knobs, state, batch)
+    if train.shard_params:  # XLA may have spread the new state in another way
+      state = devices.spread(state, job.mesh)
     results.append(result)
     jax.block_until_ready(results[-2:-1])  # a step late: the device always has work
     step += 1
@@ -133,7 +141,7 @@ def _finish(job: prepare.Job, state, iterator, checkpoints, writer) -> Summary:
   """The last evaluation and checkpoint, heads.json and summary.json."""
   step = int(state.step)
   params = _averaged(job, checkpoints, state)
-  row = {"dev_loss": _dev_loss(job, devices.replicate(params, job.mesh))}
+  row = {"dev_loss": _dev_loss(job, _place(job, params))}
   splits = [split for split in ("dev", "test") if split in job.text]
   row |= _translate(job, params, splits, step)
   if checkpoints.latest_step() != step:
@@ -158,7 +166,7 @@ def _finish(job: prepare.Job, state, iterator, checkpoints, writer) -> Summary:
 
 def _log_row(job: prepare.Job, results: list[dict], clock, step: int) -> dict:
   """The training numbers since the last row; losses are means over the steps."""
-  results = jax.device_get(results)
+  results = devices.gather(results, job.mesh)
   last = results[-1]
   _check_finite(last, step)
   row = {name: float(np.mean([r[name] for r in results])) for name in ("loss", "xent", "penalty")}
@@ -221,8 +229,8 @@ def _eval_heads(job: prepare.Job, log_alphas: dict) -> dict:
 
 
 def _averaged(job: prepare.Job, checkpoints, state) -> dict:
-  count = job.config.eval.average
-  return checkpoint.averaged(checkpoints, int(state.step), state.params, count)
+  params = devices.gather(state.params, job.mesh)
+  return checkpoint.averaged(checkpoints, int(state.step), params, job.config.eval.average)
 
 
 def _save(checkpoints, state, iterator, dev_bleu: float | None) -> None:

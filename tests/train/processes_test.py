@@ -131,7 +131,9 @@ def test_any_number_of_processes_goes_on_with_the_same_batches(folder):
   for number, (_, printed, _) in enumerate(ended):
     own = [row for row in printed.splitlines() if "[Gloo]" not in row and "Expected" not in row]
     assert own[-1] == f"{number} ended with dev loss {loss}" and (number == 0 or len(own) == 1)
-  loop.train(small_config(), folder / "one")  # 2 x 4, then 1 x 8
+  config = small_config()
+  config.train.shard_params = True
+  loop.train(config, folder / "one")  # 2 x 4, then 1 x 8
   loop.train(small_config(), folder / "whole")  # 1 x 8
   want = numbers(folder / "whole")
   assert np.abs(np.diff(want, axis=0)).min() > 1e-4, "every step changes every number"
