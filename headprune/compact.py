@@ -13,7 +13,7 @@ from headprune.prune import cut, proof
 from headprune.runs import run as run_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import check_unused
-from headprune.text import packing, sources, tokenizer
+from headprune.text import encoding, sources, tokenizer
 from headprune.translator.beam import BeamConfig
 
 
@@ -89,9 +89,9 @@ def _pairs(run: run_lib.Run, text, sentences: int) -> tuple[list, list]:
   instead = "give sentences with --src and --tgt"
   lines = sources.read_parallel(*text) if text else sources.read_dev(run.config.data, instead)
   tokenizers = run.src_tokenizer, run.tgt_tokenizer
-  pairs, _ = packing.encode(*lines, tokenizers, run.config.data.row_length)
-  chosen = [pairs[i] for i in range(min(sentences, len(pairs)))]
-  return tuple([pair[side].tolist() for pair in chosen] for side in ("src", "tgt"))
+  pairs, _ = encoding.encode(*lines, tokenizers, run.config.data.row_length)
+  numbers = range(min(sentences, len(pairs)))
+  return tuple([pairs.side(side, i).tolist() for i in numbers] for side in ("src", "tgt"))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from headprune import cli
 from headprune.errors import UserError
 from headprune.runs import config as config_lib
 from headprune.runs import defaults
-from headprune.train import devices, loop, prepare, stopping
+from headprune.train import cluster, devices, loop, prepare, stopping
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Config file, or one of baseline, concrete, fixed; with an optional :preset."
@@ -78,13 +78,13 @@ def _train(argv: list[str]) -> None:
   # Orbax tells every file it writes, and of a failure more than the one line that it becomes.
   logging.set_verbosity(logging.FATAL)
   if _DISTRIBUTED.value:
-    devices.connect()
+    cluster.connect()
   with stopping.on_signals() as stop:
     workdir = pathlib.Path(_WORKDIR.value)
     *before, run = prepare.stages(_CONFIG.value, workdir)
     for stage in before:
       devices.print_first(f"No finished baseline at {stage[1]}: training it first.")
-      loop.train(*stage, stop)
+      loop.train(*stage, stop, wait=True)  # another run may need the same baseline
       devices.print_first(f"\nThe baseline is ready; now {workdir}.")
     loop.train(*run, stop)
 

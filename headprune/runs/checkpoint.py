@@ -2,7 +2,8 @@
 
 A step's folder gets its name when it is complete, checksums of all its files included. A run that
 is stopped between two checkpoints saves one more, in a folder of its own: it is only there to go on
-from, takes no part in averages and drives no other one out.
+from, takes no part in averages and drives no other one out. What the devices and processes are that
+saved it does not matter to those that go on from it.
 """
 
 from collections.abc import Iterator
@@ -13,7 +14,6 @@ import os
 import pathlib
 import shutil
 
-import grain.checkpoint
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
@@ -66,7 +66,7 @@ def _manager(folder: pathlib.Path, keep: int) -> ocp.CheckpointManager:
   policies = checkpoint_managers.preservation_policy
   return _open(
     folder,
-    {"params": None, "optimizer": None, "data": grain.checkpoint.CheckpointHandler(), "log": None},
+    {"params": None, "optimizer": None, "data": _place_handler(), "log": None},
     preservation_policy=policies.AnyPreservationPolicy(
       [
         policies.LatestN(keep),
@@ -75,6 +75,11 @@ def _manager(folder: pathlib.Path, keep: int) -> ocp.CheckpointManager:
     ),
     best_fn=_quality,
   )
+
+
+def _place_handler() -> ocp.JsonCheckpointHandler:
+  """Of the data iterator's place: one file, since it is the same in all processes."""
+  return ocp.JsonCheckpointHandler("process_0-of-1.json")
 
 
 def _open(folder: pathlib.Path, items: dict, **options) -> ocp.CheckpointManager:
@@ -136,27 +141,9 @@ def set_damaged_aside(workdir: Workdir) -> list[str]:
   return lines
 
 
-def begun(workdir: Workdir, process: int, processes: int) -> bool:
-  """Whether a run has a whole checkpoint, so that it can go on.
-
-  Args:
-    workdir: of the run.
-    process: number of this process.
-    processes: how many there are.
-  Raises:
-    UserError: it was saved by another number of processes, each of which has its own data.
-  """
-  newest = _newest(workdir)
-  if newest is None:
-    return False
-  folder = newest / "data"
-  if (folder / f"process_{process}-of-{processes}.json").is_file():
-    return True
-  there = len(list(folder.glob("process_*.json")))
-  raise UserError(
-    f"{workdir.path} was trained by {there} process(es), here are {processes}: go on with as many, "
-    "or take another --workdir"
-  )
+def begun(workdir: Workdir) -> bool:
+  """Whether a run has a whole checkpoint, so that it can go on."""
+  return _newest(workdir) is not None
 
 
 def newest_step(workdir: Workdir) -> int | None:
@@ -187,14 +174,14 @@ def save(
     step: optimiser steps taken.
     params: all that is learned.
     optimizer: the optimiser's state.
-    data_iterator: grain's.
+    data_iterator: from text.packing.
     log: JSON; what the next row of metrics.jsonl needs of the steps since the last one.
     bleu: the dev BLEU if it was just measured.
   """
   args = ocp.args.Composite(
     params=ocp.args.StandardSave(params),
     optimizer=ocp.args.StandardSave({"step": np.array(step, np.int32), "state": optimizer}),
-    data=grain.checkpoint.CheckpointSave(data_iterator),
+    data=ocp.args.JsonSave(data_iterator.get_state()),
     log=ocp.args.JsonSave(log),
   )
   folder = pathlib.Path(checkpoints.directory)
@@ -241,7 +228,7 @@ def restore(workdir: Workdir, params: dict, optimizer, data_iterator):
     workdir: of a run that has begun.
     params: arrays of the shapes and shardings to restore.
     optimizer: the same of the optimiser's state.
-    data_iterator: grain's, of the same data.
+    data_iterator: from text.packing, of the same data.
   Returns:
     (step, params, optimizer, log).
   """
@@ -249,12 +236,13 @@ def restore(workdir: Workdir, params: dict, optimizer, data_iterator):
   args = {
     "params": ocp.args.StandardRestore(params),
     "optimizer": ocp.args.StandardRestore({"step": np.array(step, np.int32), "state": optimizer}),
-    "data": grain.checkpoint.CheckpointRestore(data_iterator),
+    "data": ocp.args.JsonRestore(),
   }
   if (newest / "log").is_dir():  # older runs have none
     args["log"] = ocp.args.JsonRestore()
   with _reading(newest), _manager(newest.parent, 1) as checkpoints:
     restored = checkpoints.restore(step, args=ocp.args.Composite(**args))
+  data_iterator.set_state(restored.data)
   return step, restored.params, restored.optimizer["state"], restored.get("log") or {}
 
 

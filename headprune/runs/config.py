@@ -53,6 +53,7 @@ FREE_FIELDS = (  # what may change when a run goes on
   "train.translate_every",
   "train.checkpoint_every",
   "train.keep",
+  "train.shard_params",
   "pretrain",
 )
 _RENAMED = {"relu_dropout": "activation_dropout"}  # in the `model` section of older runs

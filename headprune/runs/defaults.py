@@ -109,6 +109,7 @@ def base() -> ConfigDict:
   config.train.steps = 500  # optimiser steps
   config.train.patience = 0  # end after so many evaluations without a better dev loss; 0 is never
   config.train.batch_tokens = 1920  # token slots a step and side, over all devices
+  config.train.shard_params = False  # spread parameters and optimiser over the devices (FSDP)
   config.train.accumulate = 1  # micro-batches a step, one after the other
   config.train.label_smoothing = 0.1  # probability mass
   config.train.log_every = 50  # steps

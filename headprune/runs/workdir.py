@@ -2,6 +2,7 @@
 
 config.json     all fields of its config; its existence makes a folder a run
 tokenizer/      see text.tokenizer
+encoded/        the training pairs as ids, see text.encoding; made anew if it is gone
 checkpoints/    see checkpoint; of a stopped run also stopped/; those found damaged are in damaged/
 metrics.jsonl   one row per logged step, and the same as tensorboard/
 translations/   of dev and test set, by step
@@ -38,6 +39,10 @@ class Workdir:
   @property
   def tokenizer(self) -> pathlib.Path:
     return self.path / "tokenizer"
+
+  @property
+  def encoded(self) -> pathlib.Path:
+    return self.path / "encoded"
 
   @property
   def checkpoints(self) -> pathlib.Path:
@@ -125,7 +130,8 @@ class Workdir:
 
   def list_files(self) -> str:
     """What lies in the folder, for people."""
-    return ", ".join(sorted(p.name + "/" * p.is_dir() for p in self.path.iterdir()))
+    paths = [path for path in self.path.iterdir() if not path.name.startswith(".")]
+    return ", ".join(sorted(path.name + "/" * path.is_dir() for path in paths))
 
 
 def check_unused(out: pathlib.Path) -> None:

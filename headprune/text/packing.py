@@ -1,146 +1,150 @@
-"""Training batches of one fixed shape: encode, filter by length, shuffle, pack, prefetch."""
+"""Training batches of one fixed shape: shuffle, pack, prefetch."""
 
-import dataclasses
-import itertools
+from collections.abc import Sequence
 
 import grain
 import grain.experimental
 import numpy as np
 
 from headprune.errors import UserError
-
-_CHUNK = 10_000  # lines encoded at a time: Python's lists of ids are large
-
-# What grain's packing calls its arrays -> the model's names.
-_NAMES = {
-  "src": "src_BS",
-  "src_segment_ids": "src_segment_BS",
-  "src_positions": "src_position_BS",
-  "tgt": "tgt_BT",
-  "tgt_segment_ids": "tgt_segment_BT",
-  "tgt_positions": "tgt_position_BT",
-}
+from headprune.text.encoding import Pairs
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Pairs:
-  """Encoded sentence pairs, EOS included, as two flat arrays; a random-access grain source."""
+class _Batches:
+  """Endless batches of one process's rows; where it stands is the same in every process.
 
-  src_ids: np.ndarray  # int32, all sources one after the other
-  src_ends: np.ndarray  # int64, where each source ends
-  tgt_ids: np.ndarray
-  tgt_ends: np.ndarray
+  A group of `bins` rows is filled from a place in the order on, each pair into the first row where
+  it fits; with the pair that fits nowhere the next group begins. Only lengths are looked at, so
+  that a process fills its own rows alone: all plan the whole (some two million tokens a second
+  on one core), none has to be told what the others have.
+  """
 
-  def __len__(self) -> int:
-    return len(self.src_ends)
+  def __init__(self, pairs: Pairs, rows: int, mine: slice, row_length: int, bins: int, seed: int):
+    self._pairs, self._rows, self._mine, self._row_length = pairs, rows, mine, row_length
+    self._bins, self._seed = bins, seed
+    self._order = grain.MapDataset.range(len(pairs)).seed(seed).shuffle().repeat()
+    self._place = (0, 0, 0)  # where the group begins in the order, rows taken of it, rows taken
+    self._group = None  # the group in its order, and where the next one begins
 
-  def __getitem__(self, i: int) -> dict[str, np.ndarray]:
-    return {
-      "src": self.src_ids[self.src_ends[i - 1] if i else 0 : self.src_ends[i]],
-      "tgt": self.tgt_ids[self.tgt_ends[i - 1] if i else 0 : self.tgt_ends[i]],
-    }
+  def __next__(self) -> dict[str, np.ndarray]:
+    chosen = [self._next_row() for _ in range(self._rows)]
+    return _fill(self._pairs, chosen[self._mine], self._row_length)
+
+  def _next_row(self) -> list[int]:
+    begin, taken, count = self._place
+    if self._group is None:
+      rows, end = first_fit(self._pairs, self._order, begin, self._row_length, self._bins)
+      permuted = np.random.default_rng(self._seed + count - taken).permuted(range(len(rows)))
+      self._group = [rows[i] for i in permuted], end
+    rows, end = self._group
+    last = taken + 1 == len(rows)
+    self._place = (end, 0, count + 1) if last else (begin, taken + 1, count + 1)
+    self._group = None if last else self._group
+    return rows[taken]
+
+  def get_state(self) -> dict:
+    begin, taken, count = self._place
+    return {"parent": {"next_index": begin}, "next_row": taken, "counter": count}
+
+  def set_state(self, state: dict) -> None:
+    self._place = (state["parent"]["next_index"], state["next_row"], state["counter"])
+    self._group = None
 
 
-@dataclasses.dataclass(frozen=True)
-class Report:
-  """What the length filter did to one split."""
-
-  kept: int
-  empty: int
-  too_long: int
-
-  def __str__(self) -> str:
-    dropped = f"{self.empty:,} with an empty side, {self.too_long:,} too long"
-    return f"{self.kept:,} pairs (dropped: {dropped})"
-
-
-def encode(src_lines, tgt_lines, tokenizers, row_length: int) -> tuple[Pairs, Report]:
-  """Encodes parallel lines and drops pairs with an empty side or more than `row_length` tokens.
+def first_fit(pairs: Pairs, order: Sequence[int], begin: int, row_length: int, bins: int):
+  """Fills rows with pairs, each into the first row where it fits, until one fits nowhere.
 
   Args:
-    src_lines: text.
-    tgt_lines: text, as many.
-    tokenizers: (source, target).
-    row_length: tokens of a packed row, EOS included.
+    pairs: of at most `row_length` tokens a side.
+    order: numbers of pairs.
+    begin: place in `order` to start from.
+    row_length: S and T.
+    bins: rows to fill at most.
   Returns:
-    (pairs, report).
-  Raises:
-    UserError: no pair is left.
+    (rows as lists of numbers of pairs, place in `order` of the first pair that is in none).
   """
-  sides = [_encode_side(t, lines) for t, lines in zip(tokenizers, (src_lines, tgt_lines))]
-  lengths = np.stack([lengths for _, lengths in sides])  # [2, pairs]
-  empty = (lengths == 1).any(0)
-  too_long = (lengths > row_length).any(0) & ~empty
-  kept = ~empty & ~too_long
-  report = Report(int(kept.sum()), int(empty.sum()), int(too_long.sum()))
-  if not report.kept:
-    raise UserError(f"no pair fits into config.data.row_length={row_length}: {report}")
-  flat = []
-  for ids, lengths in sides:
-    flat += [ids[np.repeat(kept, lengths)], np.cumsum(lengths[kept])]
-  return Pairs(*flat), report
+  rows, src_free, tgt_free = [], [], []
+  for place in range(begin, len(order)):
+    number = order[place]
+    src, tgt = pairs.lengths(number)
+    row = next((i for i, n in enumerate(src_free) if src <= n and tgt <= tgt_free[i]), len(rows))
+    if row == bins:
+      return rows, place
+    if row == len(rows):
+      rows.append([])
+      src_free.append(row_length)
+      tgt_free.append(row_length)
+    rows[row].append(number)
+    src_free[row] -= src
+    tgt_free[row] -= tgt
+  return rows, len(order)
 
 
-def _encode_side(tokenizer, lines) -> tuple[np.ndarray, np.ndarray]:
-  """The ids of all lines as one int32 array, and each line's length."""
-  ids, lengths = [], []
-  for first in range(0, len(lines), _CHUNK):
-    rows = tokenizer.encode(lines[first : first + _CHUNK])
-    ids.append(np.fromiter(itertools.chain.from_iterable(rows), np.int32))
-    lengths += map(len, rows)
-  return np.concatenate(ids), np.array(lengths, np.int64)
-
-
-def _pack(dataset: grain.IterDataset, row_length: int, bins: int, seed: int, shuffle: bool):
-  packed = grain.experimental.FirstFitPackIterDataset(
-    dataset,
-    length_struct={"src": row_length, "tgt": row_length},
-    num_packing_bins=bins,
-    seed=seed,
-    shuffle_bins=shuffle,
-  )
-  return packed.map(lambda row: {new: row[old] for old, new in _NAMES.items()})
+def _fill(pairs: Pairs, rows: Sequence[Sequence[int]], row_length: int) -> dict[str, np.ndarray]:
+  """The batch dict of rows that are lists of numbers of pairs."""
+  batch = {}
+  for side, letter in (("src", "S"), ("tgt", "T")):
+    ids, segment, position = np.zeros((3, len(rows), row_length), np.int32)
+    for b, numbers in enumerate(rows):
+      end = 0
+      for k, number in enumerate(numbers, 1):
+        found = pairs.side(side, number)
+        begin, end = end, end + len(found)
+        ids[b, begin:end] = found
+        segment[b, begin:end] = k
+        position[b, begin:end] = np.arange(len(found))
+    batch |= {
+      f"{side}_B{letter}": ids,
+      f"{side}_segment_B{letter}": segment,
+      f"{side}_position_B{letter}": position,
+    }
+  return batch
 
 
 def train_batches(
   pairs: Pairs, rows: int, row_length: int, bins: int, seed: int, share: int = 0, shares: int = 1
 ):
-  """An endless, checkpointable iterator of one process's share of packed batches.
+  """An endless, checkpointable iterator of one process's rows of packed batches.
 
-  Each epoch has its own order; batches are prepared in a thread while the device works.
+  Each epoch has its own order. Batches and the iterator's state are the same however many processes
+  there are; they are prepared in a thread while the device works.
 
   Args:
     pairs: training pairs.
-    rows: B of this process.
+    rows: B, over all processes.
     row_length: S and T.
     bins: rows that are filled at a time.
     seed: of the order.
     share: number of this process.
-    shares: number of processes.
+    shares: number of processes, which divides `rows`.
   Returns:
-    A grain DatasetIterator of dicts of int32 [rows, row_length].
+    An iterator of dicts of int32 [rows / shares, row_length] with `get_state` and `set_state`.
   """
-  dataset = grain.MapDataset.source(pairs).seed(seed).shuffle()[share::shares].repeat()
-  dataset = _pack(dataset.to_iter_dataset(), row_length, bins, seed, shuffle=True)
-  dataset = dataset.batch(rows, drop_remainder=True)
-  return iter(grain.experimental.ThreadPrefetchIterDataset(dataset, prefetch_buffer_size=4))
+  batches = _Batches(pairs, rows, _own_rows(rows, share, shares), row_length, bins, seed)
+  return grain.experimental.ThreadPrefetchDatasetIterator(batches, prefetch_buffer_size=4)
 
 
 def eval_batches(
   pairs: Pairs, rows: int, row_length: int, bins: int, share: int = 0, shares: int = 1
 ):
-  """Packed batches of all pairs once, in order; the last one is filled up with empty rows.
+  """One process's rows of packed batches of all pairs once, in order.
 
-  `rows` is B of the whole batch: process `share` of `shares` gets its own rows of it.
+  The last batch is filled up with empty rows. The arguments are those of `train_batches`.
   """
-  dataset = grain.MapDataset.source(pairs).to_iter_dataset()
-  packed = list(_pack(dataset, row_length, bins, seed=0, shuffle=False))
-  count = rows // shares
-  mine = slice(share * count, (share + 1) * count)
+  packed, place = [], 0
+  while place < len(pairs):
+    group, place = first_fit(pairs, range(len(pairs)), place, row_length, bins)
+    packed += group
+  packed += [[]] * (-len(packed) % rows)
   for first in range(0, len(packed), rows):
-    chunk = packed[first : first + rows]
-    chunk += [{name: np.zeros_like(x) for name, x in packed[0].items()}] * (rows - len(chunk))
-    yield {name: np.stack([row[name] for row in chunk[mine]]) for name in _NAMES.values()}
+    chosen = packed[first : first + rows]
+    yield _fill(pairs, chosen[_own_rows(rows, share, shares)], row_length)
+
+
+def _own_rows(rows: int, share: int, shares: int) -> slice:
+  """The rows of a whole batch that lie on the devices of one process."""
+  count = rows // shares
+  return slice(share * count, (share + 1) * count)
 
 
 def batch_rows(batch_tokens: int, row_length: int, accumulate: int, devices: int) -> int:

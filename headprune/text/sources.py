@@ -1,7 +1,10 @@
 """Where sentence pairs come from: the built-in corpus, parallel text files, TFDS sets."""
 
 import codecs
+from collections.abc import Callable, Iterator, Sequence
+import dataclasses
 import gzip
+import itertools
 import pathlib
 import textwrap
 import zlib
@@ -19,7 +22,8 @@ def read_pairs(config, splits=SPLITS) -> dict[str, tuple[list[str], list[str]]]:
     config: the `data` section.
     splits: which ones.
   Returns:
-    split -> (source lines, target lines); "test" is absent where there is none.
+    split -> (source lines, target lines), sequences of str; "test" is absent where there is none.
+    Lines of large sets are read anew each time that one goes through them.
   Raises:
     UserError: what is wrong with which file, line or field.
   """
@@ -37,6 +41,14 @@ def read_pairs(config, splits=SPLITS) -> dict[str, tuple[list[str], list[str]]]:
   return pairs
 
 
+def train_files(config) -> list:
+  """Size and time of the training text's files, which tell whether it has changed."""
+  names = [config.text.train_src, config.text.train_tgt] if config.kind == "text" else []
+  paths = [pathlib.Path(config.text.dir, name) for name in names]
+  stats = [path.stat() for path in paths if path.is_file()]
+  return [[stat.st_size, stat.st_mtime_ns] for stat in stats]
+
+
 def read_dev(config, instead: str) -> tuple[list[str], list[str]]:
   """The dev data of a finished run; if its files have moved, `instead` says what to give."""
   try:
@@ -45,41 +57,63 @@ def read_dev(config, instead: str) -> tuple[list[str], list[str]]:
     raise UserError(f"the run's dev data cannot be read ({error}): {instead}") from error
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Lines(Sequence):
+  """Lines of text that are read anew each time, so that they take no memory."""
+
+  read: Callable[[], Iterator[str]]  # all of them
+  count: int
+
+  def __len__(self) -> int:
+    return self.count
+
+  def __iter__(self) -> Iterator[str]:
+    return self.read()
+
+  def __getitem__(self, which):
+    if isinstance(which, slice):
+      return list(itertools.islice(self.read(), *which.indices(self.count)))
+    return next(itertools.islice(self.read(), range(self.count)[which], None))
+
+
 def read_lines(path: str | pathlib.Path) -> list[str]:
   """Lines of a UTF-8 file, plain or .gz, without their line ends."""
-  path = pathlib.Path(path)
+  return list(_read_rows(pathlib.Path(path)))
+
+
+def _stream_lines(path: pathlib.Path) -> Lines:
+  """`read_lines` for large files; all is checked at once."""
+  return Lines(lambda: _read_rows(path), sum(1 for _ in _read_rows(path)))
+
+
+def _read_rows(path: pathlib.Path) -> Iterator[str]:
   if not path.is_file():
     raise UserError(f"{path}: no such file")
+  number = 0
   try:
-    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+      for number, row in enumerate(file, 1):
+        row = row.removeprefix(codecs.BOM_UTF8) if number == 1 else row
+        yield row.removesuffix(b"\n").decode("utf-8").removesuffix("\r")
+  except UnicodeDecodeError:
+    raise UserError(f"{path}, line {number}: not UTF-8; convert the file first") from None
   except (OSError, EOFError, zlib.error) as error:
     raise UserError(f"{path}: cannot be read ({error})") from error
-  if not data:
+  if not number:
     raise UserError(f"{path}: the file is empty")
-  rows = data.removeprefix(codecs.BOM_UTF8).removesuffix(b"\n").split(b"\n")
-  try:
-    return [row.decode("utf-8").removesuffix("\r") for row in rows]
-  except UnicodeDecodeError:
-    number = next(i for i, row in enumerate(rows, 1) if not _is_utf8(row))
-    raise UserError(f"{path}, line {number}: not UTF-8; convert the file first") from None
 
 
 def read_parallel(src: str | pathlib.Path, tgt: str | pathlib.Path) -> tuple[list[str], list[str]]:
   """Lines of two files that must have the same number of them."""
-  src_lines, tgt_lines = read_lines(src), read_lines(tgt)
+  return _check_parallel(src, tgt, read_lines(src), read_lines(tgt))
+
+
+def _check_parallel(src, tgt, src_lines: Sequence[str], tgt_lines: Sequence[str]) -> tuple:
   if len(src_lines) != len(tgt_lines):
     raise UserError(
       f"{src} has {len(src_lines)} lines but {tgt} has {len(tgt_lines)}: they must be parallel"
     )
   return src_lines, tgt_lines
-
-
-def _is_utf8(row: bytes) -> bool:
-  try:
-    row.decode("utf-8")
-  except UnicodeDecodeError:
-    return False
-  return True
 
 
 def _from_corpus(config, splits) -> dict:
@@ -97,7 +131,9 @@ def _from_files(config, splits) -> dict:
     for field, name in names.items():
       if not name:
         raise UserError(f"config.data.text.{field} is not set: name a file")
-    pairs[split] = read_parallel(*(pathlib.Path(config.text.dir) / n for n in names.values()))
+    paths = [pathlib.Path(config.text.dir) / name for name in names.values()]
+    read = _stream_lines if split == "train" else read_lines
+    pairs[split] = _check_parallel(*paths, *map(read, paths))
   return pairs
 
 
@@ -129,9 +165,13 @@ def _from_tfds(config, splits) -> dict:
         rows = builder.as_data_source(split=c[split])
       except (NotImplementedError, ValueError) as error:
         raise UserError(f"config.data.tfds.{split}={c[split]!r}: {_brief(error)}") from error
-      texts = [(row[c.src].decode(), row[c.tgt].decode()) for row in rows]
-      pairs[split] = [src for src, _ in texts], [tgt for _, tgt in texts]
+      sides = [_column(rows, c[side]) for side in ("src", "tgt")]
+      pairs[split] = tuple(sides if split == "train" else map(list, sides))
   return pairs
+
+
+def _column(rows, feature: str) -> Lines:
+  return Lines(lambda: (row[feature].decode() for row in rows), len(rows))
 
 
 def _brief(error: Exception) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import dataclasses
 import functools
 import io
+import itertools
 import json
 import pathlib
 import re
@@ -174,17 +175,21 @@ def train(
     raise UserError(
       f"config.tokenizer.vocab_size={vocab_size}: {len(RESERVED)} ids are reserved, ask for more"
     )
-  texts = {"src": src_lines, "tgt": tgt_lines}
+  texts = {"src": [src_lines], "tgt": [tgt_lines]}
   if shared:
-    texts = {"shared": [*src_lines, *tgt_lines]}
+    texts = {"shared": [src_lines, tgt_lines]}
   files = {}
-  for side, lines in texts.items():
-    if not any(line.strip() for line in lines):
+  for side, parts in texts.items():
+    if not any(line.strip() for line in itertools.chain(*parts)):
       raise UserError(f"{_SIDE_NAMES[side]} text: no line with text to train a tokenizer on")
     if kind == "whitespace":
-      files[f"{side}.vocab"] = _vocab_bytes(side, _count_words(lines, vocab_size, lowercase))
+      files[f"{side}.vocab"] = _vocab_bytes(
+        side, _count_words(itertools.chain(*parts), vocab_size, lowercase)
+      )
     else:
-      files[f"{side}.model"] = _train_sentencepiece(kind, side, lines, vocab_size, lowercase)
+      files[f"{side}.model"] = _train_sentencepiece(
+        kind, side, _sample(parts), vocab_size, lowercase
+      )
   write_files(folder, files | _meta_file(kind, shared, lowercase))
 
 
@@ -299,11 +304,19 @@ def _parse_model(data: bytes, lowercase: bool) -> SentencePiece:
   return SentencePiece(processor, lowercase)
 
 
+def _sample(parts: Sequence[Sequence[str]]) -> list[str]:
+  """Evenly spaced lines of all parts one after the other; no random numbers needed."""
+  step = -(-sum(map(len, parts)) // _MAX_TRAIN_LINES)
+  sample, skip = [], 0
+  for lines in parts:
+    sample += lines[skip::step]
+    skip = (skip - len(lines)) % step
+  return sample
+
+
 def _train_sentencepiece(
-  kind: str, side: str, lines: Sequence[str], vocab_size: int, lowercase: bool
+  kind: str, side: str, sample: Sequence[str], vocab_size: int, lowercase: bool
 ) -> bytes:
-  # Evenly spaced lines, not SentencePiece's own sampling: no random numbers needed.
-  sample = lines[:: -(-len(lines) // _MAX_TRAIN_LINES)]
   model = io.BytesIO()
   try:
     sentencepiece.SentencePieceTrainer.train(

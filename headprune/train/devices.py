@@ -6,6 +6,11 @@ each batch. The first one alone writes files and prints.
 
 from collections.abc import Callable, Iterator
 import contextlib
+import itertools
+import json
+import math
+import threading
+import time
 
 import jax
 from jax.experimental import multihost_utils
@@ -13,17 +18,15 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 import numpy as np
 
 from headprune.errors import UserError
+from headprune.train import cluster
+
+_SMALL = 1024  # elements; smaller arrays are not worth spreading
 
 
 class FailedElsewhere(UserError):
   """Another process stopped; it says why itself."""
 
   met = True  # see `meeting`
-
-
-def connect() -> None:
-  """Finds the other processes (Slurm, TPU pod); the first JAX call of a distributed run."""
-  jax.distributed.initialize()
 
 
 def is_first() -> bool:
@@ -47,7 +50,8 @@ def meeting(name: str) -> Iterator[None]:
   """A section at whose end all processes meet: if it fails in one of them, it fails in all.
 
   Sections may be nested. A process that fails goes to one more meeting, whichever the others are
-  at, and no further; those that hear of it there go to none.
+  at, and no further; those that hear of it there go to none. If they are at none, but in the middle
+  of a step, the process leaves, and they end as when it had been killed.
 
   Args:
     name: what the section does, for the message of the others.
@@ -61,12 +65,32 @@ def meeting(name: str) -> Iterator[None]:
     failure = error
   if getattr(failure, "met", False):
     raise failure
-  failed = _all_tell(failure is not None)
   if failure is not None:
+    _tell(failure)
     failure.met = True
     raise failure
+  failed = _hear_all(False)
   if failed.any():
     raise FailedElsewhere(f"{name}: process {np.argmax(failed)} stopped and says why")
+
+
+def _tell(failure: Exception) -> None:
+  """Tells the others of a failure, or leaves if none listens."""
+  told = threading.Event()
+  telling = threading.Thread(target=lambda: (_hear_all(True), told.set()), daemon=True)
+  telling.start()
+  # An error of JAX's may come from a lost process: that is told in a moment, by all alike.
+  telling.join(3 if isinstance(failure, UserError) else 2 * cluster.LOST_AFTER)
+  if not told.is_set():
+    cluster.leave(failure)
+
+
+def _hear_all(failed: bool) -> np.ndarray:
+  try:
+    return _all_tell(failed)
+  except Exception:  # one is lost: JAX is about to end this one too, and `cluster` to say so
+    time.sleep(6 * cluster.LOST_AFTER)
+    raise
 
 
 def _all_tell(value: bool) -> np.ndarray:
@@ -87,9 +111,23 @@ def first_before_others(name: str, work: Callable):
     return result if is_first() else work()
 
 
+def join(lines: list[str]) -> list[str]:
+  """All processes' lines, of which process p of n has those numbered p, p + n, p + 2n, ..."""
+  if jax.process_count() == 1:
+    return lines
+  own = np.frombuffer(json.dumps(lines).encode(), np.uint8)
+  sizes = multihost_utils.process_allgather(np.array(len(own))).reshape(-1)
+  padded = np.pad(own, (0, sizes.max() - len(own)))
+  texts = multihost_utils.process_allgather(padded).reshape(len(sizes), -1)
+  shares = [json.loads(text[:size].tobytes()) for text, size in zip(texts, sizes)]
+  rounds = itertools.zip_longest(*shares)
+  return [line for lines in rounds for line in lines if line is not None]
+
+
 def mesh() -> Mesh:
-  """All devices of all processes in one axis, "data"."""
-  return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+  """All devices of all processes in one axis, "data"; those of a process side by side."""
+  devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+  return Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
 
 
 def shard_batch(batch: dict, mesh: Mesh) -> dict:
@@ -101,3 +139,26 @@ def shard_batch(batch: dict, mesh: Mesh) -> dict:
 def replicate(tree, mesh: Mesh):
   """The same values on all devices."""
   return jax.device_put(jax.device_get(tree), NamedSharding(mesh, PartitionSpec()))
+
+
+def spread(tree, mesh: Mesh):
+  """Each array in equal parts on all devices, along its longest axis that they divide.
+
+  Small arrays, gates among them, and those without such an axis are on every device.
+  """
+  return jax.device_put(tree, jax.tree.map(lambda x: _parts(np.shape(x), mesh), tree))
+
+
+def _parts(shape: tuple[int, ...], mesh: Mesh) -> NamedSharding:
+  axes = [i for i, size in enumerate(shape) if size % mesh.size == 0]
+  if not axes or math.prod(shape) < _SMALL:
+    return NamedSharding(mesh, PartitionSpec())
+  longest = max(axes, key=lambda i: shape[i])
+  return NamedSharding(mesh, PartitionSpec(*[None] * longest, "data"))
+
+
+def gather(tree, mesh: Mesh):
+  """Arrays that are spread over devices, also those of other processes, whole on the host."""
+  if not all(x.is_fully_addressable for x in jax.tree.leaves(tree)):
+    tree = jax.jit(lambda x: x, out_shardings=NamedSharding(mesh, PartitionSpec()))(tree)
+  return jax.device_get(tree)

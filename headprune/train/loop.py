@@ -9,7 +9,7 @@ import numpy as np
 
 from headprune.errors import Stopped, UserError
 from headprune.nn import gates
-from headprune.runs import checkpoint, inherit, metrics
+from headprune.runs import checkpoint, inherit, lock, metrics
 from headprune.runs import heads as heads_lib
 from headprune.runs.run import Run
 from headprune.runs.summary import Summary, table
@@ -20,7 +20,10 @@ from headprune.translator.translator import Translator
 
 
 def train(
-  config: ConfigDict, workdir: pathlib.Path | str, stop: stopping.Stop | None = None
+  config: ConfigDict,
+  workdir: pathlib.Path | str,
+  stop: stopping.Stop | None = None,
+  wait: bool = False,
 ) -> Summary:
   """Trains one run to its end, or goes on where it was, or finds it finished.
 
@@ -30,11 +33,13 @@ def train(
     config: locked, from headprune.runs.defaults or a config file.
     workdir: the run's folder.
     stop: tells when to save and stop; by default only the end of the run does.
+    wait: for another program that is training there; else that is an error.
   Returns:
     The run's summary, as summary.json holds it.
   Raises:
     Stopped: `stop` said so, and a checkpoint is saved.
-    UserError: the config, the data or the workdir cannot work; nothing on disk was changed.
+    UserError: the config, the data or the workdir cannot work, or the workdir is in use; nothing on
+      disk was changed.
   """
   with devices.meeting("training"):
     workdir = Workdir(pathlib.Path(workdir))
@@ -47,23 +52,38 @@ def train(
       devices.print_first(f"{workdir.path} is finished:")
     else:
       prepare.print_inherited(given, config)
-      with devices.meeting("setting up"):
-        job, params = prepare.set_up(config, workdir)
-      done = _run(job, params, stop or stopping.Stop())
-    devices.print_first(_closing_table(config, workdir, done))
+      with _held(workdir, wait):
+        done = prepare.finished(config, workdir) or _begin(config, workdir, stop)
+    if devices.is_first():
+      print(_closing_table(config, workdir, done), flush=True)
   return done
+
+
+@contextlib.contextmanager
+def _held(workdir: Workdir, wait: bool):
+  """The lock on the workdir, which the first process takes before all go on."""
+  with contextlib.ExitStack() as stack:
+    with devices.meeting("taking the workdir"):
+      if devices.is_first():
+        stack.enter_context(lock.held(workdir.path, wait, devices.print_first))
+    yield
+
+
+def _begin(config: ConfigDict, workdir: Workdir, stop: stopping.Stop | None) -> Summary:
+  with devices.meeting("setting up"):
+    prepare.check(config, workdir)  # another program may have trained here in the meantime
+    job, params = prepare.set_up(config, workdir)
+  return _run(job, params, stop or stopping.Stop())
 
 
 def _run(job: prepare.Job, params: dict, stop: stopping.Stop) -> Summary:
   """The state, the data, the files; then the loop and what comes after it."""
   config, workdir = job.config, job.workdir
-  share = devices.share()
-  rows = job.rows // share[1]
   data = config.data
   iterator = packing.train_batches(
-    job.pairs, rows, data.row_length, data.packing_bins, config.seed, *share
+    job.pairs, job.rows, data.row_length, data.packing_bins, config.seed, *devices.share()
   )
-  state = devices.replicate(steps.init_state(job.step_config, params), job.mesh)
+  state = _place(job, steps.init_state(job.step_config, _place(job, params)))
   workdir.reopen()
   log = {}
   if job.resumes:
@@ -73,12 +93,19 @@ def _run(job: prepare.Job, params: dict, stop: stopping.Stop) -> Summary:
   else:
     devices.print_first(f"beginning at step 0 of {config.train.steps:,}: no checkpoint yet")
   with (
+    contextlib.closing(iterator),
     checkpoint.manager(workdir, config.train.keep) as checkpoints,
     _writer(workdir, int(state.step)) as writer,
     stop.waiting(),
   ):
     state = _loop(job, state, iterator, checkpoints, writer, log, stop)
     return _finish(job, state, iterator, checkpoints, writer, stop)
+
+
+def _place(job: prepare.Job, tree):
+  """A state, or a part of one, on the devices as the config wants it."""
+  place = devices.spread if job.config.train.shard_params else devices.replicate
+  return place(tree, job.mesh)
 
 
 def _writer(workdir: Workdir, step: int):
@@ -128,6 +155,8 @@ def _loop(job: prepare.Job, state, iterator, checkpoints, writer, log, stop) -> 
     before, batch = batch, next(iterator)
     arrays = devices.shard_batch(batch, job.mesh)
     state, result = steps.train_step(job.step_config, job.knobs, state, arrays)
+    if train.shard_params:  # XLA may have spread the new state in another way
+      state = devices.spread(state, job.mesh)
     results.append(result)
     # Waits, but a step late: the device always has work.
     _check_finite(job, checkpoints, results[-2:-1], step, before)
@@ -182,7 +211,7 @@ def _finish(job: prepare.Job, state, iterator, checkpoints, writer, stop) -> Sum
   try:
     with stop.waiting(patient=False):
       params = _averaged(job, checkpoints, state)
-      row = {"dev_loss": _dev_loss(job, devices.replicate(params, job.mesh))}
+      row = {"dev_loss": _dev_loss(job, _place(job, params))}
       splits = [split for split in ("dev", "test") if split in job.text]
       row |= _translate(job, params, splits, step)
   except Stopped:
@@ -238,17 +267,20 @@ def _dev_loss(job: prepare.Job, params: dict) -> float:
 def _translate(job: prepare.Job, params: dict, splits: list[str], step: int) -> dict:
   """Translates splits into files; {"{split}_bleu": ..., "signature": ...}, gates as at test time.
 
-  The first process alone does it: translations need no other device.
+  Each process translates its share of the sentences, on one of its devices.
   """
-  row = {}
-  with devices.meeting("translating"):
-    run = _evaluated(job, params) if devices.is_first() else None
-    for split in splits if run else ():
-      sources, references = job.text[split]
-      lines = run.translate(sources)
-      path = job.workdir.translations(split, step)
-      write_text(path, "".join(f"{line}\n" for line in lines))
-      row[f"{split}_bleu"], row["signature"] = bleu.score(lines, references, run.config.eval)
+  row, run = {}, _evaluated(job, params)
+  number, count = devices.share()
+  for split in splits:
+    sources, references = job.text[split]
+    with devices.meeting("translating"):
+      own = run.translate(sources[number::count])
+    lines = devices.join(own)
+    with devices.meeting("writing translations"):
+      if devices.is_first():
+        path = job.workdir.translations(split, step)
+        write_text(path, "".join(f"{line}\n" for line in lines))
+    row[f"{split}_bleu"], row["signature"] = bleu.score(lines, references, run.config.eval)
   return row
 
 
@@ -266,8 +298,8 @@ def _eval_heads(job: prepare.Job, log_alphas: dict) -> dict:
 
 
 def _averaged(job: prepare.Job, checkpoints, state) -> dict:
-  count = job.config.eval.average
-  return checkpoint.averaged(checkpoints, int(state.step), state.params, count)
+  params = devices.gather(state.params, job.mesh)
+  return checkpoint.averaged(checkpoints, int(state.step), params, job.config.eval.average)
 
 
 def _save(checkpoints, state, iterator, log: dict, dev_bleu: float | None) -> None:

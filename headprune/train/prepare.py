@@ -2,7 +2,6 @@
 
 import dataclasses
 import pathlib
-import shutil
 
 from flax import traverse_util
 import jax
@@ -17,8 +16,8 @@ from headprune.runs import checkpoint, inherit, targets
 from headprune.runs import config as config_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
-from headprune.text import bleu, packing, sources, tokenizer
-from headprune.train import devices, optim, steps, target
+from headprune.text import bleu, encoding, packing, tokenizer
+from headprune.train import data, devices, optim, steps, target
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -30,8 +29,8 @@ class Job:
   step_config: steps.StepConfig
   knobs: steps.Knobs
   mesh: Mesh
-  text: dict  # split -> (source lines, target lines)
-  pairs: packing.Pairs  # to train on
+  text: dict  # "dev" and, if there is one, "test" -> (source lines, target lines)
+  pairs: encoding.Pairs  # to train on
   dev_batches: list[dict]  # packed, on all devices
   tokenizers: tuple
   rows: int  # B, over all processes
@@ -116,7 +115,7 @@ def finished(config: ConfigDict, workdir: Workdir) -> Summary | None:
 
 def begun(workdir: Workdir) -> bool:
   """Whether the run has a checkpoint of its own to go on from."""
-  return checkpoint.begun(workdir, *devices.share())
+  return checkpoint.begun(workdir)
 
 
 def set_up(config: ConfigDict, workdir: Workdir) -> tuple[Job, dict]:
@@ -133,14 +132,7 @@ def set_up(config: ConfigDict, workdir: Workdir) -> tuple[Job, dict]:
   """
   devices.first_before_others("looking for checkpoints", lambda: _set_damaged_aside(workdir))
   resumes = begun(workdir)  # before the first process can have made a checkpoint folder
-  text = devices.first_before_others("reading text", lambda: sources.read_pairs(config.data))
-  tokenizers = devices.first_before_others(
-    "making the tokenizer", lambda: _tokenizers(config, workdir, text["train"])
-  )
-  pairs = {}
-  for split in ("train", "dev"):
-    pairs[split], report = packing.encode(*text[split], tokenizers, config.data.row_length)
-    devices.print_first(f"{split}: {report}")
+  text, tokenizers, pairs = data.load(config, workdir)
   model = config_lib.model_config(config.model, tokenizers, jax.default_backend())
   step_config, knobs = step_settings(config, model)
   params = _first_params(config, model, resumes)
@@ -221,9 +213,9 @@ def _print_settings(config: ConfigDict, step_config: steps.StepConfig, params: d
   )
 
 
-def _dev_batches(config: ConfigDict, pairs: packing.Pairs, rows: int, mesh: Mesh) -> list[dict]:
-  data = config.data
-  batches = packing.eval_batches(pairs, rows, data.row_length, data.packing_bins, *devices.share())
+def _dev_batches(config: ConfigDict, pairs: encoding.Pairs, rows: int, mesh: Mesh) -> list[dict]:
+  c = config.data
+  batches = packing.eval_batches(pairs, rows, c.row_length, c.packing_bins, *devices.share())
   return [devices.shard_batch(batch, mesh) for batch in batches]
 
 
@@ -232,19 +224,6 @@ def _batch_rows(config: ConfigDict) -> int:
   return packing.batch_rows(
     train.batch_tokens, config.data.row_length, train.accumulate, jax.device_count()
   )
-
-
-def _tokenizers(config: ConfigDict, workdir: Workdir, train_text) -> tuple:
-  """The workdir's tokenizers; those of `init_from` or newly trained ones if it has none."""
-  if not workdir.is_run() and devices.is_first():  # what is there is left from a failed start
-    shutil.rmtree(workdir.tokenizer, ignore_errors=True)
-    if config.init_from:
-      files = tokenizer.read_files(Workdir(pathlib.Path(config.init_from)).tokenizer)
-      tokenizer.write_files(workdir.tokenizer, files)
-    else:
-      c = config.tokenizer
-      tokenizer.train(c.kind, *train_text, c.vocab_size, c.shared, c.lowercase, workdir.tokenizer)
-  return tokenizer.load(workdir.tokenizer)
 
 
 def _new_params(config: ConfigDict, model: ModelConfig, key) -> dict:

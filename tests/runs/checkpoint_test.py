@@ -1,5 +1,6 @@
 """Saving and restoring a run, which checkpoints are kept, and reading parameters alone."""
 
+import json
 import shutil
 
 import jax
@@ -12,7 +13,7 @@ import pytest
 from headprune.errors import UserError
 from headprune.runs import checkpoint
 from headprune.runs.workdir import Workdir
-from headprune.text import packing
+from headprune.text import encoding, packing
 
 
 def _state(step: int) -> tuple:
@@ -31,7 +32,7 @@ def _state(step: int) -> tuple:
 def _iterator(taken: int):
   ends = np.arange(2, 42, 2)
   ids = np.arange(40, dtype=np.int32)
-  iterator = packing.train_batches(packing.Pairs(ids, ends, ids, ends), 1, 4, 2, seed=0)
+  iterator = packing.train_batches(encoding.Pairs(ids, ends, ids, ends), 1, 4, 2, seed=0)
   for _ in range(taken):
     next(iterator)
   return iterator
@@ -241,10 +242,14 @@ def test_saving_and_reading_warn_of_nothing(workdir, caplog):
   assert [record.getMessage() for record in caplog.records if record.levelname != "INFO"] == []
 
 
-def test_a_run_goes_on_with_as_many_processes(saved, workdir):
-  assert checkpoint.begun(saved, 0, 1) and not checkpoint.begun(workdir, 0, 1)
-  with pytest.raises(UserError, match="was trained by 1 process.*, here are 2: go on with as many"):
-    checkpoint.begun(saved, 0, 2)
+def test_what_has_begun(saved, workdir):
+  assert checkpoint.begun(saved) and not checkpoint.begun(workdir)
+
+
+def test_the_place_in_the_data_is_one_file_for_all_processes(saved):
+  folder = saved.checkpoints / "5" / "data"
+  place = json.loads((folder / "process_0-of-1.json").read_text())
+  assert place == _iterator(5).get_state() and len(list(folder.glob("process*"))) == 1
 
 
 def test_a_stopped_run_goes_on_from_there_and_no_other_checkpoint_changes(saved, workdir):
@@ -264,7 +269,7 @@ def test_a_stopped_run_goes_on_from_there_and_no_other_checkpoint_changes(saved,
 
 def test_a_run_that_was_stopped_before_its_first_checkpoint_has_begun(workdir):
   checkpoint.save_stopped(workdir, 1, *_state(1), _iterator(1), {})
-  assert checkpoint.begun(workdir, 0, 1)
+  assert checkpoint.begun(workdir)
   assert checkpoint.restore(workdir, *_state(0), _iterator(0))[0] == 1
 
 

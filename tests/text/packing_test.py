@@ -1,4 +1,6 @@
-"""Encoding, packing, order, exact resume and batch sizes of the training data."""
+"""Packing, order, exact resume and batch sizes of the training data."""
+
+import hashlib
 
 import hypothesis
 from hypothesis import strategies as st
@@ -6,20 +8,22 @@ import numpy as np
 import pytest
 
 from headprune.errors import UserError
-from headprune.text import packing, tokenizer
+from headprune.text import encoding, packing, tokenizer
 
-WORDS = tokenizer.Whitespace((*tokenizer.RESERVED, *"abcdefgh"))
-TOKENIZERS = WORDS, WORDS
 LENGTH = 8
 
 
-def _pairs(sizes) -> packing.Pairs:
+def _pairs(sizes) -> encoding.Pairs:
   """Pairs of given (source, target) sizes without EOS; pair i repeats id 10 + i."""
   sides = []
   for lengths in zip(*sizes):
     rows = [[10 + i] * n + [tokenizer.EOS] for i, n in enumerate(lengths)]
     sides += [np.concatenate(rows).astype(np.int32), np.cumsum([len(row) for row in rows])]
-  return packing.Pairs(*sides)
+  return encoding.Pairs(*sides)
+
+
+def _pair(pairs, i) -> tuple[list[int], list[int]]:
+  return pairs.side("src", i).tolist(), pairs.side("tgt", i).tolist()
 
 
 def _segments(batch, row, side):
@@ -60,47 +64,6 @@ def _same(a, b) -> bool:
   return len(a) == len(b) and all(np.array_equal(x[k], y[k]) for x, y in zip(a, b) for k in x)
 
 
-def test_encoded_pairs_end_in_eos_and_can_be_read_in_any_order():
-  pairs, report = packing.encode(["a b", "c", "d e f"], ["b", "a b c", "h"], TOKENIZERS, LENGTH)
-  rows = [{side: ids.tolist() for side, ids in pairs[i].items()} for i in (2, 0, 1)]
-  assert rows == [
-    {"src": [6, 7, 8, 1], "tgt": [10, 1]},
-    {"src": [3, 4, 1], "tgt": [4, 1]},
-    {"src": [5, 1], "tgt": [3, 4, 5, 1]},
-  ]
-  assert len(pairs) == 3 and report == packing.Report(kept=3, empty=0, too_long=0)
-  assert pairs.src_ids.dtype == np.int32
-  assert pairs.src_ends.dtype == np.int64  # a large corpus has more than 2^31 tokens
-
-
-def test_reserved_words_in_the_text_are_unknown_words():
-  pairs, _ = packing.encode(["_EOS_ a _BOS_"], ["_UNK_"], TOKENIZERS, LENGTH)
-  assert pairs[0]["src"].tolist() == [tokenizer.UNK, 3, tokenizer.UNK, tokenizer.EOS]
-  assert pairs[0]["tgt"].tolist() == [tokenizer.UNK, tokenizer.EOS]
-
-
-def test_the_filter_counts_what_it_drops():
-  fits, too_long = "a " * (LENGTH - 1), "a " * LENGTH  # EOS takes one token
-  src = [fits, too_long, "a", "", "a", " ", too_long]
-  tgt = ["b", "b", too_long, "b", "", "", ""]
-  pairs, report = packing.encode(src, tgt, TOKENIZERS, LENGTH)
-  assert report == packing.Report(kept=1, empty=4, too_long=2)
-  assert len(pairs[0]["src"]) == LENGTH
-  assert str(report) == "1 pairs (dropped: 4 with an empty side, 2 too long)"
-  with pytest.raises(UserError, match="config.data.row_length=1: 0 pairs .*3 with .*4 too long"):
-    packing.encode(src[:-1] + ["a"], tgt[:-2] + ["b", "b"], TOKENIZERS, 1)
-
-
-def test_lines_are_encoded_in_chunks(monkeypatch):
-  lines = ["a b", "", "c", "d e f", "g"]
-  whole, report = packing.encode(lines, lines, TOKENIZERS, LENGTH)
-  monkeypatch.setattr(packing, "_CHUNK", 2)
-  chunked, chunked_report = packing.encode(lines, lines, TOKENIZERS, LENGTH)
-  assert chunked_report == report
-  for name in ("src_ids", "src_ends", "tgt_ids", "tgt_ends"):
-    np.testing.assert_array_equal(getattr(chunked, name), getattr(whole, name))
-
-
 _SIZE = st.integers(1, LENGTH - 1)
 _SIZES = st.lists(st.tuples(_SIZE, _SIZE), min_size=1, max_size=20)
 
@@ -111,7 +74,7 @@ def test_evaluation_sees_every_pair_once(sizes, rows, bins):
   pairs = _pairs(sizes)
   batches = list(packing.eval_batches(pairs, rows, LENGTH, bins))
   assert all(x.shape == (rows, LENGTH) for batch in batches for x in batch.values())
-  want = [(pairs[i]["src"].tolist(), pairs[i]["tgt"].tolist()) for i in range(len(pairs))]
+  want = [_pair(pairs, i) for i in range(len(pairs))]
   assert sorted(_unpack(batches)) == sorted(want)
   packed = sum(bool(batch["src_segment_BS"][row].any()) for batch in batches for row in range(rows))
   assert len(batches) == -(-packed // rows)
@@ -130,9 +93,7 @@ def test_training_sees_every_pair_once_in_an_epoch(sizes, seed):
   # Rows that are filled at a time may hold pairs of two epochs: counts differ by that at most.
   counts = np.bincount([src[0] - 10 for src, _ in found], minlength=len(pairs))
   assert counts.min() >= 2 and counts.max() - counts.min() <= 1 + 4 * LENGTH // len(pairs)
-  expected = {10 + i: pairs[i] for i in range(len(pairs))}
-  for src, tgt in found:
-    assert src == expected[src[0]]["src"].tolist() and tgt == expected[src[0]]["tgt"].tolist()
+  assert all(pair == _pair(pairs, pair[0][0] - 10) for pair in found)
 
 
 def test_epochs_have_different_orders():
@@ -164,14 +125,38 @@ def test_exact_resume_at_the_place_of_the_consumer(taken):
   assert _same(rest, _take(resumed, 10))
 
 
-def test_processes_share_an_epoch():
-  pairs = _pairs([(LENGTH - 1, LENGTH - 1)] * 20)
-  epochs = []
-  for share in range(2):
-    iterator = _train(pairs, rows=10, bins=1, share=share, shares=2)
-    epochs.append([[src[0] for src, _ in _unpack([next(iterator)])] for _ in range(2)])
-  for of_first, of_second in zip(*epochs):
-    assert sorted(of_first + of_second) == list(range(10, 30))
+def test_processes_have_the_rows_of_the_same_batches_also_when_others_go_on():
+  pairs = _pairs([(n % 7 + 1, n % 5 + 1) for n in range(40)])
+  whole = _take(_train(pairs, rows=6), 12)
+  place, seen = None, []
+  for shares in (1, 2, 3):
+    iterators = [_train(pairs, rows=6, share=share, shares=shares) for share in range(shares)]
+    for iterator in iterators:
+      iterator.set_state(place) if place else None
+    for _ in range(4):
+      parts = [next(iterator) for iterator in iterators]
+      seen.append({k: np.concatenate([part[k] for part in parts]) for k in parts[0]})
+    places = [iterator.get_state() for iterator in iterators]
+    place = places[0]
+    assert places == [place] * shares
+  assert _same(whole, seen)
+
+
+def test_the_order_stays_what_it_was_when_runs_that_exist_began():
+  rng = np.random.default_rng(1)
+  lengths = rng.integers(2, 30, (2, 500))
+  sides = [np.arange(side.sum(), dtype=np.int32) % 997 for side in lengths]
+  pairs = encoding.Pairs(sides[0], np.cumsum(lengths[0]), sides[1], np.cumsum(lengths[1]))
+  iterator = packing.train_batches(pairs, 7, 48, 8, seed=5)
+  digest = hashlib.sha256()
+  for batch in _take(iterator, 40):
+    for name in sorted(batch):
+      digest.update(name.encode() + batch[name].tobytes())
+  assert digest.hexdigest()[:16] == "956a041756e608e8"
+  iterator = packing.train_batches(pairs, 7, 48, 8, seed=5)
+  _take(iterator, 24)
+  state = {"parent": {"next_index": 422}, "next_row": 0, "counter": 168}
+  assert iterator.get_state() == state, "checkpoints hold this"
 
 
 def test_processes_share_evaluation_batches():

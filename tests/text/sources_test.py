@@ -172,8 +172,8 @@ def _tfds_config(data_dir, **fields):
 
 def test_a_tfds_set(tfds_dir):
   pairs = sources.read_pairs(_tfds_config(tfds_dir, test="train[:20%]"))
-  assert pairs["train"][0] == [f"number {i}" for i in range(5)]
-  assert pairs["train"][1] == [f"Zahl №{i}" for i in range(5)]
+  assert list(pairs["train"][0]) == [f"number {i}" for i in range(5)]
+  assert list(pairs["train"][1]) == [f"Zahl №{i}" for i in range(5)]
   assert pairs["test"] == (["number 0"], ["Zahl №0"])
   swapped = sources.read_pairs(_tfds_config(tfds_dir, src="de", tgt="en"))
   assert swapped["dev"] == (["Zahl №0", "Zahl №1"], ["number 0", "number 1"])
@@ -202,3 +202,20 @@ def test_a_tfds_set_that_cannot_be_downloaded(tmp_path):
   with pytest.raises(UserError, match="cannot prepare it in .*: .*resolve.*statmt") as caught:
     sources.read_pairs(_tfds_config(tmp_path, name="unreachable_pairs"))
   assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a", "a.gz"])
+def test_lines_that_are_not_in_memory_are_like_a_list(tmp_path, name):
+  want = [str(i) for i in range(11)]
+  lines = sources._stream_lines(_write(tmp_path / name, "\n".join(want).encode()))
+  assert len(lines) == 11 and list(lines) == list(lines) == want
+  for which in (slice(None), slice(3, None, 4), slice(-2, None), slice(0, 20, 3), slice(9, 2)):
+    assert lines[which] == want[which]
+  assert (lines[0], lines[10], lines[-1]) == ("0", "10", "10")
+  with pytest.raises(IndexError):
+    lines[11]
+
+
+def test_training_text_is_not_in_memory(text_config):
+  pairs = sources.read_pairs(text_config)
+  assert isinstance(pairs["train"][0], sources.Lines) and isinstance(pairs["dev"][0], list)

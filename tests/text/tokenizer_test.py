@@ -307,3 +307,12 @@ def test_load_errors(tmp_path):
     (tmp_path / "tokenizer.json").write_text(json.dumps(meta))
     with pytest.raises(UserError, match=message):
       tokenizer.load(tmp_path)
+
+
+@pytest.mark.parametrize("most", [1, 3, 7, 100])
+def test_the_sample_of_parts_is_that_of_all_lines(monkeypatch, most):
+  monkeypatch.setattr(tokenizer, "_MAX_TRAIN_LINES", most)
+  for sizes in ((7, 4), (0, 5), (1, 1), (3, 9)):
+    parts = [[(n, i) for i in range(size)] for n, size in enumerate(sizes)]
+    whole = parts[0] + parts[1]
+    assert tokenizer._sample(parts) == whole[:: -(-len(whole) // most)]

@@ -17,12 +17,15 @@ class Processes:
     self.count, self.barrier = count, threading.Barrier(count, timeout=20)
     self.local, self.told = threading.local(), [None] * count
 
-  def tell(self, value: bool) -> np.ndarray:
+  def tell(self, value) -> list:
     self.told[self.local.number] = value
     self.barrier.wait()
-    result = np.array(self.told)
+    result = list(self.told)
     self.barrier.wait()
     return result
+
+  def gather(self, value: np.ndarray) -> np.ndarray:
+    return np.stack(self.tell(value))
 
   def run(self, work) -> list:
     """What each of them returns or raises."""
@@ -47,7 +50,10 @@ class Processes:
 @pytest.fixture
 def processes(monkeypatch):
   group = Processes(3)
-  monkeypatch.setattr(devices, "_all_tell", group.tell)
+  monkeypatch.setattr(devices, "_all_tell", group.gather)
+  monkeypatch.setattr(devices, "_tell", lambda failure: group.gather(True))  # its own thread
+  monkeypatch.setattr(devices.multihost_utils, "process_allgather", group.gather)
+  monkeypatch.setattr(jax, "process_count", lambda: 3)
   monkeypatch.setattr(devices, "is_first", lambda: group.local.number == 0)
   return group
 
@@ -109,6 +115,12 @@ def test_one_process_meets_itself():
   with pytest.raises(UserError, match="mine"):
     with devices.meeting("alone"):
       raise UserError("mine")
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7])
+def test_lines_of_all_processes_are_joined_in_order(processes, count):
+  lines = [f"{i} \u2028 " + "é" * i for i in range(count)]
+  assert processes.run(lambda number: devices.join(lines[number::3])) == [lines] * 3
 
 
 def test_only_the_first_prints(processes, capsys):

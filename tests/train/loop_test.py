@@ -1,10 +1,12 @@
 """The real commands from end to end, on a small run: train, kill, resume, prune, fix, translate."""
 
 import json
+import os
 import pathlib
 import shutil
 import subprocess
 import sys
+import threading
 import time
 
 from ml_collections import ConfigDict
@@ -13,7 +15,7 @@ import pytest
 
 from headprune.errors import Stopped, UserError
 from headprune.nn import gates
-from headprune.runs import checkpoint, defaults, metrics
+from headprune.runs import checkpoint, defaults, lock, metrics
 from headprune.runs import config as config_lib
 from headprune.runs.workdir import Workdir
 from headprune.text import sources
@@ -276,17 +278,6 @@ def test_a_second_run_with_other_knobs_compiles_no_step(finished, tmp_path):
   assert losses[0] != losses[1]
 
 
-def test_a_checkpoint_of_other_processes_is_told(finished, tmp_path):
-  shutil.copytree(finished[0] / "concrete", tmp_path / "run")
-  data = tmp_path / "run" / "checkpoints" / "12" / "data"
-  (data / "process_0-of-1.json").rename(data / "process_0-of-2.json")
-  config = small_config("concrete", finished[0] / "baseline")
-  config.train.steps = 15
-  with pytest.raises(UserError, match="was trained by 1 process.*, here are 1: go on with as many"):
-    loop.train(config, tmp_path / "run")
-  assert (tmp_path / "run" / "summary.json").exists()
-
-
 def test_training_that_broke_down_is_not_saved(finished, tmp_path):
   config = small_config("concrete", finished[0] / "baseline")
   config.optim.scale, config.train.checkpoint_every = 1e30, 1
@@ -317,3 +308,28 @@ def test_another_text_in_init_from_is_told(finished, capsys):
   config.data.corpus.locale = "de"
   prepare._print_what_differs(baseline, config)
   assert "data.corpus.locale: 'ru' -> 'de'" in capsys.readouterr().out
+
+
+def test_a_workdir_in_use_is_refused_and_a_baseline_in_the_making_waited_for(
+  finished, tmp_path, capsys
+):
+  config = small_config("concrete", finished[0] / "baseline")
+  with lock.held(tmp_path / "run"):
+    with pytest.raises(UserError, match=f"run is in use by process {os.getpid()} on "):
+      loop.train(config, tmp_path / "run")
+  assert not (tmp_path / "run").exists()
+
+  def other_program():
+    with lock.held(tmp_path / "baseline"):
+      holds.set()
+      while "waiting until it is through" not in capsys.readouterr().out:
+        time.sleep(0.05)
+      shutil.copytree(finished[0] / "baseline", tmp_path / "baseline", dirs_exist_ok=True)
+
+  holds = threading.Event()
+  other = threading.Thread(target=other_program)
+  other.start()
+  holds.wait()
+  done = loop.train(config_lib.pretraining(config), tmp_path / "baseline", wait=True)
+  other.join()
+  assert done == Workdir(finished[0] / "baseline").read_summary()

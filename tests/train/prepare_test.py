@@ -21,16 +21,6 @@ def test_encoder_only_trains_the_source_side_and_the_gates(preset, table):
   assert all(label != "freeze" for path, label in labels.items() if path.startswith("model/enc"))
 
 
-def test_a_tokenizer_left_by_a_failed_start_is_not_reused(tmp_path):
-  lines = [f"{word} {i}" for i in range(40) for word in ("day", "week", "month")]
-  config = defaults.base()
-  sizes = []
-  for vocab_size in (40, 30):
-    config.tokenizer.vocab_size = vocab_size
-    sizes.append(prepare._tokenizers(config, Workdir(tmp_path / "x"), (lines, lines))[0].vocab_size)
-  assert sizes[0] > sizes[1]
-
-
 def test_folders_that_are_not_runs_are_left_alone(tmp_path):
   (tmp_path / "x" / "tokenizer").mkdir(parents=True)
   (tmp_path / "x" / "tokenizer" / "mine.txt").write_text("mine")

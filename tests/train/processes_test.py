@@ -1,66 +1,122 @@
-"""Two real processes with two devices each: they train together and end together."""
+"""Real processes: they train on the batches of one, go on where others were, end together."""
 
+import json
+import os
 import pathlib
+import re
+import shutil
 import socket
 import subprocess
 import sys
+import time
 
+from ml_collections import ConfigDict
+import numpy as np
 import pytest
 
+from headprune.runs import defaults, metrics
 from headprune.runs.workdir import Workdir
+from headprune.train import cluster, loop
 
 ROOT = pathlib.Path(__file__).parents[2]
-PROGRAM = """
-import os, signal, sys
-import jax
-number, port, out, broken = int(sys.argv[1]), *sys.argv[2:]
-jax.distributed.initialize("127.0.0.1:" + port, 2, number)
-from headprune import cli
-from headprune.errors import UserError
-from headprune.runs import defaults
-from headprune.train import loop, stopping
-config = defaults.config("baseline")
-config.update_from_flattened_dict({
+FIELDS = {
   "data.corpus.train": 200, "data.corpus.dev": 8, "data.corpus.test": 4, "eval.beams": 1,
   "tokenizer.vocab_size": 150, "model.model_size": 8, "model.ff_size": 8, "model.num_heads": 2,
-  "model.layers": 1, "train.steps": 4, "train.batch_tokens": 384, "train.log_every": 2,
-  "train.checkpoint_every": 2,
-})
-if broken == "yes":  # only the first process translates
-  loop.write_text = lambda *_: exec("raise UserError('the disk is full')", {"UserError": UserError})
+  "model.layers": 1, "gates.kind": "concrete", "l0.coef": 0.1, "optim.gates_factor": 50.0,
+  "train.steps": 4, "train.batch_tokens": 384, "train.log_every": 1, "train.checkpoint_every": 2,
+}  # fmt: skip
+COUNT = int(os.environ.get("HEADPRUNE_PROCESSES", "4"))  # 8 takes two minutes
+PROGRAM = """
+import json, os, signal, sys
+number, count, port, out, broken, fields = sys.argv[1:]
+from headprune.train import cluster
+cluster.connect(
+  coordinator_address="127.0.0.1:" + port, num_processes=int(count), process_id=int(number))
+from headprune import cli
+from headprune.errors import UserError
+from headprune.runs import defaults, metrics
+from headprune.train import loop, stopping
+config = defaults.config("baseline")
+config.update_from_flattened_dict(json.loads(fields))
+def fail(*_):
+  raise UserError("the disk is full")
+if broken == "translations":  # which the first process alone writes
+  loop.write_text = fail
+if broken == "metrics":  # the same, in the middle of the others' steps
+  metrics.Writer.write = fail
 def asked(stop, step, ask=stopping.Stop.asked):
-  if number and step == 2:  # a person's Ctrl-C, and only here
+  if int(number) and step == 2:  # a person's Ctrl-C, and only here
     os.kill(os.getpid(), signal.SIGINT)
   return ask(stop, step)
 def stopped():
   with stopping.on_signals() as stop:
     loop.train(config, out, stop)
 if broken == "stop":
-  stopping.Stop.asked, config.train.steps = asked, 10**6
+  stopping.Stop.asked = asked
   cli.run(stopped)
 cli.run(lambda: print(number, "ended with dev loss", loop.train(config, out).dev_loss))
 """
 
 
-def both(out: pathlib.Path, broken: str) -> list[tuple[int, str, str]]:
-  """(exit code, stdout, stderr) of the two processes."""
+def start(out: pathlib.Path, count: int, devices: int, broken="no", **fields) -> list:
+  """`count` processes with so many devices each."""
   with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     port = str(free.getsockname()[1])
   environment = {
     "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(out.parent),
-    "JAX_PLATFORMS": "cpu", "HEADPRUNE_HUGE_PAGES": "0",
-    "XLA_FLAGS": "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0",
+    "JAX_PLATFORMS": "cpu", "HEADPRUNE_HUGE_PAGES": "0", "XLA_FLAGS":
+    f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0",
   }  # fmt: skip
+  rest = [str(count), port, str(out), broken, json.dumps(FIELDS | fields)]
   running = [
     subprocess.Popen(
-      [sys.executable, "-c", PROGRAM, str(number), port, str(out), broken], text=True,
+      [sys.executable, "-c", PROGRAM, str(number), *rest], text=True,
       env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )
-    for number in range(2)
+    for number in range(count)
   ]  # fmt: skip
+  STARTED.extend(running)
+  return running
+
+
+STARTED = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_running():
+  yield
+  while STARTED:
+    STARTED.pop().kill()
+
+
+def end(running: list) -> list[tuple[int, str, str]]:
+  """(exit code, stdout, stderr) of each process."""
   ended = [process.communicate(timeout=240) for process in running]
   return [(process.returncode, *texts) for process, texts in zip(running, ended)]
+
+
+def only_says_that_another_was_lost(told: str) -> bool:
+  found = re.fullmatch("error: another process was lost, .* last .* \\(.*: (\\S+)\\)\n", told)
+  pathlib.Path(found[1]).unlink()
+  return True
+
+
+def small_config() -> ConfigDict:
+  config = defaults.config("baseline")
+  config.update_from_flattened_dict(FIELDS)
+  return config
+
+
+def numbers(out: pathlib.Path) -> np.ndarray:
+  """Loss and log_alpha of each step."""
+  values = {}
+  for row in metrics.read(Workdir(out)):
+    if "loss" in row:
+      log_alphas = [np.ravel(layers) for layers in row["log_alpha"].values()]
+      values[row["step"]] = np.hstack([row["loss"], *log_alphas])
+  assert sorted(values) == [1, 2, 3, 4]
+  return np.stack([values[step] for step in sorted(values)])
 
 
 @pytest.fixture(scope="module")
@@ -69,25 +125,60 @@ def folder(tmp_path_factory):
 
 
 def test_a_mistake_of_the_first_ends_both_with_a_line_each(folder):
-  first, second = both(folder / "run", "yes")
-  assert (first[0], second[0]) == (2, 2)
-  assert first[2].splitlines()[-1] == "error: the disk is full"
-  assert second[2].splitlines()[-1] == "error: translating: process 0 stopped and says why"
+  first, second = end(start(folder / "run", 2, 4, broken="translations"))
+  assert (first[0], second[0]) == (2, 2), first[2] + second[2]
+  assert first[2] == "error: the disk is full\n"
+  assert second[2] == "error: writing translations: process 0 stopped and says why\n"
   assert not (folder / "run" / "summary.json").exists()
+  shutil.copytree(folder / "run", folder / "one")
 
 
-def test_the_next_start_goes_on_and_both_know_the_same_loss(folder):
-  first, second = both(folder / "run", "no")
-  assert (first[0], second[0]) == (0, 0), first[2] + second[2]
-  assert "going on at step 2 of 4" in first[1] and "on 4 cpu device(s)" in first[1]
+def test_any_number_of_processes_goes_on_with_the_same_batches(folder):
+  ended = end(start(folder / "run", COUNT, 8 // COUNT))
+  assert {code for code, _, _ in ended} == {0}, "".join(text for _, _, text in ended)
+  assert "going on at step 2 of 4" in ended[0][1] and "on 8 cpu device(s)" in ended[0][1]
   loss = Workdir(folder / "run").read_summary().dev_loss
-  assert first[1].splitlines()[-1] == f"0 ended with dev loss {loss}"
-  own = [line for line in second[1].splitlines() if "[Gloo]" not in line and "Expected" not in line]
-  assert own == [f"1 ended with dev loss {loss}"]
+  for number, (_, printed, _) in enumerate(ended):
+    own = [row for row in printed.splitlines() if "[Gloo]" not in row and "Expected" not in row]
+    assert own[-1] == f"{number} ended with dev loss {loss}" and (number == 0 or len(own) == 1)
+  config = small_config()
+  config.train.shard_params = True
+  loop.train(config, folder / "one")  # 2 x 4, then 1 x 8
+  loop.train(small_config(), folder / "whole")  # 1 x 8
+  want = numbers(folder / "whole")
+  assert np.abs(np.diff(want, axis=0)).min() > 1e-4, "every step changes every number"
+  for name in ("run", "one"):
+    np.testing.assert_allclose(numbers(folder / name), want, rtol=2e-4, atol=2e-5, err_msg=name)
+    for split, sentences in (("dev", 8), ("test", 4)):
+      texts = [Workdir(folder / x).translations(split, 4).read_text() for x in (name, "whole")]
+      assert texts[0] == texts[1] and texts[0].count("\n") == sentences
+
+
+def test_a_mistake_while_the_others_are_in_a_step_ends_all_within_seconds(folder):
+  first, second = end(start(folder / "metrics", 2, 1, broken="metrics"))
+  assert (first[0], first[2]) == (2, "error: the disk is full\n")
+  assert second[0] == 1 and only_says_that_another_was_lost(second[2])
+
+
+def test_a_process_that_is_killed_ends_the_others_with_a_line_and_the_next_start_goes_on(folder):
+  endless = {"train.steps": 10**6, "train.translate_every": 10**6, "train.keep": 10**6}
+  for killed, step in ((1, 2), (0, 4)):
+    running = start(folder / "killed", 2, 1, **endless)
+    while not (folder / "killed" / "checkpoints" / str(step)).exists():
+      assert running[0].poll() is None
+      time.sleep(0.1)
+    running[killed].kill()
+    since = time.time()
+    ended = end(running)
+    assert (killed == 0) == ("going on at step" in ended[0][1])
+    code, _, told = ended[1 - killed]
+    assert code == 1 and time.time() - since < 2 * cluster.LOST_AFTER, told
+    assert only_says_that_another_was_lost(told)
 
 
 def test_a_signal_to_one_stops_both_after_the_same_step(folder):
-  first, second = both(folder / "stopped", "stop")
+  endless = {"train.steps": 10**6}
+  first, second = end(start(folder / "stopped", 2, 1, broken="stop", **endless))
   assert (first[0], second[0]) == (143, 130), first[2] + second[2]
   lines = [text.splitlines()[-1] for text in (first[2], second[2])]
   (saved,) = (folder / "stopped" / "stopped").iterdir()

@@ -1,0 +1,189 @@
+"""One process at a time in a folder: a lock that names its holder and that no dead one keeps.
+
+It needs nothing of the file system but exclusive creation, so that it holds on NFS too. A holder
+on this machine is alive if its process is; one on another machine, if it keeps touching the file.
+"""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import json
+import os
+import pathlib
+import socket
+import threading
+import time
+import uuid
+
+from headprune.errors import UserError
+
+FILE = ".lock"
+BEAT = 5.0  # seconds between a holder's signs of life
+POLL = 0.5  # seconds between two looks at another's lock
+SILENCE = 30.0  # seconds without any, after which a holder on another machine is taken for dead
+
+
+@contextlib.contextmanager
+def held(folder: pathlib.Path, wait: bool = False, say: Callable = print) -> Iterator[None]:
+  """Holds the lock of `folder`, which is made if it is not there.
+
+  Args:
+    folder: what to hold.
+    wait: for another holder to end; else it is an error that there is one.
+    say: tells a person what is being waited for.
+  Raises:
+    UserError: another process holds it; names that one.
+  """
+  new = not folder.exists()
+  path, own = folder / FILE, json.dumps(_me())
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    _take(path, own, wait, say)
+  except OSError as error:
+    raise UserError(f"{folder} cannot be written to: {error.strerror}") from error
+  ended = threading.Event()
+  beating = threading.Thread(target=_beat, args=(path, ended), daemon=True)
+  beating.start()
+  try:
+    yield
+  finally:
+    ended.set()
+    beating.join()
+    if _read(path) == own:
+      path.unlink(missing_ok=True)
+    if new:
+      with contextlib.suppress(OSError):  # it stays if there is something in it
+        folder.rmdir()
+
+
+def _take(path: pathlib.Path, own: str, wait: bool, say: Callable) -> None:
+  told = False
+  while not _create(path, own):
+    text = _read(path)
+    if text is None:  # given back a moment ago
+      continue
+    if _is_dead(path, text, say):
+      _remove(path, text)
+    elif not wait:
+      name = _name(_read(path) or text)  # it may have just been written
+      raise UserError(f"{path.parent} is in use by {name}: wait until it ends, or end it")
+    else:
+      if not told:
+        say(f"{path.parent} is in use by {_name(text)}: waiting until it is through")
+      told = True
+      time.sleep(POLL)
+
+
+def _create(path: pathlib.Path, own: str) -> bool:
+  try:
+    with path.open("x", encoding="utf-8") as file:
+      file.write(own)
+  except FileExistsError:
+    return False
+  return True
+
+
+def _remove(path: pathlib.Path, text: str) -> None:
+  """Takes the lock with content `text` away; another's, taken in the meantime, is put back."""
+  aside = path.with_name(f"{FILE}-{uuid.uuid4().hex}")
+  with contextlib.suppress(FileNotFoundError):
+    path.rename(aside)  # of several that try, one succeeds
+    if _read(aside) != text:
+      with contextlib.suppress(FileExistsError):
+        os.link(aside, path)
+    aside.unlink()
+
+
+def _read(path: pathlib.Path) -> str | None:
+  try:
+    return path.read_text("utf-8", errors="replace")
+  except FileNotFoundError:
+    return None
+
+
+def _me() -> dict:
+  """Host, process, and what tells them from a later one of the same number."""
+  return {
+    "host": socket.gethostname(),
+    "boot": _boot(),
+    "process": os.getpid(),
+    "started": _started(os.getpid()),
+    "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+    "token": uuid.uuid4().hex,
+  }
+
+
+def _parse(text: str) -> dict:
+  """The holder; nobody if the file is damaged or not yet written."""
+  try:
+    found = json.loads(text)
+  except ValueError:
+    found = None
+  return found if isinstance(found, dict) else {}
+
+
+def _name(text: str) -> str:
+  holder = _parse(text)
+  names = [holder.get(key, "?") for key in ("process", "host", "since")]
+  return "process {} on {} since {}".format(*names)
+
+
+def _is_dead(path: pathlib.Path, text: str, say: Callable) -> bool:
+  holder, me = _parse(text), _me()
+  if [holder.get(key) for key in ("host", "boot")] == [me["host"], me["boot"]]:
+    started = _started(holder.get("process"))
+    return started is None or started != holder.get("started")
+  return _is_silent(path, say)
+
+
+def _is_silent(path: pathlib.Path, say: Callable) -> bool:
+  """Whether the file is not touched for a while; clocks of other machines do not matter."""
+  first, begin = _touched(path), time.monotonic()
+  told = False
+  while time.monotonic() - begin < SILENCE:
+    if _touched(path) != first:
+      return False
+    if not told and time.monotonic() - begin > 2 * BEAT:
+      say(f"{path}: the holder is silent; if it stays so for {SILENCE:.0f} s, this run goes on")
+      told = True
+    time.sleep(POLL)
+  return first is not None
+
+
+def _touched(path: pathlib.Path) -> int | None:
+  try:
+    with path.open("rb") as file:  # opening it makes NFS look anew
+      return os.fstat(file.fileno()).st_mtime_ns
+  except FileNotFoundError:
+    return None
+
+
+def _beat(path: pathlib.Path, ended: threading.Event) -> None:
+  while not ended.wait(BEAT):
+    with contextlib.suppress(OSError):
+      os.utime(path)
+
+
+def _boot() -> str:
+  """This start of this machine, where the system tells it."""
+  try:
+    return pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+  except OSError:
+    return ""
+
+
+def _started(process) -> str | None:
+  """When a process of this machine started, in the system's own unit; None if it has ended."""
+  try:
+    fields = pathlib.Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return None if fields[0] == "Z" else fields[19]  # a zombie is not alive
+  except OSError:
+    pass
+  if pathlib.Path("/proc/self/stat").exists() or not isinstance(process, int):
+    return None
+  try:
+    os.kill(process, 0)  # asks only
+  except ProcessLookupError:
+    return None
+  except PermissionError:
+    pass
+  return "unknown"

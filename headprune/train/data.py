@@ -1,0 +1,87 @@
+"""What a run learns from: its text, its tokenizers, and its pairs as ids, encoded once."""
+
+import hashlib
+import pathlib
+import shutil
+
+from ml_collections import ConfigDict
+
+from headprune.runs.workdir import Workdir
+from headprune.text import encoding, sources, tokenizer
+from headprune.train import devices
+
+
+def load(config: ConfigDict, workdir: Workdir) -> tuple[dict, tuple, dict]:
+  """Reads, or makes, what the workdir is to hold; the training text is read only if it must be.
+
+  Args:
+    config: checked.
+    workdir: takes the tokenizers and the encoded training pairs; the first process writes them.
+  Returns:
+    (dev and test as split -> (source lines, target lines), tokenizers, "train" and "dev" -> Pairs).
+  Raises:
+    UserError: what is wrong with which file, line or field.
+  """
+  known = _find(config, workdir) if workdir.is_run() else None
+  whole = devices.is_first() and known is None
+  text = devices.first_before_others(
+    "reading text",
+    lambda: sources.read_pairs(config.data, sources.SPLITS if whole else ("dev", "test")),
+  )
+  train_text = text.pop("train", None)
+  tokenizers = devices.first_before_others(
+    "making the tokenizer", lambda: _tokenizers(config, workdir, train_text)
+  )
+  train = devices.first_before_others(
+    "encoding the text", lambda: known or _train_pairs(config, workdir, tokenizers, train_text)
+  )
+  found = {
+    "train": train,
+    "dev": encoding.encode(*text["dev"], tokenizers, config.data.row_length),
+  }
+  for split, (_, report) in found.items():
+    devices.print_first(f"{split}: {report}")
+  return text, tokenizers, {split: pairs for split, (pairs, _) in found.items()}
+
+
+def _tokenizers(config: ConfigDict, workdir: Workdir, train_text) -> tuple:
+  """The workdir's tokenizers; those of `init_from` or newly trained ones if it has none."""
+  if not workdir.is_run() and devices.is_first():  # what is there is left from a failed start
+    shutil.rmtree(workdir.tokenizer, ignore_errors=True)
+    if config.init_from:
+      files = tokenizer.read_files(Workdir(pathlib.Path(config.init_from)).tokenizer)
+      tokenizer.write_files(workdir.tokenizer, files)
+    else:
+      c = config.tokenizer
+      tokenizer.train(c.kind, *train_text, c.vocab_size, c.shared, c.lowercase, workdir.tokenizer)
+  return tokenizer.load(workdir.tokenizer)
+
+
+def _train_pairs(config: ConfigDict, workdir: Workdir, tokenizers, train_text):
+  """(pairs, report) of the workdir; those of `init_from` if it has the same, or newly encoded."""
+  key = _key(config, workdir)
+  if devices.is_first():
+    there = Workdir(pathlib.Path(config.init_from))
+    if config.init_from and encoding.load(there.encoded, key):
+      encoding.link(there.encoded, workdir.encoded)
+    else:
+      length, say = config.data.row_length, devices.print_first
+      encoding.encode_to(workdir.encoded, key, *train_text, tokenizers, length, say)
+  return encoding.load(workdir.encoded, key)
+
+
+def _find(config: ConfigDict, workdir: Workdir):
+  return encoding.load(workdir.encoded, _key(config, workdir))
+
+
+def _key(config: ConfigDict, workdir: Workdir) -> dict:
+  """What encoded pairs depend on: where the text is from, and the tokenizers' files."""
+  digest = hashlib.blake2b(digest_size=16)
+  if workdir.tokenizer.is_dir():
+    for name, content in sorted(tokenizer.read_files(workdir.tokenizer).items()):
+      digest.update(f"{name} {len(content)} ".encode() + content)
+  return {
+    "data": config.data.to_dict(),
+    "files": sources.train_files(config.data),
+    "tokenizer": digest.hexdigest(),
+  }

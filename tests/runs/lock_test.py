@@ -1,0 +1,159 @@
+"""Who holds a folder: refusal, waiting, and holders that are dead, here and on other machines."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from headprune.errors import UserError
+from headprune.runs import lock
+
+HOLD = """
+import pathlib, sys, time
+from headprune.runs import lock
+with lock.held(pathlib.Path(sys.argv[1])):
+  print("held", flush=True)
+  time.sleep(100)
+"""
+
+
+def write(folder: pathlib.Path, **changes) -> pathlib.Path:
+  """A lock file of this process with other fields."""
+  path = folder / lock.FILE
+  path.write_text(json.dumps(lock._me() | changes))
+  return path
+
+
+def refused(folder: pathlib.Path) -> str:
+  with pytest.raises(UserError) as caught:
+    with lock.held(folder):
+      raise AssertionError("two hold it")
+  return str(caught.value)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+  monkeypatch.setattr(lock, "BEAT", 0.05)
+  monkeypatch.setattr(lock, "POLL", 0.02)
+  monkeypatch.setattr(lock, "SILENCE", 0.5)
+
+
+def test_one_holds_it_and_the_next_is_told_who(tmp_path):
+  folder = tmp_path / "a" / "run"
+  with lock.held(folder):
+    assert f"{folder} is in use by process {os.getpid()} on " in refused(folder)
+    assert (folder / lock.FILE).exists()
+  with pytest.raises(KeyError):
+    with lock.held(folder):
+      raise KeyError
+  assert not folder.exists(), "what was not there is not there again"
+  folder.mkdir()
+  with lock.held(folder):
+    pass
+  assert not list(folder.iterdir())
+
+
+def test_a_folder_that_one_may_not_write_to(tmp_path):
+  (tmp_path / "file").write_text("")
+  assert "file/run cannot be written to: Not a directory" in refused(tmp_path / "file" / "run")
+
+
+def test_a_killed_holder_is_no_hindrance(tmp_path):
+  holder = subprocess.Popen(
+    [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True
+  )
+  assert holder.stdout.readline() == "held\n"
+  assert f"in use by process {holder.pid} on" in refused(tmp_path)
+  holder.kill()
+  deadline = time.time() + 10
+  while lock._started(holder.pid) and time.time() < deadline:
+    time.sleep(0.01)  # until it is dead; nobody has waited for it: a zombie
+  with lock.held(tmp_path):
+    pass
+  holder.wait()
+
+
+def test_a_later_process_of_the_same_number_is_not_the_holder(tmp_path):
+  write(tmp_path, started="1")
+  with lock.held(tmp_path):
+    assert json.loads((tmp_path / lock.FILE).read_text())["started"] != "1"
+
+
+@pytest.mark.parametrize("elsewhere", [{"host": "node7"}, {"boot": "another"}])
+def test_a_holder_on_another_machine_is_alive_while_it_touches_the_file(
+  tmp_path, impatient, elsewhere
+):
+  path, ended = write(tmp_path, **elsewhere, since="then"), threading.Event()
+  holder = threading.Thread(target=lock._beat, args=(path, ended))
+  holder.start()
+  host = elsewhere.get("host", lock._me()["host"])
+  assert f"by process {os.getpid()} on {host} since then: wait until" in refused(tmp_path)
+  ended.set()
+  holder.join()
+  said, since = [], time.time()
+  with lock.held(tmp_path, say=said.append):
+    assert time.time() - since > 0.4
+  assert len(said) == 1 and "the holder is silent" in said[0]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null"])
+def test_a_damaged_lock_counts_as_silent(tmp_path, impatient, text):
+  (tmp_path / lock.FILE).write_text(text)
+  with lock.held(tmp_path, say=lambda _: None):
+    pass
+  assert not list(tmp_path.iterdir())
+
+
+def test_waiting_says_for_whom_and_ends_with_the_holder(tmp_path):
+  said, order = [], []
+
+  def second():
+    with lock.held(tmp_path, wait=True, say=said.append):
+      order.append("second")
+
+  waiting = threading.Thread(target=second)
+  with lock.held(tmp_path):
+    waiting.start()
+    while not said:
+      time.sleep(0.01)
+    time.sleep(0.1)
+    order.append("first")
+  waiting.join(10)
+  assert order == ["first", "second"]
+  assert len(said) == 1 and f"in use by process {os.getpid()} on" in said[0]
+  assert said[0].endswith("waiting until it is through")
+
+
+def test_a_lock_that_was_taken_in_the_meantime_is_put_back(tmp_path):
+  path = write(tmp_path, since="now")
+  text = path.read_text()
+  lock._remove(path, "what was there a moment ago")
+  assert path.read_text() == text and list(tmp_path.iterdir()) == [path]
+  lock._remove(path, text)
+  assert not list(tmp_path.iterdir())
+  lock._remove(path, text)
+
+
+def test_of_many_that_find_a_dead_one_only_one_holds_it_at_a_time(tmp_path, monkeypatch):
+  write(tmp_path, started="1")
+  monkeypatch.setattr(lock, "POLL", 0.002)
+  inside, most = [], []
+
+  def work():
+    for _ in range(5):
+      with lock.held(tmp_path, wait=True, say=lambda _: None):
+        inside.append(1)
+        most.append(len(inside))
+        inside.pop()
+
+  threads = [threading.Thread(target=work) for _ in range(6)]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join(30)
+  assert len(most) == 30 and max(most) == 1

@@ -1,0 +1,86 @@
+"""What a run reads, makes once, and finds again."""
+
+import pathlib
+import shutil
+
+from ml_collections import ConfigDict
+import numpy as np
+import pytest
+
+from headprune.errors import UserError
+from headprune.runs import config as config_lib
+from headprune.runs import defaults
+from headprune.runs.workdir import Workdir
+from headprune.text import encoding, sources
+from headprune.train import data
+
+
+def text_config(folder: pathlib.Path) -> ConfigDict:
+  config = defaults.base()
+  config.data.kind, config.data.text.dir = "text", str(folder)
+  config.tokenizer.kind = "whitespace"
+  for split in ("train", "dev"):
+    for side in ("src", "tgt"):
+      config.data.text[f"{split}_{side}"] = f"{split}.{side}"
+      (folder / f"{split}.{side}").write_text("a b\nc\n")
+  return config
+
+
+@pytest.fixture
+def read(monkeypatch):
+  """The splits that were read from their files, call by call."""
+  calls = []
+  old = sources.read_pairs
+  monkeypatch.setattr(
+    sources, "read_pairs", lambda config, splits: calls.append(splits) or old(config, splits)
+  )
+  return calls
+
+
+def load(config, workdir) -> np.ndarray:
+  """The training pairs' source ids; the run has begun then."""
+  text, tokenizers, pairs = data.load(config, workdir)
+  assert list(text) == ["dev"] and text["dev"][0] == ["a b", "c"] and len(pairs["dev"]) == 2
+  config_lib.save(config, workdir)
+  return np.array(pairs["train"].src_ids)
+
+
+def test_a_run_that_goes_on_reads_no_training_text(tmp_path, read):
+  config, workdir = text_config(tmp_path), Workdir(tmp_path / "run")
+  first = load(config, workdir)
+  np.testing.assert_array_equal(load(config, workdir), first)
+  assert read == [sources.SPLITS, ("dev", "test")]
+  (workdir.encoded / "tgt_ids").write_bytes(b"")
+  np.testing.assert_array_equal(load(config, workdir), first)
+  assert read[2:] == [sources.SPLITS]
+
+
+def test_other_text_is_encoded_anew(tmp_path, read):
+  config, workdir = text_config(tmp_path), Workdir(tmp_path / "run")
+  assert len(load(config, workdir)) == 5
+  (tmp_path / "train.src").write_text("a b a\nc\n")
+  assert len(load(config, workdir)) == 6
+  assert read == [sources.SPLITS] * 2
+  (tmp_path / "train.src").unlink()
+  with pytest.raises(UserError, match="train.src: no such file"):
+    load(config, workdir)
+
+
+def test_a_run_takes_the_encoded_pairs_of_the_one_it_starts_from(tmp_path, monkeypatch):
+  config, baseline = text_config(tmp_path), Workdir(tmp_path / "baseline")
+  first = load(config, baseline)
+  monkeypatch.setattr(encoding, "encode_to", None)
+  config.init_from = str(baseline.path)
+  np.testing.assert_array_equal(load(config, Workdir(tmp_path / "run")), first)
+  shutil.rmtree(baseline.path)
+  np.testing.assert_array_equal(load(config, Workdir(tmp_path / "run")), first)
+
+
+def test_a_tokenizer_left_by_a_failed_start_is_not_reused(tmp_path):
+  lines = [f"{word} {i}" for i in range(40) for word in ("day", "week", "month")]
+  config = defaults.base()
+  sizes = []
+  for vocab_size in (40, 30):
+    config.tokenizer.vocab_size = vocab_size
+    sizes.append(data._tokenizers(config, Workdir(tmp_path / "x"), (lines, lines))[0].vocab_size)
+  assert sizes[0] > sizes[1]
