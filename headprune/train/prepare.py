@@ -68,7 +68,9 @@ def lacks_baseline(config: ConfigDict, workdir: Workdir) -> bool:
   """Whether a run cannot begin for want of a finished run at `init_from`."""
   if not config.init_from or Workdir(pathlib.Path(config.init_from)).read_summary():
     return False
-  return not (finished(config, workdir) or begun(workdir))  # one that has begun needs no other
+  return not (
+    finished(config, workdir) or checkpoint.begun(workdir)
+  )  # one that has begun needs no other
 
 
 def check(config: ConfigDict, workdir: Workdir) -> None:
@@ -113,11 +115,6 @@ def finished(config: ConfigDict, workdir: Workdir) -> Summary | None:
   return done if done and done.ends_at == (config.train.steps, config.train.patience) else None
 
 
-def begun(workdir: Workdir) -> bool:
-  """Whether the run has a checkpoint of its own to go on from."""
-  return checkpoint.begun(workdir)
-
-
 def set_up(config: ConfigDict, workdir: Workdir) -> tuple[Job, dict]:
   """Reads the data, trains or copies tokenizers, builds what the loop needs, makes parameters.
 
@@ -131,7 +128,7 @@ def set_up(config: ConfigDict, workdir: Workdir) -> tuple[Job, dict]:
     (job, {"model": ..., "gates": ...}: the parameters of step 0, or any in their shapes if begun).
   """
   devices.first_before_others("looking for checkpoints", lambda: _set_damaged_aside(workdir))
-  resumes = begun(workdir)  # before the first process can have made a checkpoint folder
+  resumes = checkpoint.begun(workdir)  # before the first process can have made a checkpoint folder
   text, tokenizers, pairs = data.load(config, workdir)
   model = config_lib.model_config(config.model, tokenizers, jax.default_backend())
   step_config, knobs = step_settings(config, model)

@@ -213,7 +213,7 @@ def test_without_a_whole_checkpoint_there_is_nothing_to_go_on_from(saved, workdi
   shutil.copytree(saved.checkpoints, workdir.checkpoints)
   for step in ("2", "4", "5"):
     (workdir.checkpoints / step / "params" / "_METADATA").unlink()
-  assert not checkpoint.begun(workdir, 0, 1)
+  assert not checkpoint.begun(workdir)
   with pytest.raises(UserError, match="no other checkpoint is whole"):
     checkpoint.load_params(workdir)
 

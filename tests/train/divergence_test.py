@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from headprune.runs.workdir import Workdir
-from headprune.text import packing, tokenizer
+from headprune.text import encoding, packing, tokenizer
 from headprune.train import divergence
 
 WORDS = tokenizer.Whitespace((*tokenizer.RESERVED, *"abcdef"))
@@ -21,7 +21,7 @@ def test_loss_and_gradient_must_be_finite(loss, norm, finite):
 
 def test_all_pairs_of_the_batch_are_written(tmp_path):
   sides = ["a b", "c", "d"], ["e", "f f f", "a"]
-  pairs, _ = packing.encode(*sides, (WORDS, WORDS), 8)
+  pairs, _ = encoding.encode(*sides, (WORDS, WORDS), 8)
   (batch,) = packing.eval_batches(pairs, 2, 8, 2)
   error = divergence.describe(Workdir(tmp_path), (WORDS, WORDS), 7, batch)
   path = tmp_path / "diverged.txt"
