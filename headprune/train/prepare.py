@@ -267,9 +267,8 @@ def _adopt(found: dict, new: dict, source: str) -> dict:
     elif path not in there or there[path].shape != here.shape:
       shape = there[path].shape if path in there else "not there"
       raise UserError(
-        f"config.init_from={source}: parameter {path} is {shape}, this config needs {here.shape}; "
-        "give config.model and config.tokenizer the values of that run's config.json, or name "
-        "another config.init_from"
+        f"config.init_from={source}: parameter {path} is {shape}, this config needs {here.shape}: "
+        "leave config.model.heads empty to have as many as there, or name another config.init_from"
       )
     else:
       params[path] = there[path]

@@ -229,8 +229,9 @@ def test_mistakes_about_other_runs_are_named_and_change_nothing(finished, tmp_pa
   with pytest.raises(UserError, match="nowhere: there is no finished run"):
     loop.train(config, tmp_path / "x")
   config = small_config("concrete", baseline)
-  config.model.ff_size = 48
-  with pytest.raises(UserError, match=r"ffn/in_bias is \(32,\), this config needs \(48,\)"):
+  config.model.heads.enc_self = (4, 3)
+  wanted = r"encoder_1/.* is \(\d.*, this config needs .*: leave config.model.heads empty"
+  with pytest.raises(UserError, match=wanted):
     loop.train(config, tmp_path / "x")
   config = small_config("concrete", baseline)
   config.l0.coef = 9.0
