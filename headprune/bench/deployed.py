@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 import dataclasses
+import functools
 import os
 import pathlib
 import statistics
@@ -47,14 +48,19 @@ def here(run: Run, batch_size: int) -> Program:
   return Program(str(run.workdir.path), name, size, same.translate)
 
 
-def elsewhere(run: Run, peer: str, folder: pathlib.Path, batch_size: int) -> Program:
-  """A run in CTranslate2, on all cores, with the same beams and length penalty.
+def elsewhere(
+  run: Run, peer: str, folder: pathlib.Path, batch_size: int, lines: list[str]
+) -> Program:
+  """A run in CTranslate2, with the same beams and length penalty.
+
+  It has one thread or one for each core, whichever is faster.
 
   Args:
     run: any that the format can hold.
     peer: PEER, or PEER:QUANTIZATION.
     folder: where to write the model, unless it is there.
     batch_size: sentences at a time; the engine sorts them by length as well.
+    lines: to choose the number of threads on.
   """
   name, _, quantization = peer.partition(":")
   if name != PEER or quantization not in ("", *export.QUANTIZATIONS):
@@ -62,11 +68,10 @@ def elsewhere(run: Run, peer: str, folder: pathlib.Path, batch_size: int) -> Pro
     raise UserError(f"--against: {peer!r} is not one of {PEER}, {known}")
   if not folder.exists():
     export.write(run, folder, quantization or None)
-  engine = export.engine(folder, quantization or "float32", os.cpu_count())
   c, target = run.config.eval, run.tgt_tokenizer
   id_of = {piece: i for i, piece in enumerate(target.pieces(range(target.vocab_size)))}
 
-  def translate(lines):
+  def translate(lines, engine):
     pieces = [run.src_tokenizer.pieces(ids[:-1]) for ids in run.src_tokenizer.encode(lines)]
     found = engine.translate_batch(
       pieces, beam_size=c.beams, length_penalty=c.alpha, max_batch_size=batch_size
@@ -74,8 +79,16 @@ def elsewhere(run: Run, peer: str, folder: pathlib.Path, batch_size: int) -> Pro
     words = [[*(id_of[piece] for piece in one.hypotheses[0]), target.eos] for one in found]
     return target.decode(words)
 
+  calls = {
+    threads: functools.partial(
+      translate, engine=export.engine(folder, quantization or "float32", threads)
+    )
+    for threads in sorted({1, os.cpu_count()})
+  }
+  _, timed = timing.take_turns([functools.partial(call, lines) for call in calls.values()], 1)
+  best = min(calls, key=dict(zip(calls, map(min, timed))).get)
   size = (folder / "model.bin").stat().st_size / 1e6
-  return Program(str(run.workdir.path), peer, size, translate)
+  return Program(str(run.workdir.path), f"{peer}, {best} thread(s)", size, calls[best])
 
 
 def measure(
@@ -97,7 +110,7 @@ def measure(
   with tempfile.TemporaryDirectory() as folder:
     programs = [here(run, batch_size) for run in runs]
     programs += [
-      elsewhere(run, peer, pathlib.Path(folder, f"{i}-{peer}"), batch_size)
+      elsewhere(run, peer, pathlib.Path(folder, f"{i}-{peer}"), batch_size, lines[:100])
       for peer in peers
       for i, run in enumerate(runs)
     ]

@@ -24,13 +24,17 @@ def test_all_programs_translate_the_same_text(run, monkeypatch):
   seen = []
 
   def take_turns(calls, repeats):
+    if repeats == 1:  # the engine's threads
+      return [0.0] * len(calls), [[float(i)] for i in range(len(calls))]
     seen.extend(call() for call in calls)
     return [0.0] * len(calls), seconds
 
   monkeypatch.setattr(deployed.timing, "take_turns", take_turns)
   small = run.with_translator(cut(run.translator))
   rows = deployed.measure([run, small], ["ctranslate2"], 2, 100, 3)
-  assert [row["program"] for row in rows] == ["headprune float32"] * 2 + ["ctranslate2"] * 2
+  assert [row["program"] for row in rows] == ["headprune float32"] * 2 + [
+    "ctranslate2, 1 thread(s)"
+  ] * 2
   assert [row["sentences"] for row in rows] == [3] * 4
   assert [row["median"] for row in rows] == [1.5, 3.0, 3.0, 1.5]
   assert [row["ratio"] for row in rows[1:3]] == [[2.0, 0.5, 4.0], [4.0, 2.0, 4.0]]
@@ -52,4 +56,4 @@ def test_text_is_the_test_set_else_the_dev_set(run):
 @pytest.mark.parametrize("peer", ["opennmt", "ctranslate2:int3"])
 def test_unknown_peers(run, tmp_path, peer):
   with pytest.raises(UserError, match=f"'{peer}' is not one of ctranslate2, ctranslate2:int8"):
-    deployed.elsewhere(run, peer, tmp_path / "x", 1)
+    deployed.elsewhere(run, peer, tmp_path / "x", 1, [])
