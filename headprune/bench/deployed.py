@@ -41,8 +41,7 @@ def here(run: Run, batch_size: int) -> Program:
   """A run in this program, in its own precision."""
   config = ConfigDict(run.config.to_dict())
   config.eval.batch_sentences = batch_size
-  on_device = jax.device_put(run.translator)
-  same = dataclasses.replace(run, config=config, translator=on_device)
+  same = dataclasses.replace(run, config=config)
   size = sum(x.size for x in jax.tree.leaves(run.translator.params)) * 4 / 1e6
   name = f"headprune {run.translator.config.precision}"
   return Program(str(run.workdir.path), name, size, same.translate)

@@ -232,7 +232,8 @@ def restore(workdir: Workdir, params: dict, optimizer, data_iterator):
   Returns:
     (step, params, optimizer, log).
   """
-  newest, step = _newest(workdir), newest_step(workdir)
+  newest = _newest(workdir)
+  step = int(newest.name)
   args = {
     "params": ocp.args.StandardRestore(params),
     "optimizer": ocp.args.StandardRestore({"step": np.array(step, np.int32), "state": optimizer}),

@@ -56,11 +56,11 @@ def penalty(
     step: steps taken.
   """
   log_alpha_M, member_GM = _members(config, log_alphas, heads)
-  first_G = member_GM.sum(1) * gates.p_open(0.0)
+  count_G = member_GM.sum(1)
+  first_G = count_G * gates.p_open(0.0)
   done = jnp.clip(step / max(config.ramp_steps, 1), 0.0, 1.0)
   excess_G = member_GM @ gates.p_open(log_alpha_M) - (first_G + (wanted_G - first_G) * done)
-  size_G = np.float32(group_sizes(config.groups, heads))
-  quadratic_G = multipliers["quadratic"] * excess_G**2 / size_G
+  quadratic_G = multipliers["quadratic"] * excess_G**2 / np.maximum(count_G, 1)
   return jnp.sum(multipliers["linear"] * excess_G + quadratic_G)
 
 
