@@ -53,6 +53,8 @@ def _writing(folder: pathlib.Path) -> Iterator[None]:
   except Exception as error:
     text = str(error)
     known = next((reason for reason in _REASONS if reason in text), "")
+    if jax.process_count() > 1 and not known and not isinstance(error, OSError):
+      raise  # most likely another process was lost while all saved: no fault of the disk
     raise cannot_write(folder, known or " ".join(text.split())[:200] or repr(error)) from error
 
 

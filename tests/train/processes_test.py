@@ -44,6 +44,10 @@ if broken == "translations":  # which the first process alone writes
   loop.write_text = fail
 if broken == "metrics":  # the same, in the middle of the others' steps
   metrics.Writer.write = fail
+def lose(*_):
+  os.kill(os.getpid(), signal.SIGKILL)
+if broken == "save" and int(number):  # the others are left alone in the middle of a checkpoint
+  loop.checkpoint.save = lose
 def asked(stop, step, ask=stopping.Stop.asked):
   if int(number) and step == 2:  # a person's Ctrl-C, and only here
     os.kill(os.getpid(), signal.SIGINT)
@@ -98,6 +102,7 @@ def end(running: list) -> list[tuple[int, str, str]]:
 
 def only_says_that_another_was_lost(told: str) -> bool:
   found = re.fullmatch("error: another process was lost, .* last .* \\(.*: (\\S+)\\)\n", told)
+  assert found, told
   pathlib.Path(found[1]).unlink()
   return True
 
@@ -174,6 +179,12 @@ def test_a_process_that_is_killed_ends_the_others_with_a_line_and_the_next_start
     code, _, told = ended[1 - killed]
     assert code == 1 and time.time() - since < 4 * cluster.LOST_AFTER, told
     assert only_says_that_another_was_lost(told)
+
+
+def test_a_process_that_is_lost_while_all_save_is_no_fault_of_the_disk(folder):
+  first, second = end(start(folder / "saving", 2, 1, broken="save"))
+  assert (first[0], second[0]) == (1, -9), first[2]
+  assert only_says_that_another_was_lost(first[2])
 
 
 def test_a_signal_to_one_stops_both_after_the_same_step(folder):
