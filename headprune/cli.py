@@ -3,9 +3,11 @@
 HEADPRUNE_HUGE_PAGES=0 keeps a command from restarting itself with huge memory pages.
 """
 
+import atexit
 import os
 import pathlib
 import platform
+import signal
 import sys
 import tempfile
 
@@ -23,6 +25,7 @@ def run(command) -> None:
   """
   _use_huge_pages()
   _keep_compiled_code()
+  atexit.register(_ignore_signals)
   jax.config.update("jax_enable_x64", False)  # all arrays here are float32 or narrower
   try:
     command()
@@ -46,6 +49,12 @@ def run(command) -> None:
     reason = (str(error).strip() or "there is none here").splitlines()[0]
     print(f"error: JAX_PLATFORMS={jax.config.jax_platforms}: {reason}", file=sys.stderr)
     sys.exit(2)
+
+
+def _ignore_signals() -> None:
+  """All is done and said: a signal would only break into Python's shutting down."""
+  for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_IGN)
 
 
 def _has_devices() -> bool:

@@ -1,5 +1,10 @@
 """Exit codes of commands and the one line each leaves on stderr."""
 
+import os
+import signal
+import subprocess
+import sys
+
 import jax
 import pytest
 
@@ -26,6 +31,21 @@ def test_what_ends_a_command(error, code, line, capfd, monkeypatch):
     cli.run(command)
   assert caught.value.code == code
   assert capfd.readouterr().err == line
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_after_the_end_changes_nothing(number):
+  program = f"""
+import atexit, os
+atexit.register(os.kill, os.getpid(), {int(number)})
+from headprune import cli
+cli.run(lambda: print("done"))
+"""
+  environment = os.environ | {"HEADPRUNE_HUGE_PAGES": "0"}
+  ended = subprocess.run(
+    [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+  )
+  assert (ended.returncode, ended.stdout, ended.stderr) == (0, "done\n", "")
 
 
 @pytest.mark.parametrize("error", [AssertionError(), RuntimeError("Unable to initialize 'cuda'")])

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import contextlib
 import os
 import signal
+import sys
 
 import jax
 from jax.experimental import multihost_utils
@@ -67,8 +68,15 @@ def on_signals() -> Iterator[Stop]:
   else:
     handlers = dict.fromkeys(SIGNALS, stop.handle)
   before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+  hook, sys.unraisablehook = sys.unraisablehook, _quietly(sys.unraisablehook)
   try:
     yield stop
   finally:
+    sys.unraisablehook = hook
     for number, handler in before.items():
       signal.signal(number, handler)
+
+
+def _quietly(hook):
+  """`hook` of exceptions that nobody can catch, but for Stopped: `asked` tells of the signal."""
+  return lambda found: None if isinstance(found.exc_value, Stopped) else hook(found)

@@ -51,7 +51,9 @@ def main() -> None:
         if not killed and code:
           sys.exit(f"exit code {code}: {printed}")
         counts["kills"] += killed
-        counts["tracebacks"] += "Traceback" in printed
+        if "Traceback" in printed:
+          counts["tracebacks"] += 1
+          print(printed, flush=True)
         print(f"{number.name if killed else 'ended'}: {printed.splitlines()[-1:]}", flush=True)
       differing = [fault for name in RUNS for fault in compare(want, got, name)]
       counts["runs"] += 1

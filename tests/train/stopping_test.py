@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 
 import pytest
 
@@ -49,6 +50,26 @@ def test_handlers_are_there_for_the_section_alone():
   with stopping.on_signals():
     assert signal.getsignal(signal.SIGTERM) != before[0]
   assert [signal.getsignal(number) for number in stopping.SIGNALS] == before
+
+
+def test_where_nobody_can_catch_it_a_signal_waits_without_a_word(monkeypatch):
+  told = []
+  monkeypatch.setattr(sys, "unraisablehook", lambda found: told.append(found.exc_type))
+  hook = sys.unraisablehook
+
+  class Last:
+    def __init__(self, words):
+      self.words = words
+
+    def __del__(self):
+      self.words()
+
+  with stopping.on_signals() as stop:
+    Last(lambda: _send(signal.SIGTERM))
+    assert stop.asked(1) and not told
+    Last(lambda: 1 / 0)
+    assert told == [ZeroDivisionError]
+  assert sys.unraisablehook is hook
 
 
 def test_without_signals_nothing_is_ever_asked():
