@@ -122,10 +122,12 @@ def _loop(job: prepare.Job, state, iterator, checkpoints, writer, log, stop) -> 
   also where a stopped run goes on: it may have been stopped in the middle of an evaluation.
   """
   train = job.config.train
-  step, results = int(state.step), list(log.get("results", ()))
+  step = int(state.step)
   history = [row for row in metrics.read(job.workdir) if row["step"] <= step]
-  seconds = _trained_seconds(history), log.get("seconds", 0.0)
-  clock = progress.Clock(step - len(results), train.steps, *seconds)
+  if any(row["step"] == step and "loss" in row for row in history):
+    log = {}  # it was written for that row
+  results, seconds = list(log.get("results", ())), log.get("seconds", 0.0)
+  clock = progress.Clock(step - len(results), train.steps, _trained_seconds(history), seconds)
   batch = None
   while True:
     row, asked = {}, stop.asked(step)

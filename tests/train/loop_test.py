@@ -186,7 +186,10 @@ def test_stopped_between_checkpoints_and_in_an_evaluation_it_loses_nothing(
     stop.handle(15)
     return translate(*args)
 
-  for step in (2, 6, 8, 12):  # rows at 3, 6, ...; evaluation at 6 and 12
+  def killed(*_):
+    raise KeyboardInterrupt
+
+  for step in (2, 6, 8, 9, 12):  # rows at 3, 6, ...; evaluation at 6 and 12
     stop = stopping.Stop()
     with monkeypatch.context() as patch:
       if step % 6:
@@ -195,9 +198,14 @@ def test_stopped_between_checkpoints_and_in_an_evaluation_it_loses_nothing(
         patch.setattr(loop, "_translate", interrupted)
       with pytest.raises(Stopped, match=f"stopped at step {step} of 12 and saved"):
         loop.train(config, workdir, stop)
+    if step == 9:  # as killed after the row that was due when it was stopped, before a checkpoint
+      with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop, "_save", killed)
+        loop.train(config, workdir)
+      assert metrics.read(Workdir(workdir))[-1]["step"] == 9
   printed = capsys.readouterr().out
   assert "beginning at step 0 of 12: no checkpoint yet" in printed
-  assert all(f"going on at step {step} of 12" in printed for step in (2, 6, 8))
+  assert all(f"going on at step {step} of 12" in printed for step in (2, 6, 8, 9))
   loop.train(config, workdir)
   assert _rows(workdir) == _rows(finished[0] / "concrete")
   want = _flat(checkpoint.load_params(Workdir(finished[0] / "concrete")))
