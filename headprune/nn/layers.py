@@ -174,7 +174,15 @@ class DecoderLayer(nn.Module):
     self.self_norm, self.cross_norm, self.ffn_norm = layer_norm(c), layer_norm(c), layer_norm(c)
 
   def __call__(
-    self, x_BTD, source, self_mask_BTM, cross_mask_BTS, layer_gates, noise=None, past=None, t=None
+    self,
+    x_BTD,
+    source,
+    self_mask_BTM,
+    cross_mask_BTS,
+    layer_gates,
+    noise=None,
+    past=None,
+    place=None,
   ):
     """A known target, or with `past` one position of it, beams standing where positions stand.
 
@@ -185,11 +193,11 @@ class DecoderLayer(nn.Module):
       cross_mask_BTS: the source's real tokens.
       layer_gates: (self_gate_H, cross_gate_H).
       noise: dropout noise, None outside training.
-      past: None, or the cached (k_BHKM, v_BHMK), M = positions * beams.
-      t: with `past`, the position, int32 scalar.
+      past: None, or the cached (k_BHKM, v_BHMK), M = places * beams.
+      place: with `past`, where this position goes in it, int32 scalar.
     Returns:
       (x_BTD, self_attn_BHTM, cross_attn_BHTS, keys and values of self-attention: `past` with
-      position t written, if it was given).
+      position written, if it was given).
     """
     keys_and_values = None
 
@@ -197,7 +205,7 @@ class DecoderLayer(nn.Module):
       nonlocal keys_and_values
       q_BHTK, keys_and_values = self.self_attention.project(h_BTD)
       if past is not None:
-        keys_and_values = _write(past, keys_and_values, t)
+        keys_and_values = _write(past, keys_and_values, place)
       return self.self_attention.attend(
         q_BHTK, keys_and_values, self_mask_BTM, layer_gates[0], noise
       )
@@ -239,10 +247,10 @@ def keep(module: nn.Module, **arrays) -> None:
     module.sow(ACTIVATIONS, name, array, reduce_fn=lambda _, new: new, init_fn=lambda: None)
 
 
-def _write(past, new, t):
-  """Puts the keys and values of position t, one for each beam W, into the cache."""
+def _write(past, new, place):
+  """Puts keys and values, one for each beam W, into the cache's entries from place * W on."""
   (k_BHKM, v_BHMK), (k_BHKW, v_BHWK) = past, new
-  m = t * k_BHKW.shape[3]
+  m = place * k_BHKW.shape[3]
   return (
     jax.lax.dynamic_update_slice_in_dim(k_BHKM, k_BHKW.astype(k_BHKM.dtype), m, 3),
     jax.lax.dynamic_update_slice_in_dim(v_BHMK, v_BHWK.astype(v_BHMK.dtype), m, 2),

@@ -163,50 +163,58 @@ class Transformer(nn.Module):
     )
     return jnp.where(batch["tgt_segment_BT"] > 0, loss_BT, 0.0)
 
-  def empty_cache(self, memory_BSD, length: int, beams: int) -> list[dict]:
-    """The decoder layers' caches before the first of `length` output positions.
+  def empty_cache(self, batch: int, source: int, entries: int) -> list[dict]:
+    """The decoder layers' caches before anything was read or written.
 
+    Args:
+      batch: B.
+      source: S, positions of the source.
+      entries: M, places for keys and values of words.
     Returns:
-      Per layer {"self": (k_BHKM, v_BHMK), M = length * beams, "source": (k_BHKS, v_BHSK)}; None for
-      an attention without heads.
+      Per layer {"self": (k_BHKM, v_BHMK), "source": (k_BHKS, v_BHSK)}; None for an attention
+      without heads.
     """
-    batch, depth = memory_BSD.shape[0], self.config.dec_head_size
-    dtype, entries = self.config.attention_precision, length * beams
-    cache = []
-    for layer in self.decoder:
-      past, rows = None, (batch, layer.self_heads)
-      if layer.self_heads:
-        past = (
-          jnp.zeros((*rows, depth, entries), dtype),
-          jnp.zeros((*rows, entries, depth), dtype),
-        )
-      source = jax.tree.map(lambda x: x.astype(dtype), layer.cross_attention.read(memory_BSD))
-      cache.append({"self": past, "source": source})
-    return cache
+    depth, dtype = self.config.dec_head_size, self.config.attention_precision
 
-  def step(self, token_BW, t, cache, past_BWM, src_mask_BS, gate_values):
+    def zeros(heads, size):
+      shapes = (batch, heads, depth, size), (batch, heads, size, depth)
+      return tuple(jnp.zeros(shape, dtype) for shape in shapes) if heads else None
+
+    return [
+      {"self": zeros(layer.self_heads, entries), "source": zeros(layer.cross_heads, source)}
+      for layer in self.decoder
+    ]
+
+  def read_source(self, memory_BSD) -> list:
+    """What the caches hold under "source": per layer (k_BHKS, v_BHSK), None without heads."""
+    dtype = self.config.attention_precision
+    read = [layer.cross_attention.read(memory_BSD) for layer in self.decoder]
+    return jax.tree.map(lambda x: x.astype(dtype), read)
+
+  def step(self, token_BW, position_B, place, cache, past_BWM, src_mask_BS, gate_values, length):
     """Scores the next word of every beam.
 
     Args:
-      token_BW: int32, the word at position t - 1 (any value at t = 0).
-      t: int32 scalar, the position to score.
+      token_BW: int32, the word before it (any value at position 0).
+      position_B: int32, of the word to score, less than `length`.
+      place: int32 scalar; its keys and values go to the cache's entries place * W + 0 .. W - 1.
       cache: from `empty_cache` or the previous step.
-      past_BWM: bool, M = T * W, which cached (position, beam) entries belong to each beam's past,
-        position t included.
+      past_BWM: bool, which cached entries belong to each beam's past, this position included.
       src_mask_BS: bool, real source tokens.
       gate_values: attention type -> gate_NH.
+      length: more than the largest position.
     Returns:
       (logits_BWV, cache).
     """
-    length = past_BWM.shape[-1] // token_BW.shape[1]
-    x_BWD = jnp.where(t == 0, self._start(), self._scaled(self.tgt_embed, token_BW))
-    x_BWD += self._signal(t, length)[None, None]
+    x_BWD = self._scaled(self.tgt_embed, token_BW)
+    x_BWD = jnp.where(position_B[:, None, None] == 0, self._start(), x_BWD)
+    x_BWD += self._signal(position_B, length)[:, None]
     cross_mask_BWS = jnp.broadcast_to(src_mask_BS[:, None], token_BW.shape + src_mask_BS.shape[1:])
     new_cache = []
     for n, layer in enumerate(self.decoder):
       layer_gates, past = (gate_values["dec_self"][n], gate_values["dec_enc"][n]), cache[n]["self"]
       x_BWD, _, _, past = layer(
-        x_BWD, cache[n]["source"], past_BWM, cross_mask_BWS, layer_gates, past=past, t=t
+        x_BWD, cache[n]["source"], past_BWM, cross_mask_BWS, layer_gates, past=past, place=place
       )
       new_cache.append({**cache[n], "self": past})
     return self.logits(self._leave("dec", x_BWD)), new_cache

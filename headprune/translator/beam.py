@@ -1,8 +1,9 @@
-"""Beam search with an explicit key/value cache: one `lax.while_loop`, compiled once per shape.
+"""Beam search, one step of many: the rules for searches that stand side by side in a batch's slots.
 
-The rules are the original program's. The cache is never reordered: keys and values stay in the beam
-slot they were computed in, and a small ancestry table tells which slot holds each hypothesis' word
-at each position.
+The rules are the original program's. Each search has a clock of its own, so that a slot whose
+search has ended can be given to another one while its neighbours go on. The cache is never
+reordered: keys and values stay in the beam they were computed in, and a small ancestry table tells
+which beam holds each hypothesis' word at each place. Places are a ring, written by all slots alike.
 """
 
 import math
@@ -15,165 +16,151 @@ from headprune.nn.config import ModelConfig
 from headprune.nn.transformer import Transformer, apply
 
 _BLOCK = 64  # words of the vocabulary whose maximum is looked at first
+NOTHING = -1  # in the ancestry table: a place that holds no word of this search
 
 
 @struct.dataclass
 class BeamConfig:
-  """How to search; a pytree, so that only `beams` and `keep_unfinished` are compiled in."""
+  """How to search; a pytree, so that only whole numbers and choices are compiled in."""
 
   beams: int = struct.field(pytree_node=False)
   alpha: float  # length penalty: score = log p / (1 + length / 6)^alpha
   spread: float  # drops hypotheses that are this much worse than the best finished one
   # Whether, at the length limit, an unfinished one is taken if there is no other.
   keep_unfinished: bool = struct.field(pytree_node=False, default=True)
+  best: int = struct.field(pytree_node=False, default=1)  # N, finished hypotheses to keep
 
 
 @struct.dataclass
-class _State:
-  """The loop's state. Dead hypotheses have raw = -inf; ids are EOS where nothing is written."""
+class Searches:
+  """The state of B searches. Dead hypotheses have raw = -inf; ids are EOS where nothing is written.
 
-  t: jax.Array  # words so far
+  Axes: B slots, W beams, T words, P places of the cache, N best finished hypotheses, S source.
+  """
+
+  place: jax.Array  # the one of P that the next step writes
   cache: list
+  mask_BS: jax.Array  # real source tokens
+  t_B: jax.Array  # words so far
+  min_len_B: jax.Array
+  max_len_B: jax.Array
   ids_BWT: jax.Array
-  slot_BWT: jax.Array  # the beam slot that holds the keys and values of each hypothesis' position
+  beam_BWP: jax.Array  # which beam holds the keys and values of each hypothesis' word at a place
   raw_BW: jax.Array  # log p
-  best_ids_BT: jax.Array
-  best_length_B: jax.Array  # words, 0 before anything finished
-  best_score_B: jax.Array
-  best_raw_B: jax.Array
+  best_ids_BNT: jax.Array
+  best_length_BN: jax.Array  # words, 0 before anything finished
+  best_score_BN: jax.Array
+  best_raw_BN: jax.Array
+
+  @property
+  def alive_B(self) -> jax.Array:
+    """Which searches go on."""
+    return jnp.any(self.raw_BW > -jnp.inf, axis=1)
 
 
-def beam_search(
-  config: ModelConfig, params, gate_values, source, min_len_B, max_len_B, beam: BeamConfig, steps
-):
-  """Translates a batch; pure, to be jitted with `config` and `steps` static.
+def step(config: ModelConfig, params, gate_values, searches: Searches, beam: BeamConfig):
+  """Extends all hypotheses by one word; pure.
 
   Args:
     config: the model's sizes.
     params: the model's parameters.
     gate_values: attention type -> gate_NH.
-    source: what the encoder takes: src_BS, src_segment_BS, src_position_BS.
-    min_len_B: int32; a hypothesis that ends before so many words, EOS included, is lost.
-    max_len_B: int32; none is extended beyond max_len + 1 words.
+    searches: none that is alive has P words.
     beam: how to search.
-    steps: T, at least max(max_len_B) + 1.
-  Returns:
-    (ids_BT padded with EOS, length_B, score_B, log_prob_B); length 0 and scores of -inf where
-    nothing finished.
   """
-  memory_BSD, _ = apply(config, params, source, gate_values, method=Transformer.encode)
-  cache = apply(config, params, memory_BSD, steps, beam.beams, method=Transformer.empty_cache)
-  mask_BS = source["src_segment_BS"] > 0
-
-  def body(state):
-    word_BW, past_BWM, slot_BWT = _step_inputs(state)
-    logits_BWV, cache = apply(
-      config, params, word_BW, state.t, state.cache, past_BWM, mask_BS, gate_values,
-      method=Transformer.step,
-    )  # fmt: skip
-    if config.pad is not None:
-      pad_11V = jnp.arange(config.tgt_vocab)[None, None] == config.pad
-      logits_BWV = jnp.where(pad_11V, -jnp.inf, logits_BWV)
-    state = _expand_beams(state.replace(cache=cache, slot_BWT=slot_BWT), logits_BWV)
-    return _retire_finished(state, min_len_B, max_len_B, beam, config.eos)
-
-  state = jax.lax.while_loop(
-    lambda state: jnp.any(state.raw_BW > -jnp.inf),
-    body,
-    _initial_state(cache, len(min_len_B), steps, beam.beams, config.eos),
-  )
-  return state.best_ids_BT, state.best_length_B, state.best_score_B, state.best_raw_B
+  word_BW, past_BWM, beam_BWP = _step_inputs(searches)
+  logits_BWV, cache = apply(
+    config, params, word_BW, searches.t_B, searches.place, searches.cache, past_BWM,
+    searches.mask_BS, gate_values, searches.ids_BWT.shape[2], method=Transformer.step,
+  )  # fmt: skip
+  if config.pad is not None:
+    pad_11V = jnp.arange(config.tgt_vocab)[None, None] == config.pad
+    logits_BWV = jnp.where(pad_11V, -jnp.inf, logits_BWV)
+  place = (searches.place + 1) % beam_BWP.shape[2]
+  searches = searches.replace(place=place, cache=cache, beam_BWP=beam_BWP)
+  return _retire_finished(_expand_beams(searches, logits_BWV), beam, config.eos)
 
 
-def _initial_state(cache, batch: int, steps: int, beams: int, eos: int) -> _State:
-  """One empty hypothesis per sentence."""
-  raw_W = jnp.where(jnp.arange(beams) == 0, 0.0, -jnp.inf)
-  nothing_B = jnp.full((batch,), -jnp.inf)
-  return _State(
-    t=jnp.int32(0),
-    cache=cache,
-    ids_BWT=jnp.full((batch, beams, steps), eos, jnp.int32),
-    slot_BWT=jnp.zeros((batch, beams, steps), jnp.int32),
-    raw_BW=jnp.broadcast_to(raw_W, (batch, beams)),
-    best_ids_BT=jnp.full((batch, steps), eos, jnp.int32),
-    best_length_B=jnp.zeros((batch,), jnp.int32),
-    best_score_B=nothing_B,
-    best_raw_B=nothing_B,
-  )
+def _step_inputs(searches: Searches):
+  """What the model's step needs: (word_BW, past_BWM, beam_BWP with this place written)."""
+  batch, beams, places = searches.beam_BWP.shape
+  last_B11 = jnp.maximum(searches.t_B - 1, 0)[:, None, None]
+  word_BW = jnp.take_along_axis(searches.ids_BWT, last_B11, axis=2)[..., 0]
+  here_11P = (jnp.arange(places) == searches.place)[None, None]
+  beam_BWP = jnp.where(here_11P, jnp.arange(beams)[None, :, None], searches.beam_BWP)
+  past_BWPW = beam_BWP[..., None] == jnp.arange(beams)[None, None, None]
+  return word_BW, past_BWPW.reshape(batch, beams, places * beams), beam_BWP
 
 
-def _step_inputs(state: _State):
-  """What the model's step needs at position t: (word_BW, past_BWM, slot_BWT with t written)."""
-  batch, beams, steps = state.ids_BWT.shape
-  word_BW = jax.lax.dynamic_index_in_dim(state.ids_BWT, state.t - 1, 2, keepdims=False)
-  here_11T = jnp.arange(steps)[None, None] == state.t
-  slot_BWT = jnp.where(here_11T, jnp.arange(beams)[None, :, None], state.slot_BWT)
-  mine_BWTW = slot_BWT[..., None] == jnp.arange(beams)[None, None, None]
-  past_BWTW = mine_BWTW & (jnp.arange(steps) <= state.t)[None, None, :, None]
-  return word_BW, past_BWTW.reshape(batch, beams, steps * beams), slot_BWT
-
-
-def _expand_beams(state: _State, logits_BWV) -> _State:
+def _expand_beams(searches: Searches, logits_BWV) -> Searches:
   """The `beams` best extensions by one word, over the whole vocabulary; ties by index."""
-  beams = state.raw_BW.shape[1]
-  # Only the best words of each hypothesis can be among the best of all: normalise those alone.
-  top_BWK, word_BWK = _top_words(logits_BWV, min(beams, logits_BWV.shape[2]))
-  log_norm_BW = jax.nn.logsumexp(logits_BWV, axis=-1)
-  raw_BWK = state.raw_BW[..., None] + (top_BWK - log_norm_BW[..., None])
+  beams = searches.raw_BW.shape[1]
+  # Only the best words of each hypothesis can be among the best of all.
+  logp_BWK, word_BWK = _best_words(logits_BWV, min(beams, logits_BWV.shape[2]))
+  raw_BWK = searches.raw_BW[..., None] + logp_BWK
   raw_BW, choice_BW = jax.lax.top_k(raw_BWK.reshape(len(raw_BWK), -1), beams)
-  parent_BW = choice_BW // top_BWK.shape[2]
+  parent_BW1 = (choice_BW // word_BWK.shape[2])[..., None]
   word_BW = jnp.take_along_axis(word_BWK.reshape(len(raw_BWK), -1), choice_BW, axis=1)
-  ids_BWT = jnp.take_along_axis(state.ids_BWT, parent_BW[..., None], axis=1)
-  here_11T = jnp.arange(ids_BWT.shape[2])[None, None] == state.t
-  return state.replace(
-    t=state.t + 1,
-    ids_BWT=jnp.where(here_11T, word_BW[..., None], ids_BWT),
-    slot_BWT=jnp.take_along_axis(state.slot_BWT, parent_BW[..., None], axis=1),
+  ids_BWT = jnp.take_along_axis(searches.ids_BWT, parent_BW1, axis=1)
+  here_B1T = (jnp.arange(ids_BWT.shape[2])[None] == searches.t_B[:, None])[:, None]
+  return searches.replace(
+    t_B=searches.t_B + 1,
+    ids_BWT=jnp.where(here_B1T, word_BW[..., None], ids_BWT),
+    beam_BWP=jnp.take_along_axis(searches.beam_BWP, parent_BW1, axis=1),
     raw_BW=raw_BW,
   )
 
 
-def _top_words(logits_BWV, count: int):
-  """`top_k` over the vocabulary, ties by index.
+def _best_words(logits_BWV, count: int):
+  """The most probable words, ties by index: (logp_BWK, word_BWK).
 
-  On CPUs a search among the maxima of blocks first is twice as fast; blocks keep their order, so
-  that ties do too. A vocabulary without a handy divisor is searched in one go.
+  On CPUs it is several times faster to look at the maxima of blocks of words first, C words each,
+  and then at the words of the K best blocks alone. A vocabulary without a handy divisor is searched
+  in one go.
   """
   *rows, vocab = logits_BWV.shape
   block = math.gcd(vocab, _BLOCK)
   if block < 8 or vocab // block < count:
-    return jax.lax.top_k(logits_BWV, count)
-  blocks = logits_BWV.reshape(*rows, -1, block)
-  chosen = jnp.sort(jax.lax.top_k(jnp.max(blocks, axis=-1), count)[1], axis=-1)
-  candidates = jnp.take_along_axis(blocks, chosen[..., None], axis=2).reshape(*rows, -1)
-  top_BWK, place_BWK = jax.lax.top_k(candidates, count)
-  block_BWK = jnp.take_along_axis(chosen, place_BWK // block, axis=2)
-  return top_BWK, block_BWK * block + place_BWK % block
+    top_BWK, word_BWK = jax.lax.top_k(logits_BWV, count)
+    return top_BWK - jax.nn.logsumexp(logits_BWV, axis=-1, keepdims=True), word_BWK
+  blocks_BWNC = logits_BWV.reshape(*rows, -1, block)
+  _, best_BWK = jax.lax.top_k(jnp.max(blocks_BWNC, axis=-1), count)
+  logit_BWKC = jnp.take_along_axis(blocks_BWNC, best_BWK[..., None], axis=2)
+  word_BWKC = best_BWK[..., None] * block + jnp.arange(block)[None, None, None]
+  tops, words = [], []
+  for _ in range(count):
+    tops.append(jnp.max(logit_BWKC, axis=(2, 3)))
+    is_top_BWKC = logit_BWKC == tops[-1][..., None, None]
+    words.append(jnp.min(jnp.where(is_top_BWKC, word_BWKC, vocab), axis=(2, 3)))
+    logit_BWKC = jnp.where(word_BWKC == words[-1][..., None, None], -jnp.inf, logit_BWKC)
+  sum_BW = jnp.sum(jnp.exp(blocks_BWNC - tops[0][..., None, None]), axis=(2, 3))
+  logp_BWK = jnp.stack(tops, 2) - (tops[0] + jnp.log(sum_BW))[..., None]
+  return logp_BWK, jnp.stack(words, 2)
 
 
-def _retire_finished(state: _State, min_len_B, max_len_B, beam: BeamConfig, eos: int) -> _State:
+def _retire_finished(searches: Searches, beam: BeamConfig, eos: int) -> Searches:
   """Updates the best finished hypotheses and drops those that are not to be extended."""
-  t = state.t
-  score_BW = state.raw_BW / (1.0 + t / 6.0) ** beam.alpha
-  ended_BW = jax.lax.dynamic_index_in_dim(state.ids_BWT, t - 1, 2, keepdims=False) == eos
-  finished_BW = ended_BW & (t >= min_len_B)[:, None]
+  s, t_B1 = searches, searches.t_B[:, None]
+  score_BW = s.raw_BW / (1.0 + t_B1 / 6.0) ** beam.alpha
+  last_BW = jnp.take_along_axis(s.ids_BWT, jnp.maximum(t_B1, 1)[..., None] - 1, axis=2)[..., 0]
+  ended_BW = last_BW == eos
+  finished_BW = ended_BW & (t_B1 >= s.min_len_B[:, None])
   if beam.keep_unfinished:
-    empty_B = jnp.all(state.best_ids_BT == eos, axis=1)
-    finished_BW |= (empty_B & (t == max_len_B))[:, None]
-  candidate_BW = jnp.where(finished_BW, score_BW, -jnp.inf)
-  first_B1 = jnp.argmax(candidate_BW, axis=1)[:, None]
-  better_B = jnp.max(candidate_BW, axis=1) > state.best_score_B
-  pick = lambda x_BW: jnp.take_along_axis(x_BW, first_B1, axis=1)[:, 0]
-  new_ids_BT = jnp.take_along_axis(state.ids_BWT, first_B1[..., None], axis=1)[:, 0]
-  best_score_B = jnp.where(better_B, pick(score_BW), state.best_score_B)
-  best_raw_B = jnp.where(better_B, pick(state.raw_BW), state.best_raw_B)
-  alive_BW = ~ended_BW & (t <= max_len_B)[:, None]
-  alive_BW &= score_BW + beam.spread >= best_score_B[:, None]
-  alive_BW &= state.raw_BW + beam.spread >= best_raw_B[:, None]
-  return state.replace(
-    raw_BW=jnp.where(alive_BW, state.raw_BW, -jnp.inf),
-    best_ids_BT=jnp.where(better_B[:, None], new_ids_BT, state.best_ids_BT),
-    best_length_B=jnp.where(better_B, t, state.best_length_B),
-    best_score_B=best_score_B,
-    best_raw_B=best_raw_B,
+    empty_B = jnp.all(s.best_ids_BNT[:, 0] == eos, axis=1)
+    finished_BW |= (empty_B & (s.t_B == s.max_len_B))[:, None]
+  # What was found before comes first, and so stays before its equals.
+  all_scores = jnp.concatenate([s.best_score_BN, jnp.where(finished_BW, score_BW, -jnp.inf)], 1)
+  best_score_BN, best_BN = jax.lax.top_k(all_scores, s.best_score_BN.shape[1])
+  pick = lambda old, new: jnp.take_along_axis(jnp.concatenate([old, new], 1), best_BN, axis=1)
+  all_ids = jnp.concatenate([s.best_ids_BNT, s.ids_BWT], axis=1)
+  best_raw_BN = pick(s.best_raw_BN, s.raw_BW)
+  alive_BW = ~ended_BW & (t_B1 <= s.max_len_B[:, None])
+  alive_BW &= score_BW + beam.spread >= best_score_BN[:, :1]
+  alive_BW &= s.raw_BW + beam.spread >= best_raw_BN[:, :1]
+  return s.replace(
+    raw_BW=jnp.where(alive_BW, s.raw_BW, -jnp.inf),
+    best_ids_BNT=jnp.take_along_axis(all_ids, best_BN[..., None], axis=1),
+    best_length_BN=pick(s.best_length_BN, jnp.broadcast_to(t_B1, s.raw_BW.shape)),
+    best_score_BN=best_score_BN,
+    best_raw_BN=best_raw_BN,
   )

@@ -16,17 +16,9 @@ import numpy as np
 from headprune.errors import UserError
 from headprune.nn import transformer
 from headprune.nn.config import ModelConfig
-from headprune.text import batching
-from headprune.translator.beam import BeamConfig, beam_search
-
-
-@dataclasses.dataclass(frozen=True)
-class Hypothesis:
-  """A translation: ids up to its EOS; empty, with both scores -inf, if nothing ever finished."""
-
-  ids: list[int]  # ends in EOS unless the search reached its length limit first
-  score: float
-  log_prob: float
+from headprune.translator import queue
+from headprune.translator.beam import BeamConfig
+from headprune.translator.queue import Hypothesis
 
 
 def length_limits(length: int) -> tuple[int, int]:
@@ -78,30 +70,35 @@ class Translator:
     beam: BeamConfig,
     batch_size: int,
     limits: Callable[[int], tuple[int, int]] = length_limits,
+    progress: Callable[[int], None] = lambda count: None,
   ) -> list[Hypothesis]:
-    """Beam search over sentences, sorted by length into batches of few different shapes.
+    """The best hypothesis of each sentence; see `search`."""
+    return [best for best, *_ in self.search(sources, beam, batch_size, limits, progress)]
+
+  def search(
+    self,
+    sources: Sequence[Sequence[int]],
+    beam: BeamConfig,
+    batch_size: int,
+    limits: Callable[[int], tuple[int, int]] = length_limits,
+    progress: Callable[[int], None] = lambda count: None,
+  ) -> list[list[Hypothesis]]:
+    """Beam search over sentences, longest first, in a batch that is kept full.
 
     Args:
       sources: ids with EOS.
       beam: how to search.
-      batch_size: sentences in a batch; fewer where they are long.
+      batch_size: sentences at a time; fewer where they are long.
       limits: source length with EOS -> (min_len, max_len) in words with EOS; not decreasing.
+      progress: is told now and then how many more are done.
     Returns:
-      One hypothesis per source, in the order given.
+      For each source, in the order given, `beam.best` hypotheses, the best one first. Those that
+      are missing, because no more have finished, are empty.
     """
-    params = jax.device_put(cast_kernels(self._checked().params, self.config.precision))
-    lengths, results = [len(ids) for ids in sources], [None] * len(sources)
-    for numbers, rows, width in batching.group_by_length(lengths, batch_size):
-      surplus = [[self.config.eos]] * (rows - len(numbers))  # empty sentences
-      chosen = [*(sources[i] for i in numbers), *surplus]
-      min_len_B, max_len_B = np.array([limits(len(ids)) for ids in chosen], np.int32).T
-      found = _search(
-        self.config, params, self.gate_values, batching.pad_sources(chosen, width),
-        min_len_B, max_len_B, beam=beam, steps=limits(width)[1] + 1,
-      )  # fmt: skip
-      for i, ids_T, length, score, log_prob in zip(numbers, *map(np.asarray, found)):
-        results[i] = Hypothesis(ids_T[:length].tolist(), float(score), float(log_prob))
-    return results
+    config = dataclasses.replace(self.config, share_embeddings=False)
+    params = _search_params(self.config, self._checked().params)
+    job = queue.Job(config, params, self.gate_values, beam, sources, limits)
+    return queue.search_all(job, batch_size, progress)
 
   def _checked(self) -> "Translator":
     """Itself, or a UserError: an array of another shape would be broadcast to wrong results."""
@@ -123,7 +120,14 @@ def cast_kernels(params: dict, precision: str) -> dict:
   )
 
 
-_search = jax.jit(beam_search, static_argnames=("config", "steps"))
+@functools.partial(jax.jit, static_argnums=0)
+def _search_params(config: ModelConfig, params: dict) -> dict:
+  """Parameters as a step likes them best, for the same model without shared embeddings."""
+  if config.share_embeddings:
+    rest = {name: x for name, x in params.items() if name != "shared_embed"}
+    embed_VD = params["shared_embed"]
+    params = {**rest, "src_embed": embed_VD, "tgt_embed": embed_VD, "logits_kernel": embed_VD.T}
+  return cast_kernels(params, config.precision)
 
 
 @jax.jit

@@ -35,9 +35,8 @@ def apply(config, method=None):
   return lambda params, *args: transformer.apply(config, params, *args, method=method)
 
 
-def empty_cache(config):
-  fill = apply(config, "empty_cache")
-  return lambda params, memory: fill(params, memory, T, W)
+def empty_cache(config, params):
+  return transformer.apply(config, params, 1, S, T * W, method="empty_cache")
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -52,11 +51,12 @@ def test_translating_counts_the_products_that_the_search_traces(config):
   params, gates = tiny.random_params(config), open_gates(config)
   source, memory = batching.pad_sources([[1]], S), jnp.zeros((1, S, config.model_size))
   once = dot_flops(apply(config, "encode"), params, source, gates)
-  once += dot_flops(empty_cache(config), params, memory)
+  once += dot_flops(apply(config, "read_source"), params, memory)
   assert once == S * cost.source_flops(config, S)
-  cache = jax.eval_shape(empty_cache(config), params, memory)
+  cache = empty_cache(config, params)
   token, past, real = jnp.zeros((1, W), int), jnp.ones((1, W, T * W), bool), jnp.ones((1, S), bool)
-  step = dot_flops(apply(config, "step"), params, token, 0, cache, past, real, gates)
+  next_word = lambda params, *args: apply(config, "step")(params, *args, T)
+  step = dot_flops(next_word, params, token, jnp.zeros(1, int), 0, cache, past, real, gates)
   assert step == W * cost.target_flops(config, S, T * W)
   assert cost.pair_flops(config, S, T, W) == once + T * step
 
@@ -64,8 +64,7 @@ def test_translating_counts_the_products_that_the_search_traces(config):
 @pytest.mark.parametrize("precision, size", [("float32", 4), ("bfloat16", 2)])
 def test_caches_are_as_large_as_those_of_the_decoder(precision, size):
   config = tiny.uneven(attention_precision=precision)
-  memory = jnp.zeros((1, S, config.model_size))
-  cache = jax.eval_shape(empty_cache(config), tiny.random_params(config), memory)
+  cache = empty_cache(config, tiny.random_params(config))
   total = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(cache))
   source, target = cost.cache_bytes(config)
   assert total == S * source + T * W * target

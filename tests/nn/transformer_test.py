@@ -113,12 +113,17 @@ def decode_in_steps(config, params, source, past_TBWM, word_TBW, gates):
   apply = functools.partial(transformer.apply, config, params)
   memory_BSD, _ = apply(source, gates, method="encode")
   length, _, beams = word_TBW.shape
-  cache = apply(memory_BSD, length, beams, method="empty_cache")
+  batch, width = source["src_BS"].shape
+  cache = apply(batch, width, length * beams, method="empty_cache")
+  read = apply(memory_BSD, method="read_source")
+  cache = [{**layer, "source": new} for layer, new in zip(cache, read)]
 
   def step(cache, inputs):
     t, word_BW, past_BWM = inputs
-    mask_BS = source["src_segment_BS"] > 0
-    logits_BWV, cache = apply(word_BW, t, cache, past_BWM, mask_BS, gates, method="step")
+    position_B, mask_BS = jnp.full((batch,), t), source["src_segment_BS"] > 0
+    logits_BWV, cache = apply(
+      word_BW, position_B, t, cache, past_BWM, mask_BS, gates, length, method="step"
+    )
     return cache, logits_BWV
 
   return jax.lax.scan(step, cache, (jnp.arange(length), word_TBW, past_TBWM))[1]
@@ -156,17 +161,40 @@ def test_beams_read_the_cached_words_of_their_own_past():
     close(logits_TBWV[3, 0, beam], want[3])
 
 
+def test_the_rows_of_a_step_may_be_at_different_positions():
+  config, params, gates = model("original")
+  apply = functools.partial(transformer.apply, config, params)
+  source, words = batching.pad_sources([[3, 4, 1], [6, 1]], 3), [[5, 6, 7], [8, 9, 4]]
+  memory_BSD, _ = apply(source, gates, method="encode")
+  cache = apply(2, 3, 5, method="empty_cache")
+  read = apply(memory_BSD, method="read_source")
+  cache = [{**layer, "source": new} for layer, new in zip(cache, read)]
+  for place in range(5):  # the second row begins two steps later
+    t_B = np.array([place, max(0, place - 2)])
+    word_BW = np.array([[row[min(t, 3) - 1]] for row, t in zip(words, t_B)])
+    past_BWM = (np.arange(5) <= place) & (np.arange(5) >= [[[0]], [[2]]])
+    logits_BWV, cache = apply(
+      word_BW, t_B, place, cache, past_BWM, source["src_segment_BS"] > 0, gates, 5, method="step"
+    )
+    for row, ids in enumerate(([3, 4, 1], [6, 1])):
+      if (row, place) in ((0, 2), (1, 4)):
+        want, _ = Reference(config, params, gates).run(ids, [*words[row][:2], 1])
+        close(logits_BWV[row, 0], want[2])
+
+
 def test_caches_have_the_type_of_attentions_products():
   config = tiny.even(precision="bfloat16", attention_precision="bfloat16")
   params = tiny.random_params(config)
-  fill = lambda memory: transformer.apply(config, params, memory, 3, 2, method="empty_cache")
-  (cache,) = jax.eval_shape(fill, jnp.zeros((5, 4, 8)))
+  (cache,) = transformer.apply(config, params, 5, 4, 6, method="empty_cache")
   types = {name: [(x.shape, x.dtype) for x in pair] for name, pair in cache.items()}
   assert types == {
     "self": [((5, 2, 4, 6), jnp.bfloat16), ((5, 2, 6, 4), jnp.bfloat16)],
     "source": [((5, 2, 4, 4), jnp.bfloat16), ((5, 2, 4, 4), jnp.bfloat16)],
   }
-  assert all(not x.any() for x in fill(jnp.zeros((5, 4, 8)))[0]["self"])
+  assert not any(x.any() for pair in cache.values() for x in pair)
+  read = lambda memory: transformer.apply(config, params, memory, method="read_source")
+  for new, old in zip(jax.eval_shape(read, jnp.zeros((5, 4, 8)))[0], cache["source"]):
+    assert (new.shape, new.dtype) == (old.shape, old.dtype)
 
 
 @pytest.mark.parametrize("start", [None, 4])

@@ -14,7 +14,9 @@ from headprune.nn.config import open_gates
 from headprune.text import batching
 from headprune.text.tokenizer import UNK
 from headprune.translator import beam as beam_lib
+from headprune.translator import slots as slots_lib
 from headprune.translator.beam import BeamConfig
+from headprune.translator.slots import Sizes
 from headprune.translator.translator import Hypothesis, Translator
 from tests import recorded, tiny
 
@@ -184,8 +186,14 @@ def test_hypotheses_far_below_the_best_are_dropped(spread, ids):
   assert search(always([-50, 1, -50, 0, -50, -50]), beam, 0, 1).ids == ids
 
 
+def searches(slots, beam, words, **fields):
+  """Searches after so many words, with these fields."""
+  sizes = Sizes(slots, 1, words, words)
+  return slots_lib.empty(TINY, tiny.random_params(TINY), sizes, beam).replace(**fields)
+
+
 def test_one_round_of_finishing_by_hand():
-  state = beam_lib._initial_state(cache=[], batch=4, steps=5, beams=3, eos=EOS)
+  beam = BeamConfig(beams=3, alpha=1.0, spread=2.0)  # score = raw / 1.5
   ids = [
     [[3, 2, EOS], [2, 2, EOS], [3, 3, 3]],  # the second of two finished ones is the best
     [[4, 4, EOS], [4, 3, 4], [3, 3, 3]],  # finished, but below what it had
@@ -193,32 +201,71 @@ def test_one_round_of_finishing_by_hand():
     [[2, 2, 2], [3, 3, 3], [4, 4, EOS]],  # at the limit with nothing yet
   ]
   raw_BW = np.array([[-3, -2.5, -2], [-2, -2.5, -5], [-1, -2, -3], [-4, -3, -6]], np.float32)
-  state = state.replace(
-    t=jnp.int32(3),
-    ids_BWT=state.ids_BWT.at[:, :, :3].set(jnp.array(ids)),
+  state = searches(
+    4, beam, 5,
+    t_B=jnp.full(4, 3),
+    min_len_B=jnp.array([3, 0, 4, 0]),
+    max_len_B=jnp.array([9, 9, 9, 3]),
+    ids_BWT=jnp.full((4, 3, 5), EOS).at[:, :, :3].set(jnp.array(ids)),
     raw_BW=jnp.array(raw_BW),
-    best_ids_BT=state.best_ids_BT.at[1, 0].set(2),
-    best_length_B=jnp.array([0, 2, 0, 0]),
-    best_score_B=jnp.array([-jnp.inf, -1.2, -jnp.inf, -jnp.inf]),
-    best_raw_B=jnp.array([-jnp.inf, -1.5, -jnp.inf, -jnp.inf]),
-  )
-  min_len_B, max_len_B = jnp.array([3, 0, 4, 0]), jnp.array([9, 9, 9, 3])
-  beam = BeamConfig(beams=3, alpha=1.0, spread=2.0)  # score = raw / 1.5
-  after = beam_lib._retire_finished(state, min_len_B, max_len_B, beam, EOS)
+    best_ids_BNT=jnp.full((4, 1, 5), EOS).at[1, 0, 0].set(2),
+    best_length_BN=jnp.array([[0], [2], [0], [0]]),
+    best_score_BN=jnp.array([[-jnp.inf], [-1.2], [-jnp.inf], [-jnp.inf]]),
+    best_raw_BN=jnp.array([[-jnp.inf], [-1.5], [-jnp.inf], [-jnp.inf]]),
+  )  # fmt: skip
+  after = beam_lib._retire_finished(state, beam, EOS)
   inf = np.inf
-  np.testing.assert_allclose(after.best_score_B, [-2.5 / 1.5, -1.2, -inf, -3 / 1.5], rtol=1e-6)
-  np.testing.assert_allclose(after.best_raw_B, [-2.5, -1.5, -inf, -3], rtol=1e-6)
-  np.testing.assert_array_equal(after.best_length_B, [3, 2, 0, 3])
+  np.testing.assert_allclose(after.best_score_BN[:, 0], [-2.5 / 1.5, -1.2, -inf, -2], rtol=1e-6)
+  np.testing.assert_allclose(after.best_raw_BN[:, 0], [-2.5, -1.5, -inf, -3], rtol=1e-6)
+  np.testing.assert_array_equal(after.best_length_BN[:, 0], [3, 2, 0, 3])
   want = [[2, 2, EOS, EOS, EOS], [2] + [EOS] * 4, [EOS] * 5, [3, 3, 3, EOS, EOS]]
-  np.testing.assert_array_equal(after.best_ids_BT, want)
+  np.testing.assert_array_equal(after.best_ids_BNT[:, 0], want)
   # Alive: not ended, not past the limit, not more than the spread below the best.
   want = [[-inf, -inf, -2], [-inf, -2.5, -inf], [-inf, -2, -3], [-4, -3, -inf]]
   np.testing.assert_array_equal(after.raw_BW, want)
   np.testing.assert_array_equal(after.ids_BWT, state.ids_BWT)
   # One word behind the limit nothing lives on, and what has not ended is not taken.
-  late = beam_lib._retire_finished(state, min_len_B, max_len_B * 0 + 2, beam, EOS)
-  assert np.all(np.isneginf(late.raw_BW))
-  np.testing.assert_allclose(late.best_raw_B, [-2.5, -1.5, -inf, -6], rtol=1e-6)
+  late = beam_lib._retire_finished(state.replace(max_len_B=jnp.full(4, 2)), beam, EOS)
+  assert not late.alive_B.any()
+  np.testing.assert_allclose(late.best_raw_BN[:, 0], [-2.5, -1.5, -inf, -6], rtol=1e-6)
+  np.testing.assert_array_equal(state.alive_B, [True] * 4)
+
+
+def test_the_best_finished_ones_are_kept_in_order():
+  beam = BeamConfig(beams=3, alpha=0.0, spread=100.0, best=3)
+  nothing = -jnp.inf
+  state = searches(
+    2, beam, 3,
+    t_B=jnp.array([2, 1]),
+    max_len_B=jnp.array([9, 9]),
+    ids_BWT=jnp.array([[[3, EOS, EOS], [4, EOS, EOS], [5, 5, EOS]], [[EOS] * 3] * 3]),
+    raw_BW=jnp.array([[-2.0, -1.0, -0.5], [-4.0, nothing, nothing]]),
+    best_ids_BNT=jnp.array([[[EOS] * 3, [2, 2, 2], [EOS] * 3]] * 2),
+    best_length_BN=jnp.array([[1, 3, 0]] * 2),
+    best_score_BN=jnp.array([[-1.0, -1.5, nothing]] * 2),
+    best_raw_BN=jnp.array([[-1.0, -1.5, nothing]] * 2),
+  )  # fmt: skip
+  after = beam_lib._retire_finished(state, beam, EOS)
+  np.testing.assert_array_equal(after.best_score_BN, [[-1, -1, -1.5], [-1, -1.5, -4]])
+  np.testing.assert_array_equal(after.best_raw_BN, after.best_score_BN)
+  np.testing.assert_array_equal(after.best_length_BN, [[1, 2, 3], [1, 3, 1]])
+  # The old one stays before its equal.
+  want = [[[EOS] * 3, [4, EOS, EOS], [2, 2, 2]], [[EOS] * 3, [2, 2, 2], [EOS] * 3]]
+  np.testing.assert_array_equal(after.best_ids_BNT, want)
+
+
+def test_n_best_lists_hold_the_best_of_all_sentences(translator):
+  source, eos = [3, 4, 5, translator.config.eos], translator.config.eos
+  words = [w for w in range(6) if w != eos]
+  endings = [[*body, eos] for n in range(3) for body in itertools.product(words, repeat=n)]
+  batch = batching.pad_pairs([source] * len(endings), endings, 4, 3)
+  total_B = -np.sum(translator.token_losses(batch), axis=1)
+  beam = BeamConfig(beams=150, alpha=0.0, spread=1e9, keep_unfinished=False, best=35)
+  (found,) = translator.search([source], beam, 1, lambda n: (0, 2))
+  order = np.argsort(-total_B)
+  assert [h.ids for h in found[:31]] == [endings[i] for i in order]
+  np.testing.assert_allclose([h.log_prob for h in found[:31]], total_B[order], atol=1e-5)
+  assert found[31:] == [Hypothesis([], -np.inf, -np.inf)] * 4
 
 
 @pytest.mark.parametrize(
@@ -231,19 +278,20 @@ def test_one_round_of_finishing_by_hand():
   ],
 )
 def test_the_spread_counts_for_scores_as_for_probabilities(alpha, spread, alive):
-  state = beam_lib._initial_state(cache=[], batch=1, steps=4, beams=2, eos=EOS).replace(
-    t=jnp.int32(6), raw_BW=jnp.array([[-1.0, -1.5]]), ids_BWT=jnp.full((1, 2, 8), 3),
-    best_ids_BT=jnp.full((1, 8), EOS), best_score_B=jnp.array([-1.0]),
-    best_raw_B=jnp.array([-1.0]),
-  )  # fmt: skip
   beam = BeamConfig(beams=2, alpha=alpha, spread=spread)
-  after = beam_lib._retire_finished(state, jnp.array([0]), jnp.array([9]), beam, EOS)
+  one = jnp.array([[-1.0]])
+  state = searches(
+    1, beam, 8, t_B=jnp.array([6]), max_len_B=jnp.array([9]), raw_BW=jnp.array([[-1.0, -1.5]]),
+    ids_BWT=jnp.full((1, 2, 8), 3), best_score_BN=one, best_raw_BN=one,
+  )  # fmt: skip
+  after = beam_lib._retire_finished(state, beam, EOS)
   assert np.isfinite(after.raw_BW)[0].tolist() == alive
 
 
 @pytest.mark.parametrize("vocab", (640, 1000, 97, 8, 16))
-def test_top_words_are_top_k_ties_included(vocab):
-  logits_BWV = jnp.round(jax.random.normal(jax.random.key(vocab), (5, 3, vocab)) * 2)
-  expected = jax.lax.top_k(logits_BWV, 6)
-  for ours, theirs in zip(beam_lib._top_words(logits_BWV, 6), expected):
-    np.testing.assert_array_equal(ours, theirs)
+def test_best_words_are_those_of_top_k_ties_included(vocab):
+  logits_BWV = jnp.round(jax.random.normal(jax.random.key(vocab), (5, 3, vocab)) * 2) + 0.0  # no -0
+  logp_BWK, word_BWK = beam_lib._best_words(logits_BWV, 6)
+  want = jax.lax.top_k(jax.nn.log_softmax(logits_BWV), 6)
+  np.testing.assert_allclose(logp_BWK, want[0], atol=1e-5)
+  np.testing.assert_array_equal(word_BWK, want[1])

@@ -113,35 +113,6 @@ def test_no_sentences_and_empty_sentences():
   assert len(even().translate([[1], [3, 1]], BEAM, 4)) == 2
 
 
-def test_limits_are_those_of_each_sentences_length(monkeypatch):
-  calls = []
-
-  def search(config, params, gates, source, min_len_B, max_len_B, beam, steps):
-    lengths = source["src_segment_BS"].sum(1)
-    calls.append((source["src_BS"].tolist(), lengths.tolist(), min_len_B, max_len_B, steps))
-    number_B = source["src_BS"][:, 0]
-    return (
-      np.stack([number_B, number_B], axis=1),
-      number_B * 0 + 1,
-      -1.0 * number_B,
-      -2.0 * number_B,
-    )
-
-  monkeypatch.setattr(translator_lib, "_search", search)
-  limits = lambda n: (n, 10 * n)
-  found = even().translate(SOURCES, BEAM, 3, limits)
-  assert found == [Hypothesis([ids[0]], -1.0 * ids[0], -2.0 * ids[0]) for ids in SOURCES]
-  widths = [len(rows[0]) for rows, *_ in calls]
-  assert widths == [6, 2]  # five words and two, rounded up
-  for _, lengths, min_len_B, max_len_B, _ in calls:
-    assert min_len_B.tolist() == lengths and max_len_B.tolist() == [10 * n for n in lengths]
-  assert [steps for *_, steps in calls] == [61, 21]
-  # Surplus rows are empty sentences.
-  calls.clear()
-  even(eos=4).translate([[2, 2, 2, 2, 4]] * 5, BEAM, 8, limits)
-  assert calls[0][0][-1] == [4, 0, 0, 0, 0, 0] and calls[0][1] == [5] * 5 + [1]
-
-
 def test_length_limits():
   assert translator_lib.length_limits(1) == (-1, 5)
   assert translator_lib.length_limits(12) == (2, 27)
@@ -173,21 +144,28 @@ def test_kernels_are_cast_and_nothing_else():
   assert kernels == {k for k in flat if k.endswith("kernel']")}
 
 
-def test_the_search_runs_in_the_models_precision(monkeypatch):
+def test_the_search_runs_in_the_models_precision():
   half = even(precision="bfloat16", attention_precision="bfloat16")
   found, exact = (t.translate(SOURCES, BEAM, 9) for t in (half, half.exact()))
   want = even().translate(SOURCES, BEAM, 9)
   np.testing.assert_allclose([h.score for h in exact], [h.score for h in want], atol=1e-6)
   differences = np.abs([h.score - w.score for h, w in zip(found, want)])
   assert 1e-4 < differences.max() < 0.2
-  taken = []
-  search = translator_lib._search
-  monkeypatch.setattr(
-    translator_lib, "_search", lambda config, params, *a, **k: taken.append(params["logits_kernel"])
-    or search(config, params, *a, **k),
-  )  # fmt: skip
-  half.translate(SOURCES, BEAM, 9)
-  assert {kernel.dtype for kernel in taken} == {jnp.dtype("bfloat16")}
+
+
+def test_a_search_takes_shared_embeddings_apart():
+  config = tiny.even(share_embeddings=True, src_vocab=6)
+  params = tiny.random_params(config, seed=2)
+  taken = translator_lib._search_params(config, params)
+  assert "shared_embed" not in taken
+  for name in ("src_embed", "tgt_embed"):
+    np.testing.assert_array_equal(taken[name], params["shared_embed"])
+  np.testing.assert_array_equal(taken["logits_kernel"], params["shared_embed"].T)
+  same = Translator(config, params, open_gates(config))
+  apart = Translator(dataclasses.replace(config, share_embeddings=False), taken, same.gate_values)
+  batch = batching.pad_pairs(SOURCES[:1], TARGETS[:1], 4, 3)
+  np.testing.assert_allclose(same.logits(batch), apart.logits(batch), atol=1e-6)
+  assert same.translate(SOURCES[:2], BEAM, 2) == apart.translate(SOURCES[:2], BEAM, 2)
 
 
 def test_gates_of_another_shape_are_refused_wherever_they_came_from():

@@ -1,0 +1,135 @@
+"""Sentences on their way through slots: which one goes where, when, and into slots of which size.
+
+Two groups of slots take turns: while one computes, the host tends the other, and what one leaves
+idle of the processor works for the other.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+import dataclasses
+
+import jax
+import numpy as np
+
+from headprune.nn.config import ModelConfig
+from headprune.text import batching
+from headprune.translator import slots
+from headprune.translator.beam import BeamConfig
+from headprune.translator.slots import Sizes
+
+_GROUPS = 2
+_SHARE = 8  # an eighth of a group's slots is filled at a time
+_FEW = 8  # slots that wait for their slowest sentence when there is no other left
+
+
+@dataclasses.dataclass(frozen=True)
+class Hypothesis:
+  """A translation: ids up to its EOS; empty, with both scores -inf, if nothing ever finished."""
+
+  ids: list[int]  # ends in EOS unless the search reached its length limit first
+  score: float
+  log_prob: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """What is to be searched, and how; see `Translator.search`."""
+
+  config: ModelConfig
+  params: dict
+  gate_values: dict
+  beam: BeamConfig
+  sources: Sequence[Sequence[int]]
+  limits: Callable[[int], tuple[int, int]]
+
+
+def search_all(job: Job, batch_size: int, progress: Callable[[int], None]) -> list[list]:
+  """Each sentence's best hypotheses, the best first."""
+  waiting = sorted(range(len(job.sources)), key=lambda i: len(job.sources[i]))  # longest last
+  found = [None] * len(waiting)
+  count = min(_GROUPS, batch_size)
+  groups = [_group(job, waiting, found, batch_size // count, progress) for _ in range(count)]
+  while groups:
+    groups = [group for group in groups if next(group, False)]
+  return found
+
+
+def _group(job: Job, waiting: list, found: list, most: int, progress) -> Iterator[bool]:
+  """Takes sentences from `waiting` and puts results into `found`; yields while it computes."""
+  owners, sizes, searches, longest = {}, None, None, 0  # owners: slot -> sentence
+  model = job.config, job.params, job.gate_values
+  while waiting or owners:
+    old, sizes = sizes, _fitting(job, sizes, waiting, owners, most, longest)
+    if old is None:
+      searches = slots.empty(*model[:2], sizes, job.beam)
+    elif sizes != old:
+      slot_B = np.full(sizes.slots, old.slots, np.int32)
+      slot_B[: len(owners)] = list(owners)
+      searches = slots.move(sizes, job.config.eos, searches, slot_B)
+      owners = dict(enumerate(owners.values()))
+    for arguments in _fillings(job, sizes, waiting, owners):
+      searches = slots.fill(*model, searches, *arguments)
+    wanted = np.int32(_wanted(sizes.slots, bool(waiting), len(owners)))
+    searches = slots.advance(*model, searches, job.beam, wanted)
+    yield True
+    owners, longest, ended = _harvest(searches, owners, found)
+    progress(ended)
+
+
+def _fitting(job, old, waiting, owners, most: int, longest: int) -> Sizes:
+  """The slots' sizes: those there are, unless they are too small or twice too large."""
+  length = max(len(job.sources[i]) for i in (*owners.values(), *waiting[-1:]))
+  source = _power(length)
+  words = job.limits(source)[1] + 1
+  count = min(most, max(1, batching.MAX_TOKENS // source // _GROUPS))
+  count = max(len(owners), min(count, batching.round_up(len(owners) + len(waiting))))
+  # Most translations are hardly longer than their source; for others there will be more places.
+  places = min(words, batching.round_up(max(length * 5 // 4, longest + 1)))
+  if old and count <= old.slots < 2 * count:
+    count = old.slots
+  if old and places <= old.places < 2 * places:
+    places = min(words, old.places)
+  return Sizes(count, source, words, places)
+
+
+def _power(length: int) -> int:
+  """Widths of sources: few, since each is compiled."""
+  return max(8, 1 << (length - 1).bit_length())
+
+
+def _wanted(count: int, more: bool, busy: int) -> int:
+  """Free slots for which it is worth to stop."""
+  if more:
+    return max(1, count // _SHARE)
+  return count if count <= _FEW else max(count // 2, count - busy + 1)
+
+
+def _fillings(job: Job, sizes: Sizes, waiting: list, owners: dict) -> Iterator[tuple]:
+  """Arguments of `slots.fill` for as many sentences as there are free slots."""
+  rows = max(1, sizes.slots // _SHARE)
+  free = [slot for slot in range(sizes.slots) if slot not in owners]
+  while waiting and len(free) >= min(rows, len(waiting)):
+    taken = [(free.pop(), waiting.pop()) for _ in range(min(rows, len(waiting)))]
+    owners.update(taken)
+    surplus = rows - len(taken)
+    slot_R = np.array([slot for slot, _ in taken] + [sizes.slots] * surplus, np.int32)
+    chosen = [job.sources[i] for _, i in taken] + [[job.config.eos]] * surplus
+    width = batching.round_up(max(map(len, chosen)))
+    min_len_R, max_len_R = np.array([job.limits(len(ids)) for ids in chosen], np.int32).T.copy()
+    yield slot_R, batching.pad_sources(chosen, width), min_len_R, max_len_R
+
+
+def _harvest(searches, owners: dict, found: list) -> tuple[dict, int, int]:
+  """Takes what has ended: (owners that go on, words of their longest, how many ended)."""
+  alive_B, t_B = jax.device_get((searches.alive_B, searches.t_B))
+  ended = {slot: i for slot, i in owners.items() if not alive_B[slot]}
+  if ended:
+    s = searches
+    fields = s.best_ids_BNT, s.best_length_BN, s.best_score_BN, s.best_raw_BN
+    fields = [np.array(x) for x in fields]  # copies: the next call takes the searches' memory
+    for slot, i in ended.items():
+      found[i] = [
+        Hypothesis(ids_T[:length].tolist(), float(score), float(raw))
+        for ids_T, length, score, raw in zip(*(x[slot] for x in fields))
+      ]
+  owners = {slot: i for slot, i in owners.items() if slot not in ended}
+  return owners, max((int(t_B[slot]) for slot in owners), default=0), len(ended)

@@ -1,0 +1,99 @@
+"""Slots: searches go on in slots of any size, and stop where they are to."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from headprune.nn.config import open_gates
+from headprune.text import batching
+from headprune.translator import slots
+from headprune.translator.beam import BeamConfig
+from headprune.translator.slots import Sizes
+from tests import tiny
+
+CONFIG = tiny.even(dec_self=(2, 0), dec_enc=(0, 1), enc_self=(2, 2))
+MODEL = CONFIG, tiny.random_params(CONFIG, seed=5), open_gates(CONFIG)
+BEAM = BeamConfig(beams=2, alpha=0.6, spread=100.0)
+SOURCES = [[3, 4, 5, 2, 1], [5, 1], [4, 4, 1]]
+WORDS = 9  # of each translation at most
+ALL = np.int32(99)
+
+
+def begun(sizes: Sizes, slot_R, sources=SOURCES):
+  limit = np.full(len(sources), WORDS - 1, np.int32)
+  batch = batching.pad_sources(sources, 5)
+  empty = slots.empty(*MODEL[:2], sizes, BEAM)
+  return slots.fill(*MODEL, empty, np.int32(slot_R), batch, 0 * limit, limit)
+
+
+def advance(searches, wanted=ALL):
+  return slots.advance(*MODEL, searches, BEAM, wanted)
+
+
+def results(searches, slot_R):
+  """Translations and their scores in the order of SOURCES."""
+  ids, lengths, scores = jax.device_get(
+    (searches.best_ids_BNT, searches.best_length_BN, searches.best_score_BN)
+  )
+  return [(ids[i, 0, : lengths[i, 0]].tolist(), float(scores[i, 0])) for i in slot_R]
+
+
+@functools.cache
+def alone():
+  """What each source gives in a slot of its own."""
+  found = []
+  for ids in SOURCES:
+    found += results(advance(begun(Sizes(1, 5, WORDS, WORDS), [0], [ids])), [0])
+  assert len({len(ids) for ids, _ in found}) == 3, "they end at different times"
+  return found
+
+
+def same(found, want):
+  assert [ids for ids, _ in found] == [ids for ids, _ in want]
+  np.testing.assert_allclose([s for _, s in found], [s for _, s in want], atol=1e-5)
+
+
+@pytest.mark.parametrize("slot_R", ([0, 1, 2], [3, 0, 2]))
+def test_neighbours_and_room_change_nothing(slot_R):
+  searches = begun(Sizes(4, 7, WORDS + 2, WORDS), slot_R)
+  assert [bool(x) for x in searches.alive_B] == [i in slot_R for i in range(4)]
+  done = advance(searches)
+  assert not done.alive_B.any()
+  same(results(done, slot_R), alone())
+
+
+def test_padding_begins_nothing():
+  searches = begun(Sizes(2, 5, WORDS, WORDS), [1, 2], SOURCES[:2])
+  assert searches.alive_B.tolist() == [False, True]
+
+
+def test_it_stops_where_enough_slots_are_free_or_the_cache_is_full():
+  lengths = [len(ids) for ids, _ in alone()]
+  for wanted in (1, 2, 3):
+    searches = advance(begun(Sizes(3, 5, WORDS, WORDS), [0, 1, 2]), np.int32(wanted))
+    assert int(jnp.sum(~searches.alive_B)) >= wanted
+    assert (wanted == 3) or bool(searches.alive_B.any())
+  assert int(jnp.max(advance(begun(Sizes(3, 5, WORDS, 2), [0, 1, 2])).t_B)) == 2 < max(lengths)
+
+
+def test_searches_move_into_other_slots_in_the_middle():
+  # A ring of four places, in which the second search begins three words after the others.
+  searches = begun(Sizes(3, 8, WORDS + 3, 3), [0, 2, 99])
+  searches = advance(searches)
+  assert searches.t_B[0] == 3 == searches.beam_BWP.shape[2]
+  searches = slots.move(Sizes(3, 8, WORDS + 3, 4), CONFIG.eos, searches, np.int32([0, 3, 2]))
+  limit = np.int32([WORDS - 1])
+  late = batching.pad_sources(SOURCES[2:], 3)
+  searches = slots.fill(*MODEL, searches, np.int32([1]), late, 0 * limit, limit)
+  assert searches.alive_B.tolist()[:2] == [True, True]
+  searches = advance(searches)  # the first is full again, the ring has turned
+  assert searches.t_B[0] == 4 and searches.t_B[1] == 1
+  searches = slots.move(Sizes(4, 5, WORDS, WORDS), CONFIG.eos, searches, np.int32([1, 9, 0, 2]))
+  assert searches.best_ids_BNT.shape == (4, 1, WORDS) and searches.mask_BS.shape == (4, 5)
+  searches = slots.move(Sizes(4, 5, WORDS, 7), CONFIG.eos, searches, np.arange(4, dtype=np.int32))
+  done = advance(searches)
+  done = advance(slots.move(Sizes(4, 5, WORDS, WORDS), CONFIG.eos, done, np.arange(4)))
+  same(results(done, [2, 3, 0]), alone())
