@@ -94,7 +94,7 @@ def test_what_methods_do_to_a_preset():
   assert concrete.init_from == "runs/multi30k-baseline" and concrete.l0.coef == 0.25
   assert fixed.init_from == fixed.gates.fixed_from == "runs/multi30k-concrete"
   assert (concrete.train.steps, fixed.train.steps, scratch.train.steps) == (1800, 600, 5000)
-  assert (fixed.train.checkpoint_every, fixed.optim.cooldown_steps) == (25, 300)
+  assert (fixed.train.checkpoint_every, fixed.optim.cooldown, fixed.optim.warmup) == (25, 0.5, 0.5)
   assert fixed.l0.coef == scratch.l0.coef == 0.0 and scratch.init_from == ""
   encoder = defaults.config("concrete", ",encoder")
   assert encoder.optim.rules == presets.ENCODER_ONLY and encoder.init_from == "runs/baseline"

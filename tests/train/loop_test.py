@@ -29,7 +29,9 @@ SMALL = {
   "model.model_size": 16,
   "model.ff_size": 32,
   "model.num_heads": 4,
-  "optim.warmup_steps": 5,
+  "optim.learning_rate": 0.0067,
+  "optim.warmup": 0.4,
+  "optim.cooldown": 1.0,
   "optim.gates_factor": 200.0,
   "l0.coef": 3.0,
   "train.steps": 12,
@@ -276,7 +278,7 @@ def test_a_missing_baseline_is_a_stage_of_its_own_and_not_trained_unasked(finish
 
 def test_a_second_run_with_other_knobs_compiles_no_step(finished, tmp_path):
   counts = []
-  for i, fields in enumerate(({}, {"l0.coef": 0.5, "seed": 7, "optim.scale": 0.5})):
+  for i, fields in enumerate(({}, {"l0.coef": 0.5, "seed": 7, "optim.learning_rate": 0.003})):
     config = small_config("concrete", finished[0] / "baseline")
     config.update_from_flattened_dict(fields)
     summary = loop.train(config, tmp_path / str(i))
@@ -289,8 +291,10 @@ def test_a_second_run_with_other_knobs_compiles_no_step(finished, tmp_path):
 
 def test_training_that_broke_down_is_not_saved(finished, tmp_path):
   config = small_config("concrete", finished[0] / "baseline")
-  config.optim.scale, config.train.checkpoint_every = 1e30, 1
-  with pytest.raises(UserError, match="not finite at step 2; checkpoint 1 is whole, .*optim.scale"):
+  config.optim.learning_rate, config.train.checkpoint_every = 1e30, 1
+  with pytest.raises(
+    UserError, match="not finite at step 2; checkpoint 1 is whole, .*optim.learning"
+  ):
     loop.train(config, tmp_path / "x")
   assert [path.name for path in (tmp_path / "x" / "checkpoints").iterdir()] == ["1"]
   told = (tmp_path / "x" / "diverged.txt").read_text("utf-8").splitlines()
