@@ -257,7 +257,7 @@ def load(workdir: Workdir) -> ConfigDict:
     raise UserError(f"{workdir.path}: not a run (there is no config.json)")
   fields = read_json(workdir.config)
   try:
-    fields = upgrade.upgraded(fields)
+    fields = upgrade.config(fields)
     config = ConfigDict(_tuples(_with_defaults(fields, defaults.base().to_dict())))
     validate(config)
   except UserError as error:

@@ -9,10 +9,12 @@ import time
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto import event_pb2, summary_pb2
 
-from headprune.runs import heads
+from headprune.runs import heads, upgrade
 from headprune.runs.workdir import Workdir, write_text, writing
 
-_NUMBERS = ("loss", "dev_loss", "dev_bleu", "tokens_per_second", "train_seconds")
+_NUMBERS = (
+  "objective", "dev_loss", "dev_smoothed_loss", "dev_bleu", "tokens_per_second", "train_seconds",
+)  # fmt: skip
 _LISTS = "log_alpha"
 
 
@@ -77,7 +79,7 @@ def read(workdir: Workdir) -> list[dict]:
 def _row(line: bytes) -> dict | None:
   """A line's row, None if it is damaged."""
   try:
-    row = json.loads(line.decode("utf-8"))
+    row = upgrade.losses(json.loads(line.decode("utf-8")))
     numbers = [row[name] for name in _NUMBERS if name in row]
     whole = type(row["step"]) is int and 0 <= row["step"] < 2**31
     good = whole and all(type(x) in (int, float) and heads.is_number(x) for x in numbers)

@@ -1,9 +1,17 @@
-"""What earlier versions wrote into config.json, in the words of this one."""
+"""What earlier versions wrote into the files of a run, in the words of this one."""
 
 from headprune.runs.presets import noam
 
 
-def upgraded(fields: dict) -> dict:
+def losses(row: dict) -> dict:
+  """A row of metrics or a summary; "loss" was once the name of what is minimised, smoothed."""
+  names = {"loss": "objective", "xent": "smoothed_loss"}
+  if "dev_smoothed_loss" not in row:
+    names["dev_loss"] = "dev_smoothed_loss"
+  return {names.get(name, name): value for name, value in row.items()}
+
+
+def config(fields: dict) -> dict:
   """The content of a config.json with the fields that there are now; what they do is the same."""
   result = dict(fields)
   result["model"] = dict(fields["model"])

@@ -14,7 +14,7 @@ _LENGTH = 200  # characters of a side in the file
 
 def finite(results: list[dict]) -> bool:
   """Whether losses and gradients of train steps are numbers; waits until they are computed."""
-  return all(math.isfinite(float(r["loss"]) + float(r["grad_norm"])) for r in results)
+  return all(math.isfinite(float(r["objective"]) + float(r["grad_norm"])) for r in results)
 
 
 def describe(workdir: Workdir, tokenizers: tuple, step: int, batch: dict) -> UserError:

@@ -9,7 +9,7 @@ import numpy as np
 
 from headprune.errors import Stopped, UserError
 from headprune.nn import gates
-from headprune.runs import checkpoint, inherit, lock, metrics
+from headprune.runs import checkpoint, inherit, lock, metrics, upgrade
 from headprune.runs import heads as heads_lib
 from headprune.runs.run import Run
 from headprune.runs.summary import Summary, table
@@ -17,6 +17,8 @@ from headprune.runs.workdir import Workdir, write_text
 from headprune.text import bleu, packing
 from headprune.train import devices, divergence, prepare, progress, steps, stopping
 from headprune.translator.translator import Translator
+
+_LOSSES = ("objective", "smoothed_loss", "penalty")
 
 
 def train(
@@ -124,9 +126,9 @@ def _loop(job: prepare.Job, state, iterator, checkpoints, writer, log, stop) -> 
   train = job.config.train
   step = int(state.step)
   history = [row for row in metrics.read(job.workdir) if row["step"] <= step]
-  if any(row["step"] == step and "loss" in row for row in history):
+  if any(row["step"] == step and "objective" in row for row in history):
     log = {}  # it was written for that row
-  results, seconds = list(log.get("results", ())), log.get("seconds", 0.0)
+  results, seconds = list(map(upgrade.losses, log.get("results", ()))), log.get("seconds", 0.0)
   clock = progress.Clock(step - len(results), train.steps, _trained_seconds(history), seconds)
   batch = None
   while True:
@@ -145,7 +147,7 @@ def _loop(job: prepare.Job, state, iterator, checkpoints, writer, log, stop) -> 
         writer.write(step, row)
       history.append({"step": step, **row})
       devices.print_first(progress.line(step, train.steps, row, clock.left(step)))
-    if row and "loss" in row:
+    if row and "objective" in row:
       results = []
     if asked or stop.asked(step):
       _stop(job, state, iterator, _log(results, clock), stop)
@@ -185,7 +187,7 @@ def _measure(job: prepare.Job, state, checkpoints, results: list[dict], clock, s
   last = step == train.steps
   with clock.paused():
     if not last and due(train.eval_every):
-      found["dev_loss"] = _dev_loss(job, state.params)
+      found |= _dev_losses(job, state.params)
     if not last and due(train.translate_every):
       found |= _translate(job, _averaged(job, checkpoints, state), ["dev"], step)
   if results and (last or due(train.log_every)):
@@ -213,7 +215,7 @@ def _finish(job: prepare.Job, state, iterator, checkpoints, writer, stop) -> Sum
   try:
     with stop.waiting(patient=False):
       params = _averaged(job, checkpoints, state)
-      row = {"dev_loss": _dev_loss(job, _place(job, params))}
+      row = _dev_losses(job, _place(job, params))
       splits = [split for split in ("dev", "test") if split in job.text]
       row |= _translate(job, params, splits, step)
   except Stopped:
@@ -240,7 +242,7 @@ def _finish(job: prepare.Job, state, iterator, checkpoints, writer, stop) -> Sum
 
 def _log(results: list[dict], clock: progress.Clock) -> dict:
   """What a checkpoint keeps of the steps since the last row, as plain numbers."""
-  names = ("loss", "xent", "penalty", "learning_rate", "grad_norm", "tokens")
+  names = (*_LOSSES, "learning_rate", "grad_norm", "tokens")
   plain = [{name: float(result[name]) for name in names} for result in jax.device_get(results)]
   return {"results": plain, "seconds": clock.seconds()}
 
@@ -249,7 +251,7 @@ def _log_row(job: prepare.Job, results: list[dict], log_alphas: dict, clock, ste
   """The training numbers since the last row; losses are means over the steps."""
   results = _log(results, clock)["results"]
   last = results[-1]
-  row = {name: float(np.mean([r[name] for r in results])) for name in ("loss", "xent", "penalty")}
+  row = {name: float(np.mean([r[name] for r in results])) for name in _LOSSES}
   row |= {name: last[name] for name in ("learning_rate", "grad_norm")}
   row |= clock.read(step, sum(r["tokens"] for r in results))
   values = _eval_heads(job, log_alphas)
@@ -260,10 +262,11 @@ def _log_row(job: prepare.Job, results: list[dict], log_alphas: dict, clock, ste
   return row
 
 
-def _dev_loss(job: prepare.Job, params: dict) -> float:
-  """Loss per target token over all batches, summed first and divided once."""
+def _dev_losses(job: prepare.Job, params: dict) -> dict:
+  """Losses per target token over all batches, summed first and divided once."""
   totals = [steps.eval_step(job.step_config, job.knobs, params, b) for b in job.dev_batches]
-  return float(sum(loss for loss, _ in totals)) / float(sum(tokens for _, tokens in totals))
+  loss, smoothed, tokens = (float(sum(values)) for values in zip(*totals))
+  return {"dev_loss": loss / tokens, "dev_smoothed_loss": smoothed / tokens}
 
 
 def _translate(job: prepare.Job, params: dict, splits: list[str], step: int) -> dict:

@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 
-from headprune.runs.summary import duration
+from headprune.runs.summary import duration, perplexity
 
 
 class Clock:
@@ -42,10 +42,10 @@ class Clock:
 def line(step: int, steps: int, row: dict, left: float) -> str:
   """A metrics row for people; `left` seconds of training are left."""
   parts = [f"step {step:>{len(str(steps))}}/{steps}"]
-  if "loss" in row:
-    parts.append(f"loss {row['loss']:.3f}")
+  if "objective" in row:
+    parts.append(f"objective {row['objective']:.3f}")
   if "dev_loss" in row:
-    parts.append(f"dev loss {row['dev_loss']:.3f}")
+    parts.append(f"dev loss {row['dev_loss']:.3f} (perplexity {perplexity(row['dev_loss']):.2f})")
   if "dev_bleu" in row:
     parts.append(f"dev BLEU {row['dev_bleu']:.1f}")
   if "tokens_per_second" in row:

@@ -40,7 +40,7 @@ def test_a_run_of_a_preset_goes_on_with_the_preset(
 def test_names_of_fields(tmp_path):
   fields = defaults.base().to_dict()
   fields["model"]["relu_dropout"] = fields["model"].pop("activation_dropout") + 0.2
-  assert upgrade.upgraded(fields)["model"]["activation_dropout"] == pytest.approx(0.3)
+  assert upgrade.config(fields)["model"]["activation_dropout"] == pytest.approx(0.3)
   assert "relu_dropout" in fields["model"]  # what was given stays
 
 
@@ -49,7 +49,7 @@ def test_rates_stay_as_they_were_where_a_run_was_shorter_than_its_warm_up(warmup
   """Each rate by the formula of old, which knew no shares."""
   optim = {"scale": 0.7, "warmup_steps": warmup, "cooldown_steps": cooldown, "b1": 0.9}
   fields = {"model": {"model_size": 16}, "optim": optim, "train": {"steps": 20}}
-  found = upgrade.upgraded(fields)["optim"]
+  found = upgrade.config(fields)["optim"]
   assert found.keys() == {"learning_rate", "warmup", "cooldown", "b1"}
   s = np.arange(1, 21)
   old = 0.7 * 16**-0.5 * np.minimum(s**-0.5, s * max(warmup, 1) ** -1.5)
@@ -58,3 +58,10 @@ def test_rates_stay_as_they_were_where_a_run_was_shorter_than_its_warm_up(warmup
   new = found["learning_rate"] * np.minimum(s / steps, (steps / s) ** 0.5)
   new *= np.clip((21 - s) / max(cooled, 1), 0, 1)
   np.testing.assert_allclose(new, old, rtol=1e-6)
+
+
+def test_losses_have_the_names_of_what_they_are():
+  old = {"step": 3, "loss": 2.0, "xent": 1.5, "dev_loss": 1.0}
+  new = {"step": 3, "objective": 2.0, "smoothed_loss": 1.5, "dev_smoothed_loss": 1.0}
+  assert upgrade.losses(old) == new
+  assert upgrade.losses(new | {"dev_loss": 1.2}) == new | {"dev_loss": 1.2}

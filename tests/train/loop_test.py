@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
+import headprune
 from headprune.errors import Stopped, UserError
 from headprune.nn import gates
 from headprune.runs import checkpoint, defaults, lock, metrics
@@ -98,11 +99,24 @@ def test_metrics_hold_losses_speed_bleu_and_gates(finished):
   for row in rows:
     by_step.setdefault(row["step"], {}).update(row)
   assert sorted(by_step) == [3, 6, 9, 12]
-  assert {"loss", "xent", "penalty", "tokens_per_second", "log_alpha", "gates"} <= by_step[3].keys()
+  assert {
+    "objective",
+    "smoothed_loss",
+    "penalty",
+    "tokens_per_second",
+    "log_alpha",
+    "gates",
+  } <= by_step[3].keys()
   assert {"dev_loss", "dev_bleu", "signature"} <= by_step[6].keys()
   assert {"dev_loss", "dev_bleu", "test_bleu"} <= by_step[12].keys()
+  run = headprune.load(finished[0] / "concrete")  # the mean of two checkpoints, as at the end
+  losses = np.concatenate(run.score(*sources.read_dev(run.config.data, "")))
+  np.testing.assert_allclose(by_step[12]["dev_loss"], losses.mean(), rtol=0.01)  # in bfloat16
+  assert by_step[12]["dev_smoothed_loss"] < by_step[12]["dev_loss"] - 0.3  # less its best value
   row = by_step[9]
-  np.testing.assert_allclose(row["loss"], row["xent"] + 3.0 * row["penalty"], rtol=1e-4)
+  np.testing.assert_allclose(
+    row["objective"], row["smoothed_loss"] + 3.0 * row["penalty"], rtol=1e-4
+  )
   log_alpha_NH = np.array(row["log_alpha"]["dec_self"])
   np.testing.assert_allclose(row["gates"]["dec_self"], gates.expected(log_alpha_NH), atol=1e-6)
   assert row["open"]["dec_self"] == (log_alpha_NH > -np.log(11)).sum()
@@ -285,7 +299,7 @@ def test_a_second_run_with_other_knobs_compiles_no_step(finished, tmp_path):
     assert summary == Workdir(tmp_path / str(i)).read_summary()
     counts.append((steps.train_step._cache_size(), steps.eval_step._cache_size()))
   assert counts[0] == counts[1] and min(counts[0]) > 0
-  losses = [metrics.read(Workdir(tmp_path / name))[-2]["loss"] for name in "01"]
+  losses = [metrics.read(Workdir(tmp_path / name))[-2]["objective"] for name in "01"]
   assert losses[0] != losses[1]
 
 

@@ -117,9 +117,9 @@ def numbers(out: pathlib.Path) -> np.ndarray:
   """Loss and log_alpha of each step."""
   values = {}
   for row in metrics.read(Workdir(out)):
-    if "loss" in row:
+    if "objective" in row:
       log_alphas = [np.ravel(layers) for layers in row["log_alpha"].values()]
-      values[row["step"]] = np.hstack([row["loss"], *log_alphas])
+      values[row["step"]] = np.hstack([row["objective"], *log_alphas])
   assert sorted(values) == [1, 2, 3, 4]
   return np.stack([values[step] for step in sorted(values)])
 

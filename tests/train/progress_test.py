@@ -28,11 +28,11 @@ def test_the_clock_counts_training_alone(now):
 
 
 def test_progress_line():
-  row = {"loss": 4.03125, "tokens_per_second": 10300.4}
+  row = {"objective": 4.03125, "tokens_per_second": 10300.4}
   assert progress.line(50, 1500, row, 61.0) == (
-    "step   50/1500  loss 4.031  10,300 tokens/s  1:01 left"
+    "step   50/1500  objective 4.031  10,300 tokens/s  1:01 left"
   )
   row = {"dev_loss": 0.5, "dev_bleu": 91.26, "gates": {}, "open": {"enc_self": 3, "dec_enc": 16}}
   assert progress.line(1500, 1500, row, 0.0) == (
-    "step 1500/1500  dev loss 0.500  dev BLEU 91.3  open enc_self 3 dec_enc 16"
+    "step 1500/1500  dev loss 0.500 (perplexity 1.65)  dev BLEU 91.3  open enc_self 3 dec_enc 16"
   )
