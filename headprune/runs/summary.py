@@ -25,6 +25,7 @@ class Summary:
   signature: str = "not measured"  # sacreBLEU's
   tokens_per_second: float = 0.0  # source + target, median over the run
   train_seconds: float = 0.0
+  notes: tuple[str, ...] = ()  # what to know before building on it
 
   def __post_init__(self):
     if self.kind not in KINDS:
@@ -49,7 +50,8 @@ class Summary:
       known["origin"] = row.get("compact_of", "")
       copied = "compact" if known["origin"] else "converted"
       known["kind"] = "trained" if row["step"] else copied
-    done = cls(**known | {"ends_at": tuple(known["ends_at"])})
+    lists = {"ends_at": tuple(known["ends_at"]), "notes": tuple(known.get("notes", ()))}
+    done = cls(**known | lists)
     done._check()
     return done
 
@@ -58,6 +60,8 @@ class Summary:
     whole = [self.step, *self.ends_at]
     if len(whole) != 3 or any(type(x) is not int for x in whole):
       raise TypeError(f"step or ends_at is not of whole numbers: {whole}")
+    if not all(isinstance(note, str) for note in self.notes):
+      raise TypeError(f"notes are not all texts: {self.notes!r:.40}")
     for field in dataclasses.fields(self):
       value, usual = getattr(self, field.name), field.default
       if isinstance(usual, str) and not isinstance(value, str):
@@ -95,6 +99,7 @@ def table(summary: Summary, heads: dict, before: Summary | None) -> str:
     f"{summary.step:,} steps in {duration(summary.train_seconds)}"
   )
   rows.append(f"  {'BLEU':<12}{summary.signature}")
+  rows += [f"  {'note':<12}{note}" for note in summary.notes]
   return "\n".join(rows)
 
 

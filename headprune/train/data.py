@@ -18,7 +18,8 @@ def load(config: ConfigDict, workdir: Workdir) -> tuple[dict, tuple, dict]:
     config: checked.
     workdir: takes the tokenizers and the encoded training pairs; the first process writes them.
   Returns:
-    (dev and test as split -> (source lines, target lines), tokenizers, "train" and "dev" -> Pairs).
+    (dev and test as split -> (source lines, target lines), tokenizers, "train" and "dev" -> (Pairs,
+    Report)).
   Raises:
     UserError: what is wrong with which file, line or field.
   """
@@ -41,7 +42,7 @@ def load(config: ConfigDict, workdir: Workdir) -> tuple[dict, tuple, dict]:
   }
   for split, (_, report) in found.items():
     devices.print_first(f"{split}: {report}")
-  return text, tokenizers, {split: pairs for split, (pairs, _) in found.items()}
+  return text, tokenizers, found
 
 
 def _tokenizers(config: ConfigDict, workdir: Workdir, train_text) -> tuple:

@@ -15,7 +15,7 @@ from headprune.runs.run import Run
 from headprune.runs.summary import Summary, table
 from headprune.runs.workdir import Workdir, write_text
 from headprune.text import bleu, packing
-from headprune.train import devices, divergence, prepare, progress, steps, stopping
+from headprune.train import devices, divergence, notes, prepare, progress, steps, stopping
 from headprune.translator.translator import Translator
 
 _LOSSES = ("objective", "smoothed_loss", "penalty")
@@ -227,12 +227,14 @@ def _finish(job: prepare.Job, state, iterator, checkpoints, writer, stop) -> Sum
   if writer and {"step": step, **row} not in history:  # else it was killed after this line
     writer.write(step, row)
   rates = [r["tokens_per_second"] for r in history if "tokens_per_second" in r]
+  lists = heads_lib.as_lists(params["gates"], job.step_config.model.heads)
   summary = Summary(
     kind="trained",
     step=step,
     ends_at=(job.config.train.steps, job.config.train.patience),
     tokens_per_second=float(np.median(rates)) if rates else 0.0,
     train_seconds=_trained_seconds(history),
+    notes=notes.of_run(job.config, step, history, row, lists, job.report),
     **row,
   )
   if devices.is_first():

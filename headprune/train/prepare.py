@@ -31,6 +31,7 @@ class Job:
   mesh: Mesh
   text: dict  # "dev" and, if there is one, "test" -> (source lines, target lines)
   pairs: encoding.Pairs  # to train on
+  report: encoding.Report  # of what was left out of them
   dev_batches: list[dict]  # packed, on all devices
   tokenizers: tuple
   rows: int  # B, over all processes
@@ -146,8 +147,9 @@ def set_up(config: ConfigDict, workdir: Workdir) -> tuple[Job, dict]:
     knobs=knobs,
     mesh=mesh,
     text=text,
-    pairs=pairs["train"],
-    dev_batches=_dev_batches(config, pairs["dev"], rows, mesh),
+    pairs=pairs["train"][0],
+    report=pairs["train"][1],
+    dev_batches=_dev_batches(config, pairs["dev"][0], rows, mesh),
     tokenizers=tokenizers,
     rows=rows,
     resumes=resumes,

@@ -43,6 +43,14 @@ def test_summaries_from_before_kinds_were_written(row, kind, origin):
   assert (found.kind, found.origin, list(found.ends_at)) == (kind, origin, row["ends_at"])
 
 
+def test_notes_are_kept_and_shown():
+  noted = dataclasses.replace(DONE, notes=("dev BLEU is low", "no gate closed"))
+  assert Summary.from_json(json.loads(json.dumps(noted.to_json()))) == noted
+  assert summary.table(noted, HEADS, None).split("\n")[-2:] == [
+    "  note        dev BLEU is low", "  note        no gate closed",
+  ]  # fmt: skip
+
+
 def test_the_loss_of_earlier_summaries_was_the_smoothed_one():
   found = Summary.from_json({"kind": "trained", "step": 5, "ends_at": [5, 0], "dev_loss": 0.107})
   assert (found.dev_loss, found.dev_smoothed_loss, found.dev_perplexity) == (None, 0.107, None)
@@ -52,7 +60,8 @@ def test_the_loss_of_earlier_summaries_was_the_smoothed_one():
 @pytest.mark.parametrize(
   "field, value",
   [("step", 1.5), ("step", None), ("ends_at", [1]), ("ends_at", [1, "2"]), ("dev_bleu", "9"),
-   ("signature", 3), ("train_seconds", None), ("test_bleu", 10**400), ("origin", None)],
+   ("signature", 3), ("train_seconds", None), ("test_bleu", 10**400), ("origin", None),
+   ("notes", [3])],
 )  # fmt: skip
 def test_fields_are_of_their_kind(field, value):
   with pytest.raises(TypeError, match=field):
