@@ -15,7 +15,7 @@ import numpy as np
 from headprune.errors import UserError
 
 _CHUNK = 10_000  # lines encoded at a time: Python's lists of ids are large
-_SAY_EVERY = 10.0  # seconds
+_SAY_EVERY = 1.0  # seconds
 _LONGEST = 10_000  # tokens; longer pairs count as of this length
 _HEADER = "header.json"
 _ARRAYS = {"src_ids": np.int32, "src_ends": np.int64, "tgt_ids": np.int32, "tgt_ends": np.int64}
@@ -89,7 +89,7 @@ def encode_to(
     tgt_lines: text.
     tokenizers: (source, target).
     row_length: tokens.
-    say: tells a person how far it is, every few seconds.
+    say: tells a person how far it is, every second.
   Raises:
     UserError: no pair is left.
   """

@@ -10,6 +10,7 @@ import numpy as np
 from headprune.errors import Stopped, UserError
 from headprune.nn import gates
 from headprune.runs import checkpoint, inherit, lock, metrics, upgrade
+from headprune.runs import config as config_lib
 from headprune.runs import heads as heads_lib
 from headprune.runs.run import Run
 from headprune.runs.summary import Summary, table
@@ -97,7 +98,7 @@ def _run(job: prepare.Job, params: dict, stop: stopping.Stop) -> Summary:
   with (
     contextlib.closing(iterator),
     checkpoint.manager(workdir, config.train.keep) as checkpoints,
-    _writer(workdir, int(state.step)) as writer,
+    _writer(config, workdir, int(state.step)) as writer,
     stop.waiting(),
   ):
     state = _loop(job, state, iterator, checkpoints, writer, log, stop)
@@ -110,10 +111,12 @@ def _place(job: prepare.Job, tree):
   return place(tree, job.mesh)
 
 
-def _writer(workdir: Workdir, step: int):
+def _writer(config: ConfigDict, workdir: Workdir, step: int):
   """A context with the metrics' writer on the first process, None on the others."""
   if devices.is_first():
-    return contextlib.closing(metrics.Writer(workdir, step))
+    fields = config_lib.flatten(config)
+    own = {name: value for name, value in fields.items() if not name.startswith("pretrain.")}
+    return contextlib.closing(metrics.Writer(workdir, step, own))
   return contextlib.nullcontext()
 
 
@@ -130,6 +133,7 @@ def _loop(job: prepare.Job, state, iterator, checkpoints, writer, log, stop) -> 
     log = {}  # it was written for that row
   results, seconds = list(map(upgrade.losses, log.get("results", ()))), log.get("seconds", 0.0)
   clock = progress.Clock(step - len(results), train.steps, _trained_seconds(history), seconds)
+  ticker = progress.Ticker(clock, train.steps)
   batch = None
   while True:
     row, asked = {}, stop.asked(step)
@@ -146,7 +150,8 @@ def _loop(job: prepare.Job, state, iterator, checkpoints, writer, log, stop) -> 
       if writer:
         writer.write(step, row)
       history.append({"step": step, **row})
-      devices.print_first(progress.line(step, train.steps, row, clock.left(step)))
+      devices.print_first(progress.line(step, train.steps, row, ticker.left(step)))
+      ticker.printed(step)
     if row and "objective" in row:
       results = []
     if asked or stop.asked(step):
@@ -164,6 +169,8 @@ def _loop(job: prepare.Job, state, iterator, checkpoints, writer, log, stop) -> 
     results.append(result)
     # Waits, but a step late: the device always has work.
     _check_finite(job, checkpoints, results[-2:-1], step, before)
+    if before and (line := ticker.line(step, results[:-1])):
+      devices.print_first(line)
     step += 1
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 
 from flax import traverse_util
 import jax
@@ -245,7 +246,8 @@ def _adopt(found: dict, new: dict, source: str) -> dict:
     elif path not in there or there[path].shape != here.shape:
       shape = there[path].shape if path in there else "not there"
       raise UserError(
-        f"config.init_from={source}: parameter {path} is {shape}, this config needs {here.shape}: "
+        f"config.init_from={source}: parameter {path}{_layer(path)} is {shape}, this config needs "
+        f"{here.shape}: "
         "leave config.model.heads empty to have as many as there, or name another config.init_from"
       )
     else:
@@ -256,6 +258,12 @@ def _adopt(found: dict, new: dict, source: str) -> dict:
       f"config.init_from={source}: its parameter {extra[0]} has no place in this config's model"
     )
   return {"gates": {}} | traverse_util.unflatten_dict(params, sep="/")
+
+
+def _layer(path: str) -> str:
+  """The layer of a parameter as people count it, from 1; "" if it is in none."""
+  found = re.search(r"(encoder|decoder)_(\d+)/", path)
+  return f" ({found[1]} layer {int(found[2]) + 1})" if found else ""
 
 
 def print_inherited(given: ConfigDict, config: ConfigDict) -> None:
