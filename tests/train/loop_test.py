@@ -254,7 +254,9 @@ def test_mistakes_about_other_runs_are_named_and_change_nothing(finished, tmp_pa
     loop.train(config, tmp_path / "x")
   config = small_config("concrete", baseline)
   config.model.heads.enc_self = (4, 3)
-  wanted = r"encoder_1/\S* \(encoder layer 2\) is \(\d.*, this config needs .*: leave config.model.heads empty"
+  wanted = (
+    r"encoder_1/\S* \(encoder layer 2\) is \(\d.*, this config needs .*: leave config.model.heads"
+  )
   with pytest.raises(UserError, match=wanted):
     loop.train(config, tmp_path / "x")
   config = small_config("concrete", baseline)
