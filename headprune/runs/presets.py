@@ -10,6 +10,20 @@ ENCODER_ONLY = (  # shared embeddings stay frozen: they are the decoder's too
   (r"gates/.*", "train"),
   (r".*", "freeze"),
 )
+METHODS = {
+  "baseline": "a model without gates, where pruning starts",
+  "concrete": "learned gates on a baseline, which is trained first; PRESET,encoder: encoder alone",
+  "fixed": "the gates of another run or given ones, trained on; PRESET,scratch from new parameters",
+}
+ABOUT = {
+  "": "the built-in corpus, made from CLDR: 40,000 pairs, minutes on two CPU cores",
+  "multi30k": "29,000 English-German captions, 4 + 4 layers, D 128: half an hour on two cores",
+  "marian": "the same in MarianMT's architecture",
+  "enru": "files of your own, some 100,000 pairs: 3 + 3 layers, D 256, vocabularies of 8,000",
+  "opus": "a pretrained MarianMT model (runs/opus) and files of your own, one GPU",
+  "opus-cpu": "the same to try out on two cores: 100 steps",
+  "base": "the paper's Transformer-base on WMT: 6 + 6 layers, D 512, 16k tokens a batch",
+}
 MARIAN = {  # what MarianMT computes whatever its config: fields of the `model` section
   "norm": "post",
   "final_norms": False,

@@ -34,7 +34,7 @@ def test_every_field_has_its_comment():
   commented = set(re.findall(r"^ *config\.([\w.]+)\S* = .*  # .+$", body, re.M))
   alike = ("data.text.", "model.heads.", "gates.fixed.")  # one comment for all of a section
   fields = {field for field in config_lib.flatten(defaults.base()) if not field.startswith(alike)}
-  assert fields | {"data.text", "model.heads", "gates.fixed.enc_self"} <= commented
+  assert fields | {"data.text", "model.heads", "gates.fixed"} <= commented
 
 
 @pytest.mark.parametrize("preset", PRESETS)
