@@ -8,16 +8,22 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from headprune.errors import Stopped, UserError
-from headprune.nn import gates
 from headprune.runs import checkpoint, inherit, lock, metrics, upgrade
 from headprune.runs import config as config_lib
 from headprune.runs import heads as heads_lib
-from headprune.runs.run import Run
 from headprune.runs.summary import Summary, table
-from headprune.runs.workdir import Workdir, write_text
-from headprune.text import bleu, packing
-from headprune.train import devices, divergence, notes, prepare, progress, steps, stopping
-from headprune.translator.translator import Translator
+from headprune.runs.workdir import Workdir
+from headprune.text import packing
+from headprune.train import (
+  devices,
+  divergence,
+  evaluation,
+  notes,
+  prepare,
+  progress,
+  steps,
+  stopping,
+)
 
 _LOSSES = ("objective", "smoothed_loss", "penalty")
 
@@ -194,9 +200,9 @@ def _measure(job: prepare.Job, state, checkpoints, results: list[dict], clock, s
   last = step == train.steps
   with clock.paused():
     if not last and due(train.eval_every):
-      found |= _dev_losses(job, state.params)
+      found |= evaluation.dev_losses(job, state.params)
     if not last and due(train.translate_every):
-      found |= _translate(job, _averaged(job, checkpoints, state), ["dev"], step)
+      found |= evaluation.translate(job, _averaged(job, checkpoints, state), ["dev"], step)
   if results and (last or due(train.log_every)):
     found = _log_row(job, results, state.params["gates"], clock, step) | found
   return found
@@ -222,9 +228,9 @@ def _finish(job: prepare.Job, state, iterator, checkpoints, writer, stop) -> Sum
   try:
     with stop.waiting(patient=False):
       params = _averaged(job, checkpoints, state)
-      row = _dev_losses(job, _place(job, params))
+      row = evaluation.dev_losses(job, _place(job, params))
       splits = [split for split in ("dev", "test") if split in job.text]
-      row |= _translate(job, params, splits, step)
+      row |= evaluation.translate(job, params, splits, step)
   except Stopped:
     _stop(job, state, iterator, log, stop)
   if checkpoints.latest_step() != step:
@@ -245,7 +251,7 @@ def _finish(job: prepare.Job, state, iterator, checkpoints, writer, stop) -> Sum
     **row,
   )
   if devices.is_first():
-    job.workdir.finish(summary, _eval_heads(job, params["gates"]))
+    job.workdir.finish(summary, evaluation.gate_lists(job, params["gates"]))
   return summary
 
 
@@ -263,52 +269,12 @@ def _log_row(job: prepare.Job, results: list[dict], log_alphas: dict, clock, ste
   row = {name: float(np.mean([r[name] for r in results])) for name in _LOSSES}
   row |= {name: last[name] for name in ("learning_rate", "grad_norm")}
   row |= clock.read(step, sum(r["tokens"] for r in results))
-  values = _eval_heads(job, log_alphas)
+  values = evaluation.gate_lists(job, log_alphas)
   if log_alphas:
     row["log_alpha"] = heads_lib.as_lists(log_alphas, job.step_config.model.heads)
     row["gates"] = {name: values[name] for name in row["log_alpha"]}
   row["open"] = {name: sum(n) for name, n in heads_lib.count_open(values).items()}
   return row
-
-
-def _dev_losses(job: prepare.Job, params: dict) -> dict:
-  """Losses per target token over all batches, summed first and divided once."""
-  totals = [steps.eval_step(job.step_config, job.knobs, params, b) for b in job.dev_batches]
-  loss, smoothed, tokens = (float(sum(values)) for values in zip(*totals))
-  return {"dev_loss": loss / tokens, "dev_smoothed_loss": smoothed / tokens}
-
-
-def _translate(job: prepare.Job, params: dict, splits: list[str], step: int) -> dict:
-  """Translates splits into files; {"{split}_bleu": ..., "signature": ...}, gates as at test time.
-
-  Each process translates its share of the sentences, on one of its devices.
-  """
-  row, run = {}, _evaluated(job, params)
-  number, count = devices.share()
-  for split in splits:
-    sources, references = job.text[split]
-    with devices.meeting("translating"):
-      own = run.translate(sources[number::count])
-    lines = devices.join(own)
-    with devices.meeting("writing translations"):
-      if devices.is_first():
-        path = job.workdir.translations(split, step)
-        write_text(path, "".join(f"{line}\n" for line in lines))
-    row[f"{split}_bleu"], row["signature"] = bleu.score(lines, references, run.config.eval)
-  return row
-
-
-def _evaluated(job: prepare.Job, params: dict) -> Run:
-  """The run as it would be loaded with these parameters, which are on the host."""
-  gate_values = gates.eval_gates(job.knobs.fixed_gates, params["gates"])
-  translator = Translator(job.step_config.model, params["model"], gate_values)
-  return Run(job.workdir, job.config, translator, params["gates"], *job.tokenizers)
-
-
-def _eval_heads(job: prepare.Job, log_alphas: dict) -> dict:
-  """Test-time gates as heads.json holds them."""
-  values = jax.device_get(gates.eval_gates(job.knobs.fixed_gates, log_alphas))
-  return heads_lib.as_lists(values, job.step_config.model.heads)
 
 
 def _averaged(job: prepare.Job, checkpoints, state) -> dict:

@@ -167,7 +167,8 @@ def _print_settings(
   config: ConfigDict, step_config: steps.StepConfig, knobs: steps.Knobs, params: dict
 ) -> None:
   model, types, goal = step_config.model, _gated_types(config), step_config.goal
-  devices.print_first(optim.table(optim.label(params, step_config.optim.rules), params))
+  labels = optim.label(params, step_config.optim.rules)
+  devices.print_first(optim.table(labels, params, model.heads))
   if goal:
     devices.print_first(
       f"gates on {', '.join(types)}: l0.target_heads {config.l0.target_heads}, aimed at from step "

@@ -20,7 +20,7 @@ from headprune.runs import checkpoint, defaults, lock, metrics
 from headprune.runs import config as config_lib
 from headprune.runs.workdir import Workdir
 from headprune.text import sources
-from headprune.train import loop, prepare, steps, stopping
+from headprune.train import evaluation, loop, prepare, steps, stopping
 
 SMALL = {
   "data.corpus.train": 300,
@@ -196,7 +196,7 @@ def test_stopped_between_checkpoints_and_in_an_evaluation_it_loses_nothing(
   finished, tmp_path, capsys, monkeypatch
 ):
   config, workdir = small_config("concrete", finished[0] / "baseline"), tmp_path / "run"
-  translate = loop._translate
+  translate = evaluation.translate
 
   def interrupted(*args):
     stop.handle(15)
@@ -211,7 +211,7 @@ def test_stopped_between_checkpoints_and_in_an_evaluation_it_loses_nothing(
       if step % 6:
         patch.setattr(stop, "asked", lambda at, step=step: at == step)
       else:
-        patch.setattr(loop, "_translate", interrupted)
+        patch.setattr(evaluation, "translate", interrupted)
       with pytest.raises(Stopped, match=f"stopped at step {step} of 12 and saved"):
         loop.train(config, workdir, stop)
     if step == 9:  # as killed after the row that was due when it was stopped, before a checkpoint
