@@ -205,6 +205,7 @@ def _fixed(result: ConfigDict, preset: str, part: str) -> None:
   result.l0.coef, result.l0.target_heads = 0.0, ""
   result.train.steps //= 3  # no head has to close any more
   result.train.checkpoint_every //= 3
+  result.train.eval_every //= 3
   result.optim.warmup = min(1.0, 3 * result.optim.warmup)  # as many steps as there
   result.init_from = result.gates.fixed_from
 

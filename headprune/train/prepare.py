@@ -180,7 +180,7 @@ def _print_settings(
       f"gates on {', '.join(types)}: l0.coef {config.l0.coef:g} is lambda "
       f"{config.l0.coef / modules:g} on a plain sum over heads ({modules} modules)"
     )
-  for line in schedule.notes(step_config, knobs) if types else ():
+  for line in schedule.notes(config, step_config, knobs):
     devices.print_first(f"note: {line}")
   count = sum(x.size for x in jax.tree.leaves(params["model"]))
   devices.print_first(

@@ -46,15 +46,21 @@ def goal(config: ConfigDict, model: ModelConfig) -> tuple[target.TargetConfig | 
   return target.TargetConfig(groups, ramp_steps, settle_step), wanted_G
 
 
-def notes(config: steps.StepConfig, knobs: steps.Knobs) -> list[str]:
-  """What a person should know of learned gates before the first step."""
-  reach = gate_reach(config.optim, knobs.learning_rate)
-  if reach >= _CLOSED:
-    return []
-  return [
-    f"in {config.optim.total_steps:,} steps a gate's log_alpha can move by {reach:.2g}, but from 0 "
-    f"to closed it is {_CLOSED:.1f}: raise config.train.steps or config.optim.gates_factor"
-  ]
+def notes(config: ConfigDict, step_config: steps.StepConfig, knobs: steps.Knobs) -> list[str]:
+  """What a person should know before the first step of a run that is short for its config."""
+  total, found = config.train.steps, []
+  late = [name for name in ("eval_every", "checkpoint_every") if config.train[name] > total]
+  if late:
+    fields = " and ".join(f"config.train.{name}={config.train[name]}" for name in late)
+    found.append(f"{fields}: not before the end of these {total:,} steps")
+  if config.gates.kind == "concrete":
+    reach = gate_reach(step_config.optim, knobs.learning_rate)
+    if reach < _CLOSED:
+      found.append(
+        f"in {total:,} steps a gate's log_alpha can move by {reach:.2g}, but from 0 to closed it "
+        f"is {_CLOSED:.1f}: raise config.train.steps or config.optim.gates_factor"
+      )
+  return found
 
 
 def gate_reach(config: optim.OptimConfig, scale) -> float:

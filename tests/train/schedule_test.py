@@ -5,7 +5,7 @@ import pytest
 
 from headprune.errors import UserError
 from headprune.runs import config as config_lib
-from headprune.runs import defaults
+from headprune.runs import defaults, presets
 from headprune.train import optim, schedule
 
 # Method and preset -> Noam's scale, D, steps of warm-up and cool-down, all steps.
@@ -63,12 +63,33 @@ def test_gates_that_cannot_close_in_so_few_steps_are_told():
   np.testing.assert_allclose(
     schedule.gate_reach(step_config.optim, 1.0), 10 * sum(rates), rtol=1e-4
   )
-  assert sum(rates) > 0.24 and schedule.notes(step_config, knobs) == []
-  config.train.steps = 25
-  assert schedule.notes(*settings(config)) == [
+  assert sum(rates) > 0.24 and schedule.notes(config, step_config, knobs) == []
+  config.train.update({"steps": 25, "eval_every": 25, "checkpoint_every": 25})
+  assert schedule.notes(config, *settings(config)) == [
     "in 25 steps a gate's log_alpha can move by 1.1, but from 0 to closed it is 2.4: "
     "raise config.train.steps or config.optim.gates_factor"
   ]
+
+
+def test_what_would_not_come_before_the_end_is_told():
+  config = defaults.config("baseline")
+  config.train.steps = 250
+  assert schedule.notes(config, *settings(config)) == []
+  config.train.steps = 249
+  assert schedule.notes(config, *settings(config)) == [
+    "config.train.eval_every=250 and config.train.checkpoint_every=250: not before the end of "
+    "these 249 steps"
+  ]
+
+
+@pytest.mark.parametrize("method", defaults.PARTS)
+@pytest.mark.parametrize("preset", presets.TASKS)
+def test_no_preset_is_too_short_for_itself(method, preset):
+  config = defaults.config(method, preset)
+  if method == "fixed":
+    config.gates.fixed_from = ""
+  schedule.check_average(config)
+  assert schedule.notes(config, *settings(config)) == []
 
 
 def test_a_mean_of_checkpoints_must_not_reach_back_far():
