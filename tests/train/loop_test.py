@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from headprune.runs import checkpoint, defaults, lock, metrics
 from headprune.runs import config as config_lib
 from headprune.runs.workdir import Workdir
 from headprune.text import sources
-from headprune.train import evaluation, loop, prepare, steps, stopping
+from headprune.train import evaluation, loop, prepare, progress, steps, stopping
 
 SMALL = {
   "data.corpus.train": 300,
@@ -82,6 +83,7 @@ def finished(tmp_path_factory):
 def test_main_job_trains_a_baseline_prunes_it_and_says_what_is_where(finished):
   folder, printed = finished
   assert "No finished baseline" in printed and "heads open" in printed and "dev BLEU" in printed
+  assert printed.count("  note        dev BLEU ") == 2  # neither is worth building on
   workdir = folder / "concrete"
   for name in ("config.json", "heads.json", "metrics.jsonl", "summary.json", "tokenizer",
                "checkpoints", "tensorboard", "translations"):  # fmt: skip
@@ -292,7 +294,11 @@ def test_a_missing_baseline_is_a_stage_of_its_own_and_not_trained_unasked(finish
   assert [stage[1] for stage in prepare.stages(config, tmp_path / "x")] == [tmp_path / "x"]
 
 
-def test_a_second_run_with_other_knobs_compiles_no_step(finished, tmp_path):
+def test_a_second_run_with_other_knobs_compiles_no_step_and_lines_come_by_time(
+  finished, tmp_path, capsys, monkeypatch
+):
+  monkeypatch.setattr(progress, "_FIRST", 0.0)
+  monkeypatch.setattr(progress, "_EVERY", 0.0)
   counts = []
   for i, fields in enumerate(({}, {"l0.coef": 0.5, "seed": 7, "optim.learning_rate": 0.003})):
     config = small_config("concrete", finished[0] / "baseline")
@@ -303,6 +309,9 @@ def test_a_second_run_with_other_knobs_compiles_no_step(finished, tmp_path):
   assert counts[0] == counts[1] and min(counts[0]) > 0
   losses = [metrics.read(Workdir(tmp_path / name))[-2]["objective"] for name in "01"]
   assert losses[0] != losses[1]
+  printed = capsys.readouterr().out
+  for step in (2, 4, 5, 7, 8, 10, 11):  # 3, 6, ... have a row; the time starts with the first
+    assert re.findall(rf"\nstep +{step}/12  objective \d.* tokens/s  \d.* left\n", printed), step
 
 
 def test_training_that_broke_down_is_not_saved(finished, tmp_path):
