@@ -35,13 +35,13 @@ cluster.connect(
 from headprune import cli
 from headprune.errors import UserError
 from headprune.runs import defaults, metrics
-from headprune.train import loop, stopping
+from headprune.train import evaluation, loop, stopping
 config = defaults.config("baseline")
 config.update_from_flattened_dict(json.loads(fields))
 def fail(*_):
   raise UserError("the disk is full")
 if broken == "translations":  # which the first process alone writes
-  loop.write_text = fail
+  evaluation.write_text = fail
 if broken == "metrics":  # the same, in the middle of the others' steps
   metrics.Writer.write = fail
 def lose(*_):
