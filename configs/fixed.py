@@ -11,7 +11,7 @@ multi30k, with the 3 of 16 encoder heads of multi30k,encoder (BLEU 39.5), on two
 EPYC, Zen 5) with other work beside it; test2016, lower-cased, 13a:
   python -m headprune.main --config configs/fixed.py:multi30k --workdir runs/multi30k-fixed \\
     --config.gates.fixed_from=runs/multi30k-encoder --config.init_from=runs/multi30k-encoder \\
-    --config.optim.warmup_steps=100
+    --config.optim.learning_rate=0.0035355 --config.optim.warmup=0.16667
   600 steps in 4:26: BLEU 39.5
   python -m headprune.main --config configs/fixed.py:multi30k,scratch \\
     --config.gates.fixed_from=runs/multi30k-encoder --workdir runs/multi30k-scratch

@@ -1,4 +1,7 @@
-"""Trains a run: `python -m headprune.main --config configs/concrete.py --workdir runs/x`."""
+"""Trains a run: `python -m headprune.main --config configs/concrete.py --workdir runs/x`.
+
+`--help` lists methods, presets and fields, with `--config ... --help` as that config has them.
+"""
 
 import difflib
 import pathlib
@@ -11,16 +14,17 @@ from ml_collections import config_flags
 from headprune import cli
 from headprune.errors import UserError
 from headprune.runs import config as config_lib
-from headprune.runs import defaults
+from headprune.runs import defaults, helptext
 from headprune.train import cluster, devices, loop, prepare, stopping
 
 _CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "Config file, or one of baseline, concrete, fixed; with an optional :preset."
+  "config", None, "A method, or a Python file with get_config; a preset may follow: concrete:enru."
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 _DISTRIBUTED = flags.DEFINE_bool(
   "distributed", False, "One of several processes (Slurm, TPU pod): find the others first."
 )
+_HELP = ("--help", "-help", "-h")
 _FIELD = re.compile(r"--?(?:no)?config\.([^=]+)")
 
 
@@ -29,9 +33,12 @@ def _parse(argv: list[str]) -> list[str]:
   argv = _name_config_file(argv)
   _check_config(argv)
   try:
-    rest = flags.FLAGS(argv)
+    rest = flags.FLAGS([argument for argument in argv if argument not in _HELP])
   except (flags.Error, TypeError, ValueError) as error:
     raise UserError(" ".join(str(error).split())) from error
+  if set(_HELP).intersection(argv):
+    _print_help()
+    sys.exit(0)
   if _CONFIG.value is None or _WORKDIR.value is None:
     raise UserError("give --config (such as configs/concrete.py) and --workdir (such as runs/x)")
   if rest[1:]:
@@ -71,6 +78,16 @@ def _check_config(argv: list[str]) -> None:
     if fields and name not in fields:  # a section is none: setting it would drop its fields
       near = difflib.get_close_matches(name, fields, n=1, cutoff=0.0)[0]
       raise UserError(f"--config.{name}: no such field; did you mean --config.{near}?")
+
+
+def _print_help() -> None:
+  print(
+    "python -m headprune.main --config METHOD[:PRESET] --workdir FOLDER [--config.FIELD=VALUE ...]"
+  )
+  print()
+  for flag in (_CONFIG, _WORKDIR, _DISTRIBUTED):
+    print(f"--{flag.name:<14} {flags.FLAGS[flag.name].help}")
+  print(f"\n{helptext.text(_CONFIG.value)}")
 
 
 def _train(argv: list[str]) -> None:

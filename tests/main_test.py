@@ -33,6 +33,21 @@ def parse(monkeypatch):
   flagsaver.restore_flag_values(saved)
 
 
+def test_help_shows_the_config_with_its_changes(parse, capsys):
+  with pytest.raises(SystemExit) as end:
+    parse("--config concrete:enru --config.l0.coef=0.75 --help")
+  printed = capsys.readouterr().out
+  assert end.value.code == 0 and "--workdir " in printed
+  assert [line.split()[:3] for line in printed.split("\n") if "l0.coef" in line] == [
+    ["*", "l0.coef", "0.75"]
+  ]
+  with pytest.raises(SystemExit):
+    parse("--help")
+  assert "with their defaults" in capsys.readouterr().out
+  with pytest.raises(UserError, match="unknown preset 'enro'"):
+    parse("--config concrete:enro --help")
+
+
 START = "--config configs/concrete.py --workdir w"
 
 

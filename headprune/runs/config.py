@@ -17,7 +17,7 @@ from headprune.nn.config import (
   ModelConfig,
   attention_precision,
 )
-from headprune.runs import defaults, heads, targets
+from headprune.runs import defaults, heads, targets, upgrade
 from headprune.runs.workdir import Workdir, damaged, read_json, write_json
 
 GATE_KINDS = ("none", "concrete", "fixed")
@@ -56,7 +56,6 @@ FREE_FIELDS = (  # what may change when a run goes on
   "train.shard_params",
   "pretrain",
 )
-_RENAMED = {"relu_dropout": "activation_dropout"}  # in the `model` section of older runs
 
 
 def check_jax() -> None:
@@ -81,6 +80,7 @@ def validate(config: ConfigDict) -> None:
   for name in _PROBABILITIES:
     if not 0.0 <= fields[name] < 1.0:
       raise UserError(f"config.{name}={fields[name]} is not a probability below 1")
+  _validate_schedule(config.optim)
   if not 0 <= config.seed < 2**32:
     raise UserError(f"config.seed={config.seed} is not in 0 ... 4294967295")
   if not config.model.norm_epsilon > 0:
@@ -93,6 +93,15 @@ def validate(config: ConfigDict) -> None:
   if config.model.share_embeddings and not config.tokenizer.shared:
     raise UserError("config.model.share_embeddings needs config.tokenizer.shared=True")
   _validate_gates(config)
+
+
+def _validate_schedule(optim: ConfigDict) -> None:
+  if not optim.learning_rate > 0:
+    raise UserError(f"config.optim.learning_rate={optim.learning_rate} must be above 0")
+  if not 0 < optim.warmup <= 1:
+    raise UserError(f"config.optim.warmup={optim.warmup} is no share of the steps above 0, up to 1")
+  if not 0 <= optim.cooldown <= 1:
+    raise UserError(f"config.optim.cooldown={optim.cooldown} is no share of the steps from 0 to 1")
 
 
 def _validate_gates(config: ConfigDict) -> None:
@@ -248,14 +257,12 @@ def load(workdir: Workdir) -> ConfigDict:
     raise UserError(f"{workdir.path}: not a run (there is no config.json)")
   fields = read_json(workdir.config)
   try:
-    for old, new in _RENAMED.items():
-      if old in fields["model"]:
-        fields["model"][new] = fields["model"].pop(old)
+    fields = upgrade.config(fields)
     config = ConfigDict(_tuples(_with_defaults(fields, defaults.base().to_dict())))
     validate(config)
   except UserError as error:
     raise UserError(f"{workdir.config}: {error}") from error
-  except (AttributeError, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+  except (AttributeError, KeyError, TypeError, ValueError, IndexError, ArithmeticError) as error:
     raise damaged(workdir.config, error) from error
   return config.lock()
 

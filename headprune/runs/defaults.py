@@ -83,8 +83,8 @@ def base() -> ConfigDict:
   config.gates.types = presets.ALL_TYPES  # attention types with gates: enc_self, dec_self, dec_enc
   config.gates.init = "glorot"  # start of log_alpha: "glorot" (original) or a number as text
   config.gates.fixed_from = ""  # fixed: heads.json, or a workdir that holds one
-  config.gates.fixed = ConfigDict()  # fixed: gate of each layer and head, ((1, 0, .5), ...)
-  config.gates.fixed.enc_self = ()  # () is all ones
+  config.gates.fixed = ConfigDict()  # fixed: each layer's gates, ((1, 0, .5), ...); () is ones
+  config.gates.fixed.enc_self = ()
   config.gates.fixed.dec_self = ()
   config.gates.fixed.dec_enc = ()
 
@@ -96,9 +96,9 @@ def base() -> ConfigDict:
   config.l0.settled = 0.3  # share of the steps, the last ones, in which all gates are 0 or 1
 
   config.optim = ConfigDict()
-  config.optim.scale = 1.0  # Noam: scale * D^-0.5 * min(step^-0.5, step * warmup_steps^-1.5)
-  config.optim.warmup_steps = 200  # steps
-  config.optim.cooldown_steps = 0  # last steps, over which the rate falls linearly to 0
+  config.optim.learning_rate = 0.00625  # at the end of the warm-up; then it falls with step^-0.5
+  config.optim.warmup = 0.4  # share of the steps over which the rate rises linearly
+  config.optim.cooldown = 0.0  # share of the steps, the last ones, in which the rate falls to 0
   config.optim.b1 = 0.9  # Adam, first moment
   config.optim.b2 = 0.998  # Adam, second moment
   config.optim.eps = 1e-9  # Adam
@@ -205,7 +205,8 @@ def _fixed(result: ConfigDict, preset: str, part: str) -> None:
   result.l0.coef, result.l0.target_heads = 0.0, ""
   result.train.steps //= 3  # no head has to close any more
   result.train.checkpoint_every //= 3
-  result.optim.cooldown_steps //= 3
+  result.train.eval_every //= 3
+  result.optim.warmup = min(1.0, 3 * result.optim.warmup)  # as many steps as there
   result.init_from = result.gates.fixed_from
 
 

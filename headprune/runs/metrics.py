@@ -9,18 +9,26 @@ import time
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto import event_pb2, summary_pb2
 
-from headprune.runs import heads
+from headprune.runs import board, heads, upgrade
 from headprune.runs.workdir import Workdir, write_text, writing
 
-_NUMBERS = ("loss", "dev_loss", "dev_bleu", "tokens_per_second", "train_seconds")
+_NUMBERS = (
+  "objective", "dev_loss", "dev_smoothed_loss", "dev_bleu", "tokens_per_second", "train_seconds",
+)  # fmt: skip
 _LISTS = "log_alpha"
 
 
 class Writer:
   """Appends rows to metrics.jsonl and TensorBoard, where a kill loses none that was written."""
 
-  def __init__(self, workdir: Workdir, step: int):
-    """Opens the files; rows after `step`, left by an interrupted run, are removed."""
+  def __init__(self, workdir: Workdir, step: int, fields: dict):
+    """Opens the files; rows after `step`, left by an interrupted run, are removed.
+
+    Args:
+      workdir: of the run.
+      step: where it is.
+      fields: of its config, dotted, for TensorBoard.
+    """
     kept = [json.dumps(row) + "\n" for row in read(workdir) if row["step"] <= step]
     self._path = workdir.metrics
     write_text(workdir.metrics, "".join(kept))
@@ -32,12 +40,12 @@ class Writer:
     self._board = EventsWriter(str(workdir.tensorboard / "events"), own)
     start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
     self._event(step + 1, session_log=start)  # later steps in older files do not count
+    for summary in board.hyper_parameters(fields):
+      self._event(step, summary=summary)
 
   def write(self, step: int, row: dict) -> None:
-    """Writes one row; nested lists (gate values) go to TensorBoard element by element."""
-    values = [
-      summary_pb2.Summary.Value(tag=name, simple_value=value) for name, value in _scalars("", row)
-    ]
+    """Writes one row."""
+    values = board.values(row)
     # First the board: after a kill in between, the row is made again, and the board's is dropped.
     with writing(self._path):
       self._event(step, summary=summary_pb2.Summary(value=values))
@@ -77,7 +85,7 @@ def read(workdir: Workdir) -> list[dict]:
 def _row(line: bytes) -> dict | None:
   """A line's row, None if it is damaged."""
   try:
-    row = json.loads(line.decode("utf-8"))
+    row = upgrade.losses(json.loads(line.decode("utf-8")))
     numbers = [row[name] for name in _NUMBERS if name in row]
     whole = type(row["step"]) is int and 0 <= row["step"] < 2**31
     good = whole and all(type(x) in (int, float) and heads.is_number(x) for x in numbers)
@@ -92,14 +100,3 @@ def _shape(row: dict) -> tuple | None:
   if _LISTS not in row:
     return None
   return tuple((name, *map(len, layers)) for name, layers in row[_LISTS].items())
-
-
-def _scalars(prefix: str, value):
-  if isinstance(value, dict):
-    for key, inner in value.items():
-      yield from _scalars(f"{prefix}/{key}" if prefix else key, inner)
-  elif isinstance(value, list):
-    for i, inner in enumerate(value):
-      yield from _scalars(f"{prefix}/{i}", inner)
-  elif isinstance(value, (int, float)) and not isinstance(value, bool):
-    yield prefix, value

@@ -10,6 +10,20 @@ ENCODER_ONLY = (  # shared embeddings stay frozen: they are the decoder's too
   (r"gates/.*", "train"),
   (r".*", "freeze"),
 )
+METHODS = {
+  "baseline": "a model without gates, where pruning starts",
+  "concrete": "learned gates on a baseline, which is trained first; PRESET,encoder: encoder alone",
+  "fixed": "the gates of another run or given ones, trained on; PRESET,scratch from new parameters",
+}
+ABOUT = {
+  "": "the built-in corpus, made from CLDR: 40,000 pairs, minutes on two CPU cores",
+  "multi30k": "29,000 English-German captions, 4 + 4 layers, D 128: half an hour on two cores",
+  "marian": "the same in MarianMT's architecture",
+  "enru": "files of your own, some 100,000 pairs: 3 + 3 layers, D 256, vocabularies of 8,000",
+  "opus": "a pretrained MarianMT model (runs/opus) and files of your own, one GPU",
+  "opus-cpu": "the same to try out on two cores: 100 steps",
+  "base": "the paper's Transformer-base on WMT: 6 + 6 layers, D 512, 16k tokens a batch",
+}
 MARIAN = {  # what MarianMT computes whatever its config: fields of the `model` section
   "norm": "post",
   "final_norms": False,
@@ -18,6 +32,11 @@ MARIAN = {  # what MarianMT computes whatever its config: fields of the `model` 
   "source_bias": False,
   "logits_bias": True,
 }
+
+
+def noam(scale: float, model_size: int, warmup_steps: int) -> float:
+  """The highest rate of scale * D^-0.5 * min(step^-0.5, step * warmup^-1.5)."""
+  return scale * (model_size * warmup_steps) ** -0.5
 
 
 def _files(folder: str, src: str, tgt: str, dev: str, test: str) -> dict:
@@ -85,8 +104,8 @@ TASKS = {
     "model.layers": 6,
     "model.model_size": 512,
     "model.ff_size": 2048,
-    "optim.scale": 4.0,
-    "optim.warmup_steps": 16000,
+    "optim.learning_rate": noam(4.0, 512, 16000),
+    "optim.warmup": 0.08,
     "train.batch_tokens": 16384,
     "train.steps": 200000,
     "train.log_every": 100,
@@ -98,9 +117,9 @@ TASKS = {
 }
 
 _MULTI30K_BASELINE = {
-  "optim.scale": 2.0,
-  "optim.warmup_steps": 2000,
-  "optim.cooldown_steps": 1500,
+  "optim.learning_rate": noam(2.0, 128, 2000),
+  "optim.warmup": 0.4,
+  "optim.cooldown": 0.3,
   "train.steps": 5000,
   "train.eval_every": 250,
   "train.translate_every": 1000,
@@ -109,18 +128,18 @@ _MULTI30K_BASELINE = {
 
 _MULTI30K_CONCRETE = {
   "l0.coef": 0.25,
-  "optim.scale": 0.4,  # gentle on what the baseline knows
+  "optim.learning_rate": noam(0.4, 128, 300),  # gentle on what the baseline knows
   "optim.gates_factor": 25.0,
-  "optim.warmup_steps": 300,
-  "optim.cooldown_steps": 900,
+  "optim.warmup": 1 / 6,
+  "optim.cooldown": 0.5,
   "train.steps": 1800,
   "train.checkpoint_every": 75,
 }
 
-_OPUS_FINE_TUNING = {  # a peak rate of 2e-4 at D = 512
-  "optim.scale": 0.1,
-  "optim.warmup_steps": 500,
-  "optim.cooldown_steps": 2000,
+_OPUS_FINE_TUNING = {
+  "optim.learning_rate": noam(0.1, 512, 500),  # 2e-4
+  "optim.warmup": 1 / 12,
+  "optim.cooldown": 1 / 3,
   "train.steps": 6000,
   "train.eval_every": 500,
   "train.translate_every": 2000,
@@ -128,9 +147,9 @@ _OPUS_FINE_TUNING = {  # a peak rate of 2e-4 at D = 512
 }
 
 _OPUS_CPU_FINE_TUNING = {  # to try: minutes on two cores
-  "optim.scale": 0.01,
-  "optim.warmup_steps": 10,
-  "optim.cooldown_steps": 40,
+  "optim.learning_rate": noam(0.01, 512, 10),  # 1.4e-4
+  "optim.warmup": 0.1,
+  "optim.cooldown": 0.4,
   "train.steps": 100,
   "train.log_every": 5,
   "train.eval_every": 50,
@@ -140,14 +159,15 @@ _OPUS_CPU_FINE_TUNING = {  # to try: minutes on two cores
 
 SCHEDULES = {
   "baseline": {
-    "": {"optim.scale": 2.0, "optim.cooldown_steps": 200},
+    "": {"optim.learning_rate": 0.0125, "optim.cooldown": 0.4},
     "multi30k": _MULTI30K_BASELINE,
     "marian": _MULTI30K_BASELINE,
     "opus": _OPUS_FINE_TUNING,
     "opus-cpu": _OPUS_CPU_FINE_TUNING,
     "enru": {
-      "optim.warmup_steps": 800,
-      "optim.cooldown_steps": 1000,
+      "optim.learning_rate": noam(1.0, 256, 800),
+      "optim.warmup": 1 / 3,
+      "optim.cooldown": 5 / 12,
       "train.steps": 2400,
       "train.eval_every": 250,
       "train.translate_every": 1000,
@@ -157,9 +177,10 @@ SCHEDULES = {
   "concrete": {  # gates_factor: short runs must move log_alpha by about 3
     "": {
       "l0.coef": 0.08,
+      "optim.learning_rate": noam(1.0, 128, 100),
       "optim.gates_factor": 10.0,
-      "optim.warmup_steps": 100,
-      "optim.cooldown_steps": 200,
+      "optim.warmup": 0.2,
+      "optim.cooldown": 0.4,
     },
     "multi30k": _MULTI30K_CONCRETE,
     "marian": _MULTI30K_CONCRETE,
@@ -167,9 +188,10 @@ SCHEDULES = {
     "opus-cpu": _OPUS_CPU_FINE_TUNING | {"l0.target_heads": "33%", "optim.gates_factor": 1000.0},
     "enru": {
       "l0.coef": 0.2,
+      "optim.learning_rate": noam(1.0, 256, 200),
       "optim.gates_factor": 10.0,
-      "optim.warmup_steps": 200,
-      "optim.cooldown_steps": 400,
+      "optim.warmup": 0.2,
+      "optim.cooldown": 0.4,
       "train.steps": 1000,
     },
     "base": {"l0.coef": 0.1},

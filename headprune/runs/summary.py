@@ -1,8 +1,10 @@
 """What came out of a run: the content of summary.json, and the closing table."""
 
 import dataclasses
+import math
 
 from headprune.runs import heads as heads_lib
+from headprune.runs import upgrade
 
 KINDS = ("trained", "compact", "converted")
 
@@ -16,16 +18,23 @@ class Summary:
   checkpoint: str = ""  # compact: which one of that workdir
   step: int = 0  # optimiser steps taken here
   ends_at: tuple[int, int] = (0, 0)  # train.steps and train.patience that were fulfilled
-  dev_loss: float | None = None  # per target token, smoothed as in training, natural log
+  dev_loss: float | None = None  # cross-entropy, nats per target token
+  dev_smoothed_loss: float | None = None  # KL divergence from smoothed labels, as training has it
   dev_bleu: float | None = None  # percent
   test_bleu: float | None = None  # percent
   signature: str = "not measured"  # sacreBLEU's
   tokens_per_second: float = 0.0  # source + target, median over the run
   train_seconds: float = 0.0
+  notes: tuple[str, ...] = ()  # what to know before building on it
 
   def __post_init__(self):
     if self.kind not in KINDS:
       raise ValueError(f"kind {self.kind!r} is not one of {', '.join(KINDS)}")
+
+  @property
+  def dev_perplexity(self) -> float | None:
+    """exp(dev_loss)."""
+    return None if self.dev_loss is None else perplexity(self.dev_loss)
 
   def to_json(self) -> dict:
     """As summary.json holds it."""
@@ -34,13 +43,15 @@ class Summary:
   @classmethod
   def from_json(cls, row: dict) -> "Summary":
     """Reads what `to_json` made; of runs from before `kind` was written, `step` tells it."""
+    row = upgrade.losses(row)
     names = {field.name for field in dataclasses.fields(cls)}
     known = {name: value for name, value in row.items() if name in names}
     if "kind" not in known:
       known["origin"] = row.get("compact_of", "")
       copied = "compact" if known["origin"] else "converted"
       known["kind"] = "trained" if row["step"] else copied
-    done = cls(**known | {"ends_at": tuple(known["ends_at"])})
+    lists = {"ends_at": tuple(known["ends_at"]), "notes": tuple(known.get("notes", ()))}
+    done = cls(**known | lists)
     done._check()
     return done
 
@@ -49,6 +60,8 @@ class Summary:
     whole = [self.step, *self.ends_at]
     if len(whole) != 3 or any(type(x) is not int for x in whole):
       raise TypeError(f"step or ends_at is not of whole numbers: {whole}")
+    if not all(isinstance(note, str) for note in self.notes):
+      raise TypeError(f"notes are not all texts: {self.notes!r:.40}")
     for field in dataclasses.fields(self):
       value, usual = getattr(self, field.name), field.default
       if isinstance(usual, str) and not isinstance(value, str):
@@ -67,13 +80,14 @@ def table(summary: Summary, heads: dict, before: Summary | None) -> str:
     before: the summary of the run it started from, if any.
   """
   rows = []
-  for field, name, digits in (
-    ("dev_bleu", "dev BLEU", 2), ("test_bleu", "test BLEU", 2), ("dev_loss", "dev loss", 4)
+  for field, name, digits, unit in (
+    ("dev_bleu", "dev BLEU", 2, ""), ("test_bleu", "test BLEU", 2, ""),
+    ("dev_loss", "dev loss", 4, "   nats a token"), ("dev_perplexity", "perplexity", 2, ""),
   ):  # fmt: skip
     value, old = getattr(summary, field), getattr(before, field, None)
     if value is not None:
       first = "" if old is None else f"{old:>8.{digits}f} -> "
-      rows.append(f"  {name:<12}{first}{value:>8.{digits}f}")
+      rows.append(f"  {name:<12}{first}{value:>8.{digits}f}{unit}")
   total = sum(len(row) for layers in heads.values() for row in layers)
   counts = heads_lib.count_open(heads)
   rows.append(f"  {'heads open':<12}{sum(map(sum, counts.values()))} of {total}")
@@ -85,7 +99,13 @@ def table(summary: Summary, heads: dict, before: Summary | None) -> str:
     f"{summary.step:,} steps in {duration(summary.train_seconds)}"
   )
   rows.append(f"  {'BLEU':<12}{summary.signature}")
+  rows += [f"  {'note':<12}{note}" for note in summary.notes]
   return "\n".join(rows)
+
+
+def perplexity(loss: float) -> float:
+  """exp(loss), of nats per token; at most 1e300."""
+  return math.exp(min(loss, 690.0))
 
 
 def duration(seconds: float) -> str:

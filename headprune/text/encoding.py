@@ -15,7 +15,8 @@ import numpy as np
 from headprune.errors import UserError
 
 _CHUNK = 10_000  # lines encoded at a time: Python's lists of ids are large
-_SAY_EVERY = 10.0  # seconds
+_SAY_EVERY = 1.0  # seconds
+_LONGEST = 10_000  # tokens; longer pairs count as of this length
 _HEADER = "header.json"
 _ARRAYS = {"src_ids": np.int32, "src_ends": np.int64, "tgt_ids": np.int32, "tgt_ends": np.int64}
 
@@ -50,10 +51,12 @@ class Report:
   kept: int
   empty: int
   too_long: int
+  keeps_99: int = 0  # the least row_length that keeps 99% of those with words, if this one does not
 
   def __str__(self) -> str:
     dropped = f"{self.empty:,} with an empty side, {self.too_long:,} too long"
-    return f"{self.kept:,} pairs (dropped: {dropped})"
+    keeps = f"; config.data.row_length={self.keeps_99} keeps 99%" if self.keeps_99 else ""
+    return f"{self.kept:,} pairs (dropped: {dropped}{keeps})"
 
 
 def encode(src_lines, tgt_lines, tokenizers, row_length: int) -> tuple[Pairs, Report]:
@@ -86,7 +89,7 @@ def encode_to(
     tgt_lines: text.
     tokenizers: (source, target).
     row_length: tokens.
-    say: tells a person how far it is, every few seconds.
+    say: tells a person how far it is, every second.
   Raises:
     UserError: no pair is left.
   """
@@ -156,12 +159,15 @@ def _sum(array: np.ndarray) -> int:
 def _encode(src_lines, tgt_lines, tokenizers, row_length: int, put: Callable, say=None) -> Report:
   """Encodes chunk by chunk; `put(name, array)` takes the parts of the arrays of Pairs."""
   counts, seen, ends, told = np.zeros(3, np.int64), 0, dict(src=0, tgt=0), time.monotonic()
+  histogram = np.zeros(_LONGEST + 1, np.int64)  # of the pairs' longer sides
   for chunk in _chunks(src_lines, tgt_lines):
     sides = [_encode_side(t, lines) for t, lines in zip(tokenizers, chunk)]
     lengths = np.stack([lengths for _, lengths in sides])  # [2, pairs]
     empty = (lengths == 1).any(0)
     too_long = (lengths > row_length).any(0) & ~empty
     kept = ~empty & ~too_long
+    longer = lengths.max(0)[~empty].clip(max=_LONGEST)
+    histogram += np.bincount(longer, minlength=_LONGEST + 1)
     counts += [kept.sum(), empty.sum(), too_long.sum()]
     for side, (ids, lengths) in zip(ends, sides):
       put(f"{side}_ids", ids[np.repeat(kept, lengths)])
@@ -172,7 +178,8 @@ def _encode(src_lines, tgt_lines, tokenizers, row_length: int, put: Callable, sa
     if say and time.monotonic() - told > _SAY_EVERY:
       say(f"encoding: {seen:,} of {len(src_lines):,} pairs")
       told = time.monotonic()
-  report = Report(*map(int, counts))
+  keeps_99 = int(np.searchsorted(np.cumsum(histogram), 0.99 * histogram.sum()))
+  report = Report(*map(int, counts), keeps_99 if keeps_99 > row_length else 0)
   if not report.kept:
     raise UserError(f"no pair fits into config.data.row_length={row_length}: {report}")
   return report

@@ -1,5 +1,6 @@
 """What a run learns from: its text, its tokenizers, and its pairs as ids, encoded once."""
 
+import contextlib
 import hashlib
 import pathlib
 import shutil
@@ -8,7 +9,7 @@ from ml_collections import ConfigDict
 
 from headprune.runs.workdir import Workdir
 from headprune.text import encoding, sources, tokenizer
-from headprune.train import devices
+from headprune.train import devices, progress
 
 
 def load(config: ConfigDict, workdir: Workdir) -> tuple[dict, tuple, dict]:
@@ -18,30 +19,35 @@ def load(config: ConfigDict, workdir: Workdir) -> tuple[dict, tuple, dict]:
     config: checked.
     workdir: takes the tokenizers and the encoded training pairs; the first process writes them.
   Returns:
-    (dev and test as split -> (source lines, target lines), tokenizers, "train" and "dev" -> Pairs).
+    (dev and test as split -> (source lines, target lines), tokenizers, "train" and "dev" -> (Pairs,
+    Report)).
   Raises:
     UserError: what is wrong with which file, line or field.
   """
   known = _find(config, workdir) if workdir.is_run() else None
   whole = devices.is_first() and known is None
-  text = devices.first_before_others(
-    "reading text",
-    lambda: sources.read_pairs(config.data, sources.SPLITS if whole else ("dev", "test")),
-  )
-  train_text = text.pop("train", None)
-  tokenizers = devices.first_before_others(
-    "making the tokenizer", lambda: _tokenizers(config, workdir, train_text)
-  )
-  train = devices.first_before_others(
-    "encoding the text", lambda: known or _train_pairs(config, workdir, tokenizers, train_text)
-  )
+  splits = sources.SPLITS if whole else ("dev", "test")
+  with progress.telling() if devices.is_first() else contextlib.nullcontext(_ignore) as tell:
+    tell("reading the text")
+    text = devices.first_before_others(
+      "reading text", lambda: sources.read_pairs(config.data, splits)
+    )
+    train_text = text.pop("train", None)
+    tell("making the tokenizer")
+    tokenizers = devices.first_before_others(
+      "making the tokenizer", lambda: _tokenizers(config, workdir, train_text)
+    )
+    train = devices.first_before_others(
+      "encoding the text",
+      lambda: known or _train_pairs(config, workdir, tokenizers, train_text, tell),
+    )
   found = {
     "train": train,
     "dev": encoding.encode(*text["dev"], tokenizers, config.data.row_length),
   }
   for split, (_, report) in found.items():
     devices.print_first(f"{split}: {report}")
-  return text, tokenizers, {split: pairs for split, (pairs, _) in found.items()}
+  return text, tokenizers, found
 
 
 def _tokenizers(config: ConfigDict, workdir: Workdir, train_text) -> tuple:
@@ -57,7 +63,11 @@ def _tokenizers(config: ConfigDict, workdir: Workdir, train_text) -> tuple:
   return tokenizer.load(workdir.tokenizer)
 
 
-def _train_pairs(config: ConfigDict, workdir: Workdir, tokenizers, train_text):
+def _ignore(text: str) -> None:
+  pass
+
+
+def _train_pairs(config: ConfigDict, workdir: Workdir, tokenizers, train_text, tell):
   """(pairs, report) of the workdir; those of `init_from` if it has the same, or newly encoded."""
   key = _key(config, workdir)
   if devices.is_first():
@@ -65,8 +75,8 @@ def _train_pairs(config: ConfigDict, workdir: Workdir, tokenizers, train_text):
     if config.init_from and encoding.load(there.encoded, key):
       encoding.link(there.encoded, workdir.encoded)
     else:
-      length, say = config.data.row_length, devices.print_first
-      encoding.encode_to(workdir.encoded, key, *train_text, tokenizers, length, say)
+      length = config.data.row_length
+      encoding.encode_to(workdir.encoded, key, *train_text, tokenizers, length, tell)
   return encoding.load(workdir.encoded, key)
 
 

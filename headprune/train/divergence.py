@@ -14,7 +14,7 @@ _LENGTH = 200  # characters of a side in the file
 
 def finite(results: list[dict]) -> bool:
   """Whether losses and gradients of train steps are numbers; waits until they are computed."""
-  return all(math.isfinite(float(r["loss"]) + float(r["grad_norm"])) for r in results)
+  return all(math.isfinite(float(r["objective"]) + float(r["grad_norm"])) for r in results)
 
 
 def describe(workdir: Workdir, tokenizers: tuple, step: int, batch: dict) -> UserError:
@@ -32,7 +32,7 @@ def describe(workdir: Workdir, tokenizers: tuple, step: int, batch: dict) -> Use
   kept = "there is no checkpoint" if whole is None else f"checkpoint {whole} is whole"
   return UserError(
     f"the loss or its gradient is not finite at step {step}; {kept}, the pairs of that step are in "
-    f"{workdir.diverged}: lower config.optim.scale or raise config.optim.warmup_steps, and take "
+    f"{workdir.diverged}: lower config.optim.learning_rate or raise config.optim.warmup, and take "
     "another --workdir"
   )
 

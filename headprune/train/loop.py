@@ -8,15 +8,24 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from headprune.errors import Stopped, UserError
-from headprune.nn import gates
-from headprune.runs import checkpoint, inherit, lock, metrics
+from headprune.runs import checkpoint, inherit, lock, metrics, upgrade
+from headprune.runs import config as config_lib
 from headprune.runs import heads as heads_lib
-from headprune.runs.run import Run
 from headprune.runs.summary import Summary, table
-from headprune.runs.workdir import Workdir, write_text
-from headprune.text import bleu, packing
-from headprune.train import devices, divergence, prepare, progress, steps, stopping
-from headprune.translator.translator import Translator
+from headprune.runs.workdir import Workdir
+from headprune.text import packing
+from headprune.train import (
+  devices,
+  divergence,
+  evaluation,
+  notes,
+  prepare,
+  progress,
+  steps,
+  stopping,
+)
+
+_LOSSES = ("objective", "smoothed_loss", "penalty")
 
 
 def train(
@@ -95,7 +104,7 @@ def _run(job: prepare.Job, params: dict, stop: stopping.Stop) -> Summary:
   with (
     contextlib.closing(iterator),
     checkpoint.manager(workdir, config.train.keep) as checkpoints,
-    _writer(workdir, int(state.step)) as writer,
+    _writer(config, workdir, int(state.step)) as writer,
     stop.waiting(),
   ):
     state = _loop(job, state, iterator, checkpoints, writer, log, stop)
@@ -108,10 +117,12 @@ def _place(job: prepare.Job, tree):
   return place(tree, job.mesh)
 
 
-def _writer(workdir: Workdir, step: int):
+def _writer(config: ConfigDict, workdir: Workdir, step: int):
   """A context with the metrics' writer on the first process, None on the others."""
   if devices.is_first():
-    return contextlib.closing(metrics.Writer(workdir, step))
+    fields = config_lib.flatten(config)
+    own = {name: value for name, value in fields.items() if not name.startswith("pretrain.")}
+    return contextlib.closing(metrics.Writer(workdir, step, own))
   return contextlib.nullcontext()
 
 
@@ -124,10 +135,11 @@ def _loop(job: prepare.Job, state, iterator, checkpoints, writer, log, stop) -> 
   train = job.config.train
   step = int(state.step)
   history = [row for row in metrics.read(job.workdir) if row["step"] <= step]
-  if any(row["step"] == step and "loss" in row for row in history):
+  if any(row["step"] == step and "objective" in row for row in history):
     log = {}  # it was written for that row
-  results, seconds = list(log.get("results", ())), log.get("seconds", 0.0)
+  results, seconds = list(map(upgrade.losses, log.get("results", ()))), log.get("seconds", 0.0)
   clock = progress.Clock(step - len(results), train.steps, _trained_seconds(history), seconds)
+  ticker = progress.Ticker(clock, train.steps)
   batch = None
   while True:
     row, asked = {}, stop.asked(step)
@@ -144,8 +156,9 @@ def _loop(job: prepare.Job, state, iterator, checkpoints, writer, log, stop) -> 
       if writer:
         writer.write(step, row)
       history.append({"step": step, **row})
-      devices.print_first(progress.line(step, train.steps, row, clock.left(step)))
-    if row and "loss" in row:
+      devices.print_first(progress.line(step, train.steps, row, ticker.left(step)))
+      ticker.printed(step)
+    if row and "objective" in row:
       results = []
     if asked or stop.asked(step):
       _stop(job, state, iterator, _log(results, clock), stop)
@@ -162,6 +175,8 @@ def _loop(job: prepare.Job, state, iterator, checkpoints, writer, log, stop) -> 
     results.append(result)
     # Waits, but a step late: the device always has work.
     _check_finite(job, checkpoints, results[-2:-1], step, before)
+    if before and (line := ticker.line(step, results[:-1])):
+      devices.print_first(line)
     step += 1
 
 
@@ -185,9 +200,9 @@ def _measure(job: prepare.Job, state, checkpoints, results: list[dict], clock, s
   last = step == train.steps
   with clock.paused():
     if not last and due(train.eval_every):
-      found["dev_loss"] = _dev_loss(job, state.params)
+      found |= evaluation.dev_losses(job, state.params)
     if not last and due(train.translate_every):
-      found |= _translate(job, _averaged(job, checkpoints, state), ["dev"], step)
+      found |= evaluation.translate(job, _averaged(job, checkpoints, state), ["dev"], step)
   if results and (last or due(train.log_every)):
     found = _log_row(job, results, state.params["gates"], clock, step) | found
   return found
@@ -213,9 +228,9 @@ def _finish(job: prepare.Job, state, iterator, checkpoints, writer, stop) -> Sum
   try:
     with stop.waiting(patient=False):
       params = _averaged(job, checkpoints, state)
-      row = {"dev_loss": _dev_loss(job, _place(job, params))}
+      row = evaluation.dev_losses(job, _place(job, params))
       splits = [split for split in ("dev", "test") if split in job.text]
-      row |= _translate(job, params, splits, step)
+      row |= evaluation.translate(job, params, splits, step)
   except Stopped:
     _stop(job, state, iterator, log, stop)
   if checkpoints.latest_step() != step:
@@ -225,22 +240,24 @@ def _finish(job: prepare.Job, state, iterator, checkpoints, writer, stop) -> Sum
   if writer and {"step": step, **row} not in history:  # else it was killed after this line
     writer.write(step, row)
   rates = [r["tokens_per_second"] for r in history if "tokens_per_second" in r]
+  lists = heads_lib.as_lists(params["gates"], job.step_config.model.heads)
   summary = Summary(
     kind="trained",
     step=step,
     ends_at=(job.config.train.steps, job.config.train.patience),
     tokens_per_second=float(np.median(rates)) if rates else 0.0,
     train_seconds=_trained_seconds(history),
+    notes=notes.of_run(job.config, step, history, row, lists, job.report),
     **row,
   )
   if devices.is_first():
-    job.workdir.finish(summary, _eval_heads(job, params["gates"]))
+    job.workdir.finish(summary, evaluation.gate_lists(job, params["gates"]))
   return summary
 
 
 def _log(results: list[dict], clock: progress.Clock) -> dict:
   """What a checkpoint keeps of the steps since the last row, as plain numbers."""
-  names = ("loss", "xent", "penalty", "learning_rate", "grad_norm", "tokens")
+  names = (*_LOSSES, "learning_rate", "grad_norm", "tokens")
   plain = [{name: float(result[name]) for name in names} for result in jax.device_get(results)]
   return {"results": plain, "seconds": clock.seconds()}
 
@@ -249,54 +266,15 @@ def _log_row(job: prepare.Job, results: list[dict], log_alphas: dict, clock, ste
   """The training numbers since the last row; losses are means over the steps."""
   results = _log(results, clock)["results"]
   last = results[-1]
-  row = {name: float(np.mean([r[name] for r in results])) for name in ("loss", "xent", "penalty")}
+  row = {name: float(np.mean([r[name] for r in results])) for name in _LOSSES}
   row |= {name: last[name] for name in ("learning_rate", "grad_norm")}
   row |= clock.read(step, sum(r["tokens"] for r in results))
-  values = _eval_heads(job, log_alphas)
+  values = evaluation.gate_lists(job, log_alphas)
   if log_alphas:
     row["log_alpha"] = heads_lib.as_lists(log_alphas, job.step_config.model.heads)
     row["gates"] = {name: values[name] for name in row["log_alpha"]}
   row["open"] = {name: sum(n) for name, n in heads_lib.count_open(values).items()}
   return row
-
-
-def _dev_loss(job: prepare.Job, params: dict) -> float:
-  """Loss per target token over all batches, summed first and divided once."""
-  totals = [steps.eval_step(job.step_config, job.knobs, params, b) for b in job.dev_batches]
-  return float(sum(loss for loss, _ in totals)) / float(sum(tokens for _, tokens in totals))
-
-
-def _translate(job: prepare.Job, params: dict, splits: list[str], step: int) -> dict:
-  """Translates splits into files; {"{split}_bleu": ..., "signature": ...}, gates as at test time.
-
-  Each process translates its share of the sentences, on one of its devices.
-  """
-  row, run = {}, _evaluated(job, params)
-  number, count = devices.share()
-  for split in splits:
-    sources, references = job.text[split]
-    with devices.meeting("translating"):
-      own = run.translate(sources[number::count])
-    lines = devices.join(own)
-    with devices.meeting("writing translations"):
-      if devices.is_first():
-        path = job.workdir.translations(split, step)
-        write_text(path, "".join(f"{line}\n" for line in lines))
-    row[f"{split}_bleu"], row["signature"] = bleu.score(lines, references, run.config.eval)
-  return row
-
-
-def _evaluated(job: prepare.Job, params: dict) -> Run:
-  """The run as it would be loaded with these parameters, which are on the host."""
-  gate_values = gates.eval_gates(job.knobs.fixed_gates, params["gates"])
-  translator = Translator(job.step_config.model, params["model"], gate_values)
-  return Run(job.workdir, job.config, translator, params["gates"], *job.tokenizers)
-
-
-def _eval_heads(job: prepare.Job, log_alphas: dict) -> dict:
-  """Test-time gates as heads.json holds them."""
-  values = jax.device_get(gates.eval_gates(job.knobs.fixed_gates, log_alphas))
-  return heads_lib.as_lists(values, job.step_config.model.heads)
 
 
 def _averaged(job: prepare.Job, checkpoints, state) -> dict:

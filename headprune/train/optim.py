@@ -46,6 +46,11 @@ def noam(config: OptimConfig, scale, step) -> jax.Array:
   return scale * config.model_size**-0.5 * rate * (left if config.cooldown_steps else 1.0)
 
 
+def noam_scale(config: OptimConfig, peak: float) -> float:
+  """The scale with which `noam` reaches the rate `peak` at the end of the warm-up."""
+  return peak * (config.model_size * config.warmup_steps) ** 0.5
+
+
 def label(params: dict, rules) -> dict:
   """Labels every parameter by the first rule whose pattern matches its whole path.
 
@@ -82,13 +87,20 @@ def label(params: dict, rules) -> dict:
   return {key: {} for key in params} | traverse_util.unflatten_dict(labels, sep="/")
 
 
-def table(labels: dict, shapes: dict) -> str:
-  """How many parameters train, learn as gates, or are frozen, for the log."""
-  counts = {}
-  flat_shapes = traverse_util.flatten_dict(shapes, sep="/")
+def table(labels: dict, shapes: dict, heads: dict) -> str:
+  """How many parameters train, learn as gates, or are frozen, for the log.
+
+  Args:
+    labels: from `label`.
+    shapes: arrays, or their shapes, in the same tree.
+    heads: attention type -> heads of each layer; places in the gates' arrays without a head are
+      not counted.
+  """
+  counts, shapes = {}, traverse_util.flatten_dict(shapes, sep="/")
   for path, name in traverse_util.flatten_dict(labels, sep="/").items():
     arrays, size = counts.get(name, (0, 0))
-    counts[name] = arrays + 1, size + flat_shapes[path].size
+    kind, _, rest = path.partition("/")
+    counts[name] = arrays + 1, size + (sum(heads[rest]) if kind == "gates" else shapes[path].size)
   words = {"train": "trained", "gates": "gate logits", "freeze": "frozen"}
   counts.pop("multipliers", None)
   return "parameters: " + "; ".join(

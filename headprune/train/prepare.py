@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 
 from flax import traverse_util
 import jax
@@ -12,12 +13,12 @@ from headprune.errors import UserError
 from headprune.nn import gates
 from headprune.nn.config import ModelConfig
 from headprune.nn.transformer import init_params
-from headprune.runs import checkpoint, inherit, targets
+from headprune.runs import checkpoint, inherit
 from headprune.runs import config as config_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
 from headprune.text import bleu, encoding, packing, tokenizer
-from headprune.train import data, devices, optim, steps, target
+from headprune.train import data, devices, optim, schedule, steps, target
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,6 +32,7 @@ class Job:
   mesh: Mesh
   text: dict  # "dev" and, if there is one, "test" -> (source lines, target lines)
   pairs: encoding.Pairs  # to train on
+  report: encoding.Report  # of what was left out of them
   dev_batches: list[dict]  # packed, on all devices
   tokenizers: tuple
   rows: int  # B, over all processes
@@ -81,6 +83,8 @@ def check(config: ConfigDict, workdir: Workdir) -> None:
   _batch_rows(config)
   optim.label(_shapes(config, config_lib.model_config(config.model)), config.optim.rules)
   _check_workdir(config, workdir)
+  if not finished(config, workdir):
+    schedule.check_average(config)
   if config.init_from and pathlib.Path(config.init_from).absolute() == workdir.path.absolute():
     raise UserError("config.init_from and --workdir are the same folder: take another --workdir")
 
@@ -131,9 +135,9 @@ def set_up(config: ConfigDict, workdir: Workdir) -> tuple[Job, dict]:
   resumes = checkpoint.begun(workdir)  # before the first process can have made a checkpoint folder
   text, tokenizers, pairs = data.load(config, workdir)
   model = config_lib.model_config(config.model, tokenizers, jax.default_backend())
-  step_config, knobs = step_settings(config, model)
+  step_config, knobs = schedule.settings(config, model)
   params = _first_params(config, model, resumes)
-  _print_settings(config, step_config, params)
+  _print_settings(config, step_config, knobs, params)
   if devices.is_first():
     config_lib.save(config, workdir)
   mesh, rows = devices.mesh(), _batch_rows(config)
@@ -144,8 +148,9 @@ def set_up(config: ConfigDict, workdir: Workdir) -> tuple[Job, dict]:
     knobs=knobs,
     mesh=mesh,
     text=text,
-    pairs=pairs["train"],
-    dev_batches=_dev_batches(config, pairs["dev"], rows, mesh),
+    pairs=pairs["train"][0],
+    report=pairs["train"][1],
+    dev_batches=_dev_batches(config, pairs["dev"][0], rows, mesh),
     tokenizers=tokenizers,
     rows=rows,
     resumes=resumes,
@@ -158,39 +163,12 @@ def _set_damaged_aside(workdir: Workdir) -> None:
     devices.print_first(f"note: {line}")
 
 
-def step_settings(config: ConfigDict, model: ModelConfig) -> tuple[steps.StepConfig, steps.Knobs]:
-  """What of a config the train step needs, compiled in and traced."""
-  c = config.optim
-  names = ("warmup_steps", "cooldown_steps", "b1", "b2", "eps", "gates_factor")
-  goal, wanted_G = _target(config, model)
-  sizes = target.group_sizes(goal.groups, model.heads) if goal else ()
-  optim_config = optim.OptimConfig(
-    model_size=model.model_size,
-    total_steps=config.train.steps,
-    rules=config_lib.flatten(c)["rules"],
-    ascent_G=tuple(config.l0.ascent / size for size in sizes),
-    **{name: c[name] for name in names},
-  )
-  step_config = steps.StepConfig(
-    model, optim_config, config.train.label_smoothing, config.train.accumulate, goal
-  )
-  fixed_gates = config_lib.fixed_gates(config.gates, model)
-  return step_config, steps.knobs(config.seed, config.l0.coef, c.scale, fixed_gates, wanted_G)
-
-
-def _target(config: ConfigDict, model: ModelConfig):
-  """(TargetConfig, wanted_G) of `l0.target_heads`; (None, ()) without it."""
-  c, count = config.l0, config.train.steps
-  if not c.target_heads:
-    return None, ()
-  groups, wanted_G = targets.parse(c.target_heads, config.gates.types, model)
-  ramp_steps, settle_step = round(c.ramp * count), count - round(c.settled * count)
-  return target.TargetConfig(groups, ramp_steps, settle_step), wanted_G
-
-
-def _print_settings(config: ConfigDict, step_config: steps.StepConfig, params: dict) -> None:
+def _print_settings(
+  config: ConfigDict, step_config: steps.StepConfig, knobs: steps.Knobs, params: dict
+) -> None:
   model, types, goal = step_config.model, _gated_types(config), step_config.goal
-  devices.print_first(optim.table(optim.label(params, step_config.optim.rules), params))
+  labels = optim.label(params, step_config.optim.rules)
+  devices.print_first(optim.table(labels, params, model.heads))
   if goal:
     devices.print_first(
       f"gates on {', '.join(types)}: l0.target_heads {config.l0.target_heads}, aimed at from step "
@@ -202,6 +180,8 @@ def _print_settings(config: ConfigDict, step_config: steps.StepConfig, params: d
       f"gates on {', '.join(types)}: l0.coef {config.l0.coef:g} is lambda "
       f"{config.l0.coef / modules:g} on a plain sum over heads ({modules} modules)"
     )
+  for line in schedule.notes(config, step_config, knobs):
+    devices.print_first(f"note: {line}")
   count = sum(x.size for x in jax.tree.leaves(params["model"]))
   devices.print_first(
     f"{count:,} parameters; vocabularies {model.src_vocab:,} and {model.tgt_vocab:,}; batches of "
@@ -228,7 +208,7 @@ def _new_params(config: ConfigDict, model: ModelConfig, key) -> dict:
   shapes = tuple((name, model.gate_shapes[name]) for name in _gated_types(config))
   module = gates.Gates(shapes, config.gates.init)
   log_alphas = module.init(gate_key).get("params", {})
-  goal, _ = _target(config, model)
+  goal, _ = schedule.goal(config, model)
   multipliers = {"multipliers": target.new_multipliers(goal)} if goal else {}
   return {"model": init_params(model, model_key), "gates": log_alphas} | multipliers
 
@@ -267,7 +247,8 @@ def _adopt(found: dict, new: dict, source: str) -> dict:
     elif path not in there or there[path].shape != here.shape:
       shape = there[path].shape if path in there else "not there"
       raise UserError(
-        f"config.init_from={source}: parameter {path} is {shape}, this config needs {here.shape}: "
+        f"config.init_from={source}: parameter {path}{_layer(path)} is {shape}, this config needs "
+        f"{here.shape}: "
         "leave config.model.heads empty to have as many as there, or name another config.init_from"
       )
     else:
@@ -278,6 +259,12 @@ def _adopt(found: dict, new: dict, source: str) -> dict:
       f"config.init_from={source}: its parameter {extra[0]} has no place in this config's model"
     )
   return {"gates": {}} | traverse_util.unflatten_dict(params, sep="/")
+
+
+def _layer(path: str) -> str:
+  """The layer of a parameter as people count it, from 1; "" if it is in none."""
+  found = re.search(r"(encoder|decoder)_(\d+)/", path)
+  return f" ({found[1]} layer {int(found[2]) + 1})" if found else ""
 
 
 def print_inherited(given: ConfigDict, config: ConfigDict) -> None:

@@ -1,10 +1,18 @@
-"""What a person sees of a run under way: how fast it is, how long it will take, a line per row."""
+"""What a person sees of a run under way: how fast it is, how long it will take, a line per row.
 
+Between the rows of metrics, which come by steps, lines come by time.
+"""
+
+from collections.abc import Callable, Iterator
 import contextlib
 import math
+import sys
 import time
 
-from headprune.runs.summary import duration
+from headprune.runs.summary import duration, perplexity
+
+_FIRST = 4.0  # seconds from the end of the first step to the first line
+_EVERY = 10.0  # seconds from line to line
 
 
 class Clock:
@@ -26,6 +34,10 @@ class Clock:
     """Seconds since the last reading."""
     return max(time.perf_counter() - self._since, 1e-9)
 
+  def trained(self) -> float:
+    """Seconds of training so far."""
+    return self._trained + self.seconds()
+
   def read(self, step: int, tokens: int) -> dict:
     """Speed since the last reading, over which `tokens` were trained on, and all seconds so far."""
     seconds = self.seconds()
@@ -39,13 +51,82 @@ class Clock:
     return (self._steps - step) / self._rate if self._rate else math.inf
 
 
+class Ticker:
+  """Lines by time, for rows that are far apart. Nothing of it is kept."""
+
+  def __init__(self, clock: Clock, steps: int):
+    self._clock, self._steps = clock, steps
+    self._next = None  # when the next line is due; None before the first step, which compiles
+    self._mark = (0, 0.0)  # steps and seconds of training at the line before
+
+  def printed(self, step: int) -> None:
+    """Another line was printed after `step`."""
+    if self._next is not None:
+      self._wait(step, _EVERY)
+
+  def line(self, step: int, results: list[dict]) -> str | None:
+    """The line that is due after `step`, or None.
+
+    Args:
+      step: the last one that is through.
+      results: what the steps up to it gave, at least those since the line before.
+    """
+    if self._next is None:
+      self._wait(step, _FIRST)
+    first, seconds = self._mark
+    if time.perf_counter() < self._next or step == first:
+      return None
+    recent, seconds = results[first - step :], self._clock.trained() - seconds
+    total = lambda name: sum(float(result[name]) for result in recent)
+    row = {"objective": total("objective") / len(recent)}
+    row["tokens_per_second"] = total("tokens") / seconds
+    left = self.left(step)
+    self._wait(step, _EVERY)
+    return line(step, self._steps, row, left)
+
+  def left(self, step: int) -> float:
+    """Seconds of training left, at the speed since the line before; compiling does not count."""
+    first, seconds = self._mark
+    if self._next is None or step == first:
+      return self._clock.left(step)
+    return (self._steps - step) * (self._clock.trained() - seconds) / (step - first)
+
+  def _wait(self, step: int, seconds: float) -> None:
+    self._mark = step, self._clock.trained()
+    self._next = time.perf_counter() + seconds
+
+
+@contextlib.contextmanager
+def telling() -> Iterator[Callable[[str], None]]:
+  """Gives a function that tells what slow work is at, as often as one likes.
+
+  On a terminal it is a line of stderr, written over and wiped at the end; else a line of stdout,
+  every ten seconds.
+  """
+  due = time.perf_counter() + _EVERY
+
+  def tell(text: str) -> None:
+    nonlocal due
+    if sys.stderr.isatty():
+      print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+    elif time.perf_counter() >= due:
+      print(text, flush=True)
+      due = time.perf_counter() + _EVERY
+
+  try:
+    yield tell
+  finally:
+    if sys.stderr.isatty():
+      print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
 def line(step: int, steps: int, row: dict, left: float) -> str:
   """A metrics row for people; `left` seconds of training are left."""
   parts = [f"step {step:>{len(str(steps))}}/{steps}"]
-  if "loss" in row:
-    parts.append(f"loss {row['loss']:.3f}")
+  if "objective" in row:
+    parts.append(f"objective {row['objective']:.3f}")
   if "dev_loss" in row:
-    parts.append(f"dev loss {row['dev_loss']:.3f}")
+    parts.append(f"dev loss {row['dev_loss']:.3f} (perplexity {perplexity(row['dev_loss']):.2f})")
   if "dev_bleu" in row:
     parts.append(f"dev BLEU {row['dev_bleu']:.1f}")
   if "tokens_per_second" in row:

@@ -81,13 +81,14 @@ def gradients(
     noise_bits: uint32 scalar for dropout; None for no dropout.
     step: steps taken, which a target's penalty depends on.
   Returns:
-    (dict with scalars `loss`, `xent`, `penalty`, the mean over gated modules of sum P(open);
-    gradients shaped like params, zero where frozen).
+    (dict with scalars: `smoothed_loss`, the mean KL divergence from smoothed labels, `penalty`, the
+    mean over gated modules of sum P(open), `objective`, which the gradients are of; gradients
+    shaped like params, zero where frozen).
   """
   tokens = jnp.maximum(jnp.sum(batch["tgt_segment_BT"] > 0), 1).astype(jnp.float32)
   labels = optim.label(params, config.optim.rules)
 
-  def xent(params, micro):
+  def smoothed_loss(params, micro):
     params = jax.tree.map(
       lambda p, label: jax.lax.stop_gradient(p) if label == "freeze" else p, params, labels
     )
@@ -99,19 +100,19 @@ def gradients(
     return jnp.sum(loss_BT) / tokens
 
   def add_micro(carry, micro):
-    return jax.tree.map(jnp.add, carry, jax.value_and_grad(xent)(params, micro)), None
+    return jax.tree.map(jnp.add, carry, jax.value_and_grad(smoothed_loss)(params, micro)), None
 
   numbered = batch | {"row_B": jnp.arange(batch["src_BS"].shape[0], dtype=jnp.int32)}
   if config.accumulate == 1:
-    xent_value, grads = jax.value_and_grad(xent)(params, numbered)
+    smoothed, grads = jax.value_and_grad(smoothed_loss)(params, numbered)
   else:
     zero = (jnp.float32(0.0), jax.tree.map(jnp.zeros_like, params))
-    (xent_value, grads), _ = jax.lax.scan(add_micro, zero, _split(numbered, config.accumulate))
+    (smoothed, grads), _ = jax.lax.scan(add_micro, zero, _split(numbered, config.accumulate))
   others = {name: params[name] for name in params if name != "model"}
   l0, l0_grads = jax.value_and_grad(_l0, argnums=2)(config, knobs, others, step)
   grads |= jax.tree.map(jnp.add, {name: grads[name] for name in others}, l0_grads)
   penalty = gates.penalty(params["gates"], config.model.heads)
-  return {"loss": xent_value + l0, "xent": xent_value, "penalty": penalty}, grads
+  return {"objective": smoothed + l0, "smoothed_loss": smoothed, "penalty": penalty}, grads
 
 
 def _l0(config: StepConfig, knobs: Knobs, params: dict, step):
@@ -169,7 +170,10 @@ def train_step(config: StepConfig, knobs: Knobs, state: TrainState, batch: dict)
 
 @functools.partial(jax.jit, static_argnums=0)
 def eval_step(config: StepConfig, knobs: Knobs, params: dict, batch: dict):
-  """(summed loss, number of target tokens) of one batch with gates as at test time."""
+  """Sums over one batch with gates as at test time: (-log p, smoothed loss, target tokens)."""
   gate_values = gates.eval_gates(knobs.fixed_gates, params["gates"])
-  loss_BT = token_losses(config.model, params["model"], batch, gate_values, config.label_smoothing)
-  return jnp.sum(loss_BT), jnp.sum(batch["tgt_segment_BT"] > 0)
+  loss_BT, smoothed_BT = (
+    token_losses(config.model, params["model"], batch, gate_values, smoothing)
+    for smoothing in (0.0, config.label_smoothing)
+  )
+  return jnp.sum(loss_BT), jnp.sum(smoothed_BT), jnp.sum(batch["tgt_segment_BT"] > 0)

@@ -210,7 +210,7 @@ def test_pruning_starts_from_a_converted_run(tmp_path):
   for split in ("train", "dev"):
     for side in ("src", "tgt"):
       config.data.text[f"{split}_{side}"] = f"text.{side}"
-  config.train.steps, config.train.batch_tokens, config.optim.scale = 1, 32, 1e-9
+  config.train.steps, config.train.batch_tokens, config.optim.learning_rate = 1, 32, 1e-9
   loop.train(config.lock(), tmp_path / "pruned")
   before, after = (
     checkpoint.load_params(Workdir(tmp_path / name))["model"]["src_embed"]

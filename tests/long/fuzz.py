@@ -52,8 +52,9 @@ def make(folder: pathlib.Path) -> list[tuple[pathlib.Path, Callable]]:
   """Files to damage, each with the call that reads it, from two runs that are written here."""
   words, pieces = Workdir(folder / "words"), Workdir(folder / "pieces")
   small_run.make(words.path)
-  rows = [{"step": i, "loss": 2.5, "dev_loss": 1.0, "tokens_per_second": 100.0,
-           "train_seconds": 1.5, "log_alpha": {"enc_self": [[0.5, -i], [1, 2]]}}
+  rows = [{"step": i, "objective": 2.5, "dev_loss": 1.0, "dev_smoothed_loss": 0.5,
+           "tokens_per_second": 100.0, "train_seconds": 1.5,
+           "log_alpha": {"enc_self": [[0.5, -i], [1, 2]]}}
           for i in range(4)]  # fmt: skip
   words.metrics.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
   result_lib.write(words, results.RESULT)

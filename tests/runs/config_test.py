@@ -54,6 +54,11 @@ def _config(**fields):
     ("gates.types", ("enc_self", "enc_self"), "config.gates.types names 'enc_self' twice"),
     ("gates.init", "uniform", "config.gates.init: 'uniform' is not 'glorot' or a number"),
     ("gates.init", "nan", "config.gates.init: 'nan'"),
+    ("optim.learning_rate", 0.0, "config.optim.learning_rate=0.0 must be above 0"),
+    ("optim.warmup", 0.0, "config.optim.warmup=0.0 is no share of the steps above 0, up to 1"),
+    ("optim.warmup", 200.0, "config.optim.warmup=200.0 is no share"),
+    ("optim.cooldown", -0.1, "config.optim.cooldown=-0.1 is no share of the steps from 0 to 1"),
+    ("optim.cooldown", 90.0, "config.optim.cooldown=90.0"),
     ("train.steps", 0, "config.train.steps=0"),
     ("train.accumulate", -1, "config.train.accumulate=-1"),
     ("train.keep", 0, "config.train.keep=0"),
@@ -258,7 +263,6 @@ def test_older_configs_have_the_defaults_of_newer_fields(tmp_path):
   workdir = Workdir(tmp_path)
   config_lib.save(_config(model__activation_dropout=0.3), workdir)
   fields = json.loads(workdir.config.read_text())
-  fields["model"]["relu_dropout"] = fields["model"].pop("activation_dropout")
   for name in ("norm", "activation", "dec_layers"):
     del fields["model"][name]
   workdir.config.write_text(json.dumps(fields))

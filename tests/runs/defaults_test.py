@@ -34,7 +34,7 @@ def test_every_field_has_its_comment():
   commented = set(re.findall(r"^ *config\.([\w.]+)\S* = .*  # .+$", body, re.M))
   alike = ("data.text.", "model.heads.", "gates.fixed.")  # one comment for all of a section
   fields = {field for field in config_lib.flatten(defaults.base()) if not field.startswith(alike)}
-  assert fields | {"data.text", "model.heads", "gates.fixed.enc_self"} <= commented
+  assert fields | {"data.text", "model.heads", "gates.fixed"} <= commented
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -94,7 +94,7 @@ def test_what_methods_do_to_a_preset():
   assert concrete.init_from == "runs/multi30k-baseline" and concrete.l0.coef == 0.25
   assert fixed.init_from == fixed.gates.fixed_from == "runs/multi30k-concrete"
   assert (concrete.train.steps, fixed.train.steps, scratch.train.steps) == (1800, 600, 5000)
-  assert (fixed.train.checkpoint_every, fixed.optim.cooldown_steps) == (25, 300)
+  assert (fixed.train.checkpoint_every, fixed.optim.cooldown, fixed.optim.warmup) == (25, 0.5, 0.5)
   assert fixed.l0.coef == scratch.l0.coef == 0.0 and scratch.init_from == ""
   encoder = defaults.config("concrete", ",encoder")
   assert encoder.optim.rules == presets.ENCODER_ONLY and encoder.init_from == "runs/baseline"

@@ -10,7 +10,8 @@ from headprune.runs.summary import Summary
 
 HEADS = {"enc_self": [[0.0, 0.5], [1.0]], "dec_self": [[0.0, 0.0], []], "dec_enc": [[1.0], [1.0]]}
 DONE = Summary(
-  "trained", step=1500, ends_at=(1500, 0), dev_bleu=91.5, dev_loss=0.25, signature="nrefs:1",
+  "trained", step=1500, ends_at=(1500, 0), dev_bleu=91.5, dev_loss=0.25,
+  dev_smoothed_loss=0.125, signature="nrefs:1",
   tokens_per_second=12345.6, train_seconds=83.0,
 )  # fmt: skip
 
@@ -42,10 +43,25 @@ def test_summaries_from_before_kinds_were_written(row, kind, origin):
   assert (found.kind, found.origin, list(found.ends_at)) == (kind, origin, row["ends_at"])
 
 
+def test_notes_are_kept_and_shown():
+  noted = dataclasses.replace(DONE, notes=("dev BLEU is low", "no gate closed"))
+  assert Summary.from_json(json.loads(json.dumps(noted.to_json()))) == noted
+  assert summary.table(noted, HEADS, None).split("\n")[-2:] == [
+    "  note        dev BLEU is low", "  note        no gate closed",
+  ]  # fmt: skip
+
+
+def test_the_loss_of_earlier_summaries_was_the_smoothed_one():
+  found = Summary.from_json({"kind": "trained", "step": 5, "ends_at": [5, 0], "dev_loss": 0.107})
+  assert (found.dev_loss, found.dev_smoothed_loss, found.dev_perplexity) == (None, 0.107, None)
+  assert Summary.from_json(DONE.to_json()).dev_loss == 0.25
+
+
 @pytest.mark.parametrize(
   "field, value",
   [("step", 1.5), ("step", None), ("ends_at", [1]), ("ends_at", [1, "2"]), ("dev_bleu", "9"),
-   ("signature", 3), ("train_seconds", None), ("test_bleu", 10**400), ("origin", None)],
+   ("signature", 3), ("train_seconds", None), ("test_bleu", 10**400), ("origin", None),
+   ("notes", [3])],
 )  # fmt: skip
 def test_fields_are_of_their_kind(field, value):
   with pytest.raises(TypeError, match=field):
@@ -56,7 +72,8 @@ def test_table():
   before = dataclasses.replace(DONE, dev_bleu=92.0, dev_loss=0.2)
   assert summary.table(DONE, HEADS, before).split("\n") == [
     "  dev BLEU       92.00 ->    91.50",
-    "  dev loss      0.2000 ->   0.2500",
+    "  dev loss      0.2000 ->   0.2500   nats a token",
+    "  perplexity      1.22 ->     1.28",
     "  heads open  4 of 7",
     "    enc_self  1/2  1/1   (layer 1 first)",
     "    dec_self  0/2  0/0   (layer 1 first)",

@@ -49,11 +49,21 @@ def test_the_filter_counts_what_it_drops():
   src = [fits, too_long, "a", "", "a", " ", too_long]
   tgt = ["b", "b", too_long, "b", "", "", ""]
   pairs, report = encoding.encode(src, tgt, TOKENIZERS, LENGTH)
-  assert report == encoding.Report(kept=1, empty=4, too_long=2)
+  assert report == encoding.Report(kept=1, empty=4, too_long=2, keeps_99=LENGTH + 1)
   assert pairs.lengths(0)[0] == LENGTH
-  assert str(report) == "1 pairs (dropped: 4 with an empty side, 2 too long)"
+  assert str(report) == (
+    "1 pairs (dropped: 4 with an empty side, 2 too long; config.data.row_length=9 keeps 99%)"
+  )
   with pytest.raises(UserError, match="config.data.row_length=1: 0 pairs .*3 with .*4 too long"):
     encoding.encode(src[:-1] + ["a"], tgt[:-2] + ["b", "b"], TOKENIZERS, 1)
+
+
+def test_the_length_that_keeps_99_percent():
+  for long, keeps in ((2, 0), (3, 10)):  # 198 or 197 pairs have two tokens
+    lines = ["a"] * (200 - long) + ["a " * 9] * long
+    assert encoding.encode(lines, lines, TOKENIZERS, LENGTH)[1].keeps_99 == keeps
+  lines = ["a"] * 9 + ["a " * 20_000]
+  assert encoding.encode(lines, lines, TOKENIZERS, LENGTH)[1].keeps_99 == 10_000
 
 
 def test_lines_are_encoded_in_chunks(monkeypatch):

@@ -40,9 +40,9 @@ def read(monkeypatch):
 def load(config, workdir) -> np.ndarray:
   """The training pairs' source ids; the run has begun then."""
   text, tokenizers, pairs = data.load(config, workdir)
-  assert list(text) == ["dev"] and text["dev"][0] == ["a b", "c"] and len(pairs["dev"]) == 2
+  assert list(text) == ["dev"] and text["dev"][0] == ["a b", "c"] and len(pairs["dev"][0]) == 2
   config_lib.save(config, workdir)
-  return np.array(pairs["train"].src_ids)
+  return np.array(pairs["train"][0].src_ids)
 
 
 def test_a_run_that_goes_on_reads_no_training_text(tmp_path, read):

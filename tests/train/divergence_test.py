@@ -14,8 +14,8 @@ WORDS = tokenizer.Whitespace((*tokenizer.RESERVED, *"abcdef"))
   "loss, norm, finite", [(1.0, 2.0, True), (np.nan, 1.0, False), (1.0, np.inf, False)]
 )
 def test_loss_and_gradient_must_be_finite(loss, norm, finite):
-  good = {"loss": np.float32(1), "grad_norm": np.float32(1)}
-  assert divergence.finite([good, {"loss": loss, "grad_norm": norm}]) == finite
+  good = {"objective": np.float32(1), "grad_norm": np.float32(1)}
+  assert divergence.finite([good, {"objective": loss, "grad_norm": norm}]) == finite
   assert divergence.finite([])
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -13,13 +14,14 @@ from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
+import headprune
 from headprune.errors import Stopped, UserError
 from headprune.nn import gates
 from headprune.runs import checkpoint, defaults, lock, metrics
 from headprune.runs import config as config_lib
 from headprune.runs.workdir import Workdir
 from headprune.text import sources
-from headprune.train import loop, prepare, steps, stopping
+from headprune.train import evaluation, loop, prepare, progress, steps, stopping
 
 SMALL = {
   "data.corpus.train": 300,
@@ -29,7 +31,9 @@ SMALL = {
   "model.model_size": 16,
   "model.ff_size": 32,
   "model.num_heads": 4,
-  "optim.warmup_steps": 5,
+  "optim.learning_rate": 0.0067,
+  "optim.warmup": 0.4,
+  "optim.cooldown": 1.0,
   "optim.gates_factor": 200.0,
   "l0.coef": 3.0,
   "train.steps": 12,
@@ -79,6 +83,7 @@ def finished(tmp_path_factory):
 def test_main_job_trains_a_baseline_prunes_it_and_says_what_is_where(finished):
   folder, printed = finished
   assert "No finished baseline" in printed and "heads open" in printed and "dev BLEU" in printed
+  assert printed.count("  note        dev BLEU ") == 2  # neither is worth building on
   workdir = folder / "concrete"
   for name in ("config.json", "heads.json", "metrics.jsonl", "summary.json", "tokenizer",
                "checkpoints", "tensorboard", "translations"):  # fmt: skip
@@ -96,11 +101,24 @@ def test_metrics_hold_losses_speed_bleu_and_gates(finished):
   for row in rows:
     by_step.setdefault(row["step"], {}).update(row)
   assert sorted(by_step) == [3, 6, 9, 12]
-  assert {"loss", "xent", "penalty", "tokens_per_second", "log_alpha", "gates"} <= by_step[3].keys()
+  assert {
+    "objective",
+    "smoothed_loss",
+    "penalty",
+    "tokens_per_second",
+    "log_alpha",
+    "gates",
+  } <= by_step[3].keys()
   assert {"dev_loss", "dev_bleu", "signature"} <= by_step[6].keys()
   assert {"dev_loss", "dev_bleu", "test_bleu"} <= by_step[12].keys()
+  run = headprune.load(finished[0] / "concrete")  # the mean of two checkpoints, as at the end
+  losses = np.concatenate(run.score(*sources.read_dev(run.config.data, "")))
+  np.testing.assert_allclose(by_step[12]["dev_loss"], losses.mean(), rtol=0.01)  # in bfloat16
+  assert by_step[12]["dev_smoothed_loss"] < by_step[12]["dev_loss"] - 0.3  # less its best value
   row = by_step[9]
-  np.testing.assert_allclose(row["loss"], row["xent"] + 3.0 * row["penalty"], rtol=1e-4)
+  np.testing.assert_allclose(
+    row["objective"], row["smoothed_loss"] + 3.0 * row["penalty"], rtol=1e-4
+  )
   log_alpha_NH = np.array(row["log_alpha"]["dec_self"])
   np.testing.assert_allclose(row["gates"]["dec_self"], gates.expected(log_alpha_NH), atol=1e-6)
   assert row["open"]["dec_self"] == (log_alpha_NH > -np.log(11)).sum()
@@ -180,7 +198,7 @@ def test_stopped_between_checkpoints_and_in_an_evaluation_it_loses_nothing(
   finished, tmp_path, capsys, monkeypatch
 ):
   config, workdir = small_config("concrete", finished[0] / "baseline"), tmp_path / "run"
-  translate = loop._translate
+  translate = evaluation.translate
 
   def interrupted(*args):
     stop.handle(15)
@@ -195,7 +213,7 @@ def test_stopped_between_checkpoints_and_in_an_evaluation_it_loses_nothing(
       if step % 6:
         patch.setattr(stop, "asked", lambda at, step=step: at == step)
       else:
-        patch.setattr(loop, "_translate", interrupted)
+        patch.setattr(evaluation, "translate", interrupted)
       with pytest.raises(Stopped, match=f"stopped at step {step} of 12 and saved"):
         loop.train(config, workdir, stop)
     if step == 9:  # as killed after the row that was due when it was stopped, before a checkpoint
@@ -238,7 +256,9 @@ def test_mistakes_about_other_runs_are_named_and_change_nothing(finished, tmp_pa
     loop.train(config, tmp_path / "x")
   config = small_config("concrete", baseline)
   config.model.heads.enc_self = (4, 3)
-  wanted = r"encoder_1/.* is \(\d.*, this config needs .*: leave config.model.heads empty"
+  wanted = (
+    r"encoder_1/\S* \(encoder layer 2\) is \(\d.*, this config needs .*: leave config.model.heads"
+  )
   with pytest.raises(UserError, match=wanted):
     loop.train(config, tmp_path / "x")
   config = small_config("concrete", baseline)
@@ -274,23 +294,32 @@ def test_a_missing_baseline_is_a_stage_of_its_own_and_not_trained_unasked(finish
   assert [stage[1] for stage in prepare.stages(config, tmp_path / "x")] == [tmp_path / "x"]
 
 
-def test_a_second_run_with_other_knobs_compiles_no_step(finished, tmp_path):
+def test_a_second_run_with_other_knobs_compiles_no_step_and_lines_come_by_time(
+  finished, tmp_path, capsys, monkeypatch
+):
+  monkeypatch.setattr(progress, "_FIRST", 0.0)
+  monkeypatch.setattr(progress, "_EVERY", 0.0)
   counts = []
-  for i, fields in enumerate(({}, {"l0.coef": 0.5, "seed": 7, "optim.scale": 0.5})):
+  for i, fields in enumerate(({}, {"l0.coef": 0.5, "seed": 7, "optim.learning_rate": 0.003})):
     config = small_config("concrete", finished[0] / "baseline")
     config.update_from_flattened_dict(fields)
     summary = loop.train(config, tmp_path / str(i))
     assert summary == Workdir(tmp_path / str(i)).read_summary()
     counts.append((steps.train_step._cache_size(), steps.eval_step._cache_size()))
   assert counts[0] == counts[1] and min(counts[0]) > 0
-  losses = [metrics.read(Workdir(tmp_path / name))[-2]["loss"] for name in "01"]
+  losses = [metrics.read(Workdir(tmp_path / name))[-2]["objective"] for name in "01"]
   assert losses[0] != losses[1]
+  printed = capsys.readouterr().out
+  for step in (2, 4, 5, 7, 8, 10, 11):  # 3, 6, ... have a row; the time starts with the first
+    assert re.findall(rf"\nstep +{step}/12  objective \d.* tokens/s  \d.* left\n", printed), step
 
 
 def test_training_that_broke_down_is_not_saved(finished, tmp_path):
   config = small_config("concrete", finished[0] / "baseline")
-  config.optim.scale, config.train.checkpoint_every = 1e30, 1
-  with pytest.raises(UserError, match="not finite at step 2; checkpoint 1 is whole, .*optim.scale"):
+  config.optim.learning_rate, config.train.checkpoint_every = 1e30, 1
+  with pytest.raises(
+    UserError, match="not finite at step 2; checkpoint 1 is whole, .*optim.learning"
+  ):
     loop.train(config, tmp_path / "x")
   assert [path.name for path in (tmp_path / "x" / "checkpoints").iterdir()] == ["1"]
   told = (tmp_path / "x" / "diverged.txt").read_text("utf-8").splitlines()

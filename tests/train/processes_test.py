@@ -35,13 +35,13 @@ cluster.connect(
 from headprune import cli
 from headprune.errors import UserError
 from headprune.runs import defaults, metrics
-from headprune.train import loop, stopping
+from headprune.train import evaluation, loop, stopping
 config = defaults.config("baseline")
 config.update_from_flattened_dict(json.loads(fields))
 def fail(*_):
   raise UserError("the disk is full")
 if broken == "translations":  # which the first process alone writes
-  loop.write_text = fail
+  evaluation.write_text = fail
 if broken == "metrics":  # the same, in the middle of the others' steps
   metrics.Writer.write = fail
 def lose(*_):
@@ -117,9 +117,9 @@ def numbers(out: pathlib.Path) -> np.ndarray:
   """Loss and log_alpha of each step."""
   values = {}
   for row in metrics.read(Workdir(out)):
-    if "loss" in row:
+    if "objective" in row:
       log_alphas = [np.ravel(layers) for layers in row["log_alpha"].values()]
-      values[row["step"]] = np.hstack([row["loss"], *log_alphas])
+      values[row["step"]] = np.hstack([row["objective"], *log_alphas])
   assert sorted(values) == [1, 2, 3, 4]
   return np.stack([values[step] for step in sorted(values)])
 

@@ -28,11 +28,55 @@ def test_the_clock_counts_training_alone(now):
 
 
 def test_progress_line():
-  row = {"loss": 4.03125, "tokens_per_second": 10300.4}
+  row = {"objective": 4.03125, "tokens_per_second": 10300.4}
   assert progress.line(50, 1500, row, 61.0) == (
-    "step   50/1500  loss 4.031  10,300 tokens/s  1:01 left"
+    "step   50/1500  objective 4.031  10,300 tokens/s  1:01 left"
   )
   row = {"dev_loss": 0.5, "dev_bleu": 91.26, "gates": {}, "open": {"enc_self": 3, "dec_enc": 16}}
   assert progress.line(1500, 1500, row, 0.0) == (
-    "step 1500/1500  dev loss 0.500  dev BLEU 91.3  open enc_self 3 dec_enc 16"
+    "step 1500/1500  dev loss 0.500 (perplexity 1.65)  dev BLEU 91.3  open enc_self 3 dec_enc 16"
   )
+
+
+def test_lines_by_time(now):
+  clock = progress.Clock(step=0, steps=1000, trained_seconds=0.0)
+  ticker = progress.Ticker(clock, 1000)
+  results = [{"objective": 9.0, "tokens": 500}]
+  now[0] += 60.0  # compiles
+  assert ticker.line(1, results) is None
+  results += [{"objective": 2.0, "tokens": 100}, {"objective": 3.0, "tokens": 300}]
+  now[0] += 3.9
+  assert ticker.line(3, results) is None
+  now[0] += 0.1
+  assert ticker.line(3, results) == (
+    "step    3/1000  objective 2.500  100 tokens/s  33:14 left"  # 997 steps at 0.5 a second
+  )
+  now[0] += 6.0
+  with clock.paused():
+    now[0] += 3.0
+  results += [{"objective": 1.0, "tokens": 600}]
+  assert ticker.line(4, results) is None  # 9 seconds later
+  now[0] += 1.0
+  assert ticker.line(3, results[:3]) is None  # no step since
+  assert "objective 1.000  86 tokens/s  1:56:12 left" in ticker.line(4, results)
+  now[0] += 9.0
+  assert ticker.left(5) == 995 * 9.0
+  ticker.printed(5)
+  assert ticker.left(5) == float("inf")  # no row was read yet
+  now[0] += 9.0
+  assert ticker.line(9, []) is None
+
+
+def test_what_slow_work_is_at(now, monkeypatch, capsys):
+  with progress.telling() as tell:
+    tell("reading")
+    now[0] += 10.0
+    tell("encoding: 1 of 2")
+    tell("encoding: 2 of 2")
+  printed = capsys.readouterr()
+  assert (printed.out, printed.err) == ("encoding: 1 of 2\n", "")
+  monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True)
+  with progress.telling() as tell:
+    tell("reading")
+  printed = capsys.readouterr()
+  assert (printed.out, printed.err) == ("", "\r\033[Kreading\r\033[K")

@@ -36,7 +36,7 @@ def test_training_is_the_same_and_stays_spread(monkeypatch):
   for _ in range(STEPS):
     state, metrics = steps.train_step(config, knobs, state, batch)
     state = devices.spread(state, mesh)
-    losses.append(float(metrics["loss"]))
+    losses.append(float(metrics["objective"]))
     assert _specs(state) == placed
   want = run(config, count=8)
   np.testing.assert_allclose(losses, want[0], rtol=1e-5)

@@ -71,7 +71,7 @@ def without_key_bias(path, array):
 def test_losses_and_learning_rates_of_the_recorded_steps():
   record = recorded.arrays("train_steps/steps.npz")
   for i, (metrics, _) in enumerate(trained()[0]):
-    np.testing.assert_allclose(metrics["loss"], record[f"step{i}/loss"], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(metrics["objective"], record[f"step{i}/loss"], rtol=0, atol=1e-5)
     np.testing.assert_allclose(metrics["rate"], record[f"step{i}/lr"], rtol=1e-6)
 
 

@@ -56,7 +56,7 @@ def run(config, knobs=None, count=1):
   batch, losses = devices.shard_batch(make_batch(), mesh), []
   for _ in range(STEPS):
     state, metrics = steps.train_step(config, knobs or make_knobs(), state, batch)
-    losses.append(float(metrics["loss"]))
+    losses.append(float(metrics["objective"]))
   return losses, jax.device_get(state.params)
 
 
@@ -87,7 +87,7 @@ def test_other_knobs_compile_nothing_and_change_the_run(reference):
   assert steps.train_step._cache_size() > compiled, "what a StepConfig holds is compiled in"
 
 
-def test_loss_is_cross_entropy_plus_l0():
+def test_the_objective_is_the_smoothed_loss_plus_l0():
   model = dataclasses.replace(SIZES, **dict.fromkeys(DROPOUT, 0.0))
   config, params, batch = make_config(model=model), initial_params(), make_batch()
   uniforms = gates.draw_uniforms(jax.random.key(3), params["gates"])
@@ -100,9 +100,9 @@ def test_loss_is_cross_entropy_plus_l0():
   )
   xent = loss_BT.sum() / (batch["tgt_segment_BT"] > 0).sum()
   p_open = [float(gates.p_open(params["gates"][n][i]).sum()) for n in TYPES for i in (0, 1)]
-  np.testing.assert_allclose(values["xent"], xent, rtol=1e-5)
+  np.testing.assert_allclose(values["smoothed_loss"], xent, rtol=1e-5)
   np.testing.assert_allclose(values["penalty"], np.mean(p_open), rtol=1e-5)
-  np.testing.assert_allclose(values["loss"], xent + 0.3 * np.mean(p_open), rtol=1e-5)
+  np.testing.assert_allclose(values["objective"], xent + 0.3 * np.mean(p_open), rtol=1e-5)
 
 
 def test_dropout_is_a_function_of_the_noise_bits_and_absent_without_them():
@@ -110,7 +110,7 @@ def test_dropout_is_a_function_of_the_noise_bits_and_absent_without_them():
   uniforms = gates.draw_uniforms(jax.random.key(3), params["gates"])
   gradients = jax.jit(steps.gradients, static_argnums=0)
   xent = lambda config, bits: float(
-    gradients(config, make_knobs(), params, batch, uniforms, bits)[0]["xent"]
+    gradients(config, make_knobs(), params, batch, uniforms, bits)[0]["smoothed_loss"]
   )
   first, again, other = (xent(config, np.uint32(bits)) for bits in (1, 1, 2))
   assert first == again != other
@@ -131,10 +131,12 @@ def test_metrics_of_a_step():
 
 def test_evaluation_has_no_noise_and_gates_as_at_test_time():
   config, params, batch = make_config(), initial_params(), make_batch()
-  total, tokens = steps.eval_step(config, make_knobs(), params, batch)
+  total, smoothed, tokens = steps.eval_step(config, make_knobs(), params, batch)
   values = gates.eval_gates(open_gates(SIZES), params["gates"])
-  loss_BT = jax.jit(token_losses, static_argnums=(0, 4))(SIZES, params["model"], batch, values, 0.1)
-  np.testing.assert_allclose(total, loss_BT.sum(), rtol=1e-5)
+  losses = jax.jit(token_losses, static_argnums=(0, 4))
+  for found, smoothing in ((total, 0.0), (smoothed, 0.1)):
+    loss_BT = losses(SIZES, params["model"], batch, values, smoothing)
+    np.testing.assert_allclose(found, loss_BT.sum(), rtol=1e-5)
   assert int(tokens) == (batch["tgt_segment_BT"] > 0).sum()
 
 

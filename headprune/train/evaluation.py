@@ -1,0 +1,51 @@
+"""How good a model is while it trains, on all devices: dev losses, translations and their BLEU."""
+
+import jax
+
+from headprune.nn import gates
+from headprune.runs import heads as heads_lib
+from headprune.runs.run import Run
+from headprune.runs.workdir import write_text
+from headprune.text import bleu
+from headprune.train import devices, prepare, steps
+from headprune.translator.translator import Translator
+
+
+def dev_losses(job: prepare.Job, params: dict) -> dict:
+  """Losses per target token over all batches, summed first and divided once."""
+  totals = [steps.eval_step(job.step_config, job.knobs, params, b) for b in job.dev_batches]
+  loss, smoothed, tokens = (float(sum(values)) for values in zip(*totals))
+  return {"dev_loss": loss / tokens, "dev_smoothed_loss": smoothed / tokens}
+
+
+def translate(job: prepare.Job, params: dict, splits: list[str], step: int) -> dict:
+  """Translates splits into files; {"{split}_bleu": ..., "signature": ...}, gates as at test time.
+
+  Each process translates its share of the sentences, on one of its devices.
+  """
+  row, run = {}, _evaluated(job, params)
+  number, count = devices.share()
+  for split in splits:
+    sources, references = job.text[split]
+    with devices.meeting("translating"):
+      own = run.translate(sources[number::count])
+    lines = devices.join(own)
+    with devices.meeting("writing translations"):
+      if devices.is_first():
+        path = job.workdir.translations(split, step)
+        write_text(path, "".join(f"{line}\n" for line in lines))
+    row[f"{split}_bleu"], row["signature"] = bleu.score(lines, references, run.config.eval)
+  return row
+
+
+def _evaluated(job: prepare.Job, params: dict) -> Run:
+  """The run as it would be loaded with these parameters, which are on the host."""
+  gate_values = gates.eval_gates(job.knobs.fixed_gates, params["gates"])
+  translator = Translator(job.step_config.model, params["model"], gate_values)
+  return Run(job.workdir, job.config, translator, params["gates"], *job.tokenizers)
+
+
+def gate_lists(job: prepare.Job, log_alphas: dict) -> dict:
+  """Test-time gates as heads.json holds them."""
+  values = jax.device_get(gates.eval_gates(job.knobs.fixed_gates, log_alphas))
+  return heads_lib.as_lists(values, job.step_config.model.heads)

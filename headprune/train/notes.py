@@ -1,0 +1,101 @@
+"""What a person should know of a finished run before building on it: a line each, or none."""
+
+from collections.abc import Sequence
+
+from ml_collections import ConfigDict
+import numpy as np
+
+from headprune.nn import gates
+from headprune.text.encoding import Report
+
+_FALLING = 0.1  # nats a token, in the last fifth of the steps
+_RISEN = 0.05  # nats a token, since the best evaluation
+_USABLE_BLEU = 15.0  # percent; below it heads have hardly learned what pruning could show
+_DROPPED = 0.01  # share of the pairs
+
+
+def of_run(
+  config: ConfigDict, step: int, history: list[dict], last: dict, log_alphas: dict, report: Report
+) -> tuple[str, ...]:
+  """All notes on a run.
+
+  Args:
+    config: of the run.
+    step: its last one.
+    history: the rows of its metrics.
+    last: the row of the last evaluation.
+    log_alphas: attention type -> layer -> log_alpha of each head.
+    report: of the training pairs.
+  """
+  points = [(r["step"], r["dev_loss"]) for r in history if "dev_loss" in r and r["step"] < step]
+  if config.eval.average == 1:  # else the last evaluation is of another model, a mean
+    points.append((step, last["dev_loss"]))
+  return (
+    *dev_loss(points, step, pruned=bool(log_alphas)),
+    *bleu(last["dev_bleu"]),
+    *closed(log_alphas),
+    *lengths(report, config.data.row_length),
+  )
+
+
+def dev_loss(points: Sequence[tuple[int, float]], steps: int, pruned: bool) -> list[str]:
+  """Whether training ended too early or too late.
+
+  Args:
+    points: (step, dev loss) of evaluations in order, all of them of the model as trained.
+    steps: of the whole run.
+    pruned: heads were closed, which may raise the loss: that is not told.
+  """
+  if len(points) < 2:
+    return []
+  at, losses = np.array(points, float).T
+  fell = np.interp(at[-1] - steps / 5, at, losses) - losses[-1]
+  if fell > _FALLING:
+    return [
+      f"dev loss was still falling, by {fell:.2f} nats in the last fifth of the steps: raise "
+      "config.train.steps"
+    ]
+  best = int(losses.argmin())
+  if losses[-1] - losses[best] > _RISEN and not pruned:
+    return [
+      f"dev loss has risen by {losses[-1] - losses[best]:.2f} nats since step {int(at[best]):,}: "
+      "lower config.train.steps, set config.train.patience, or raise dropout (config.model)"
+    ]
+  return []
+
+
+def bleu(dev_bleu: float) -> list[str]:
+  """Whether the model translates well enough for its heads to mean something."""
+  if dev_bleu >= _USABLE_BLEU:
+    return []
+  return [
+    f"dev BLEU {dev_bleu:.1f} is below {_USABLE_BLEU:.0f}: which heads such a model can spare "
+    "tells little; train longer or on more pairs first"
+  ]
+
+
+def closed(log_alphas: dict) -> list[str]:
+  """Whether no gate has moved far enough to close.
+
+  Args:
+    log_alphas: attention type -> layer -> log_alpha of each head.
+  """
+  values = [x for layers in log_alphas.values() for row in layers for x in row]
+  if not values or np.min(gates.expected(np.float32(values))) == 0:
+    return []
+  return [
+    f"no gate closed; the lowest log_alpha is {min(values):.2f}, closed is below "
+    f"{-np.log(11):.2f}: raise config.train.steps, config.optim.gates_factor or config.l0.coef"
+  ]
+
+
+def lengths(report: Report, row_length: int) -> list[str]:
+  """Whether many training pairs were left out because they are long."""
+  share = report.too_long / (report.kept + report.too_long)
+  if share <= _DROPPED:
+    return []
+  keeps = f" ({report.keeps_99} keeps 99%)" if report.keeps_99 else ""
+  return [
+    f"{share:.1%} of the training pairs were dropped as longer than "
+    f"config.data.row_length={row_length}{keeps}"
+  ]

@@ -1,0 +1,83 @@
+"""What follows from a run's number of steps: settings of the train step, and whether they fit."""
+
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+import numpy as np
+
+from headprune.errors import UserError
+from headprune.nn.config import ModelConfig
+from headprune.runs import config as config_lib
+from headprune.runs import targets
+from headprune.train import optim, steps, target
+
+_AVERAGED = 0.4  # share of the steps; a mean that reaches back further is of worse models
+_CLOSED = float(np.log(11.0))  # of a log_alpha that begins at 0 and ends where its gate is 0
+
+
+def settings(config: ConfigDict, model: ModelConfig) -> tuple[steps.StepConfig, steps.Knobs]:
+  """What of a config the train step needs, compiled in and traced."""
+  c, total = config.optim, config.train.steps
+  target_config, wanted_G = goal(config, model)
+  sizes = target.group_sizes(target_config.groups, model.heads) if target_config else ()
+  optim_config = optim.OptimConfig(
+    model_size=model.model_size,
+    total_steps=total,
+    warmup_steps=max(1, round(c.warmup * total)),
+    cooldown_steps=round(c.cooldown * total),
+    rules=config_lib.flatten(c)["rules"],
+    ascent_G=tuple(config.l0.ascent / size for size in sizes),
+    **{name: c[name] for name in ("b1", "b2", "eps", "gates_factor")},
+  )
+  step_config = steps.StepConfig(
+    model, optim_config, config.train.label_smoothing, config.train.accumulate, target_config
+  )
+  fixed_gates = config_lib.fixed_gates(config.gates, model)
+  scale = optim.noam_scale(optim_config, c.learning_rate)
+  return step_config, steps.knobs(config.seed, config.l0.coef, scale, fixed_gates, wanted_G)
+
+
+def goal(config: ConfigDict, model: ModelConfig) -> tuple[target.TargetConfig | None, tuple]:
+  """(TargetConfig, wanted_G) of `l0.target_heads`; (None, ()) without it."""
+  c, total = config.l0, config.train.steps
+  if not c.target_heads:
+    return None, ()
+  groups, wanted_G = targets.parse(c.target_heads, config.gates.types, model)
+  ramp_steps, settle_step = round(c.ramp * total), total - round(c.settled * total)
+  return target.TargetConfig(groups, ramp_steps, settle_step), wanted_G
+
+
+def notes(config: ConfigDict, step_config: steps.StepConfig, knobs: steps.Knobs) -> list[str]:
+  """What a person should know before the first step of a run that is short for its config."""
+  total, found = config.train.steps, []
+  late = [name for name in ("eval_every", "checkpoint_every") if config.train[name] > total]
+  if late:
+    fields = " and ".join(f"config.train.{name}={config.train[name]}" for name in late)
+    found.append(f"{fields}: not before the end of these {total:,} steps")
+  if config.gates.kind == "concrete":
+    reach = gate_reach(step_config.optim, knobs.learning_rate)
+    if reach < _CLOSED:
+      found.append(
+        f"in {total:,} steps a gate's log_alpha can move by {reach:.2g}, but from 0 to closed it "
+        f"is {_CLOSED:.1f}: raise config.train.steps or config.optim.gates_factor"
+      )
+  return found
+
+
+def gate_reach(config: optim.OptimConfig, scale) -> float:
+  """How far all steps together can move a log_alpha: a step of Adam's is about the rate long."""
+  rates = optim.noam(config, scale, np.arange(config.total_steps))
+  return config.gates_factor * float(jnp.sum(rates))
+
+
+def check_average(config: ConfigDict) -> None:
+  """Raises a UserError if the mean of the last checkpoints reaches back to a much worse model."""
+  c, total, count = config.train, config.train.steps, config.eval.average
+  every = (c.checkpoint_every, c.translate_every)
+  saved = sorted({total, *(step for n in every for step in range(n, total, n))})
+  back = total - saved[-count:][0]
+  if back > _AVERAGED * total:
+    raise UserError(
+      f"config.eval.average={count} takes the mean of checkpoints that reach back {back:,} of "
+      f"{total:,} steps: lower config.train.checkpoint_every={c.checkpoint_every} (to "
+      f"{max(1, int(_AVERAGED * total) // (count - 1))}) or config.eval.average"
+    )

@@ -1,0 +1,70 @@
+"""What is told of a run that is not worth building on."""
+
+import numpy as np
+import pytest
+
+from headprune.runs import defaults
+from headprune.text.encoding import Report
+from headprune.train import notes
+
+
+@pytest.mark.parametrize(
+  "points, note",
+  [
+    ([], None),
+    ([(100, 3.0)], None),
+    ([(50, 4.0), (100, 3.5)], "dev loss was still falling, by 0.20 nats in the last fifth"),
+    ([(50, 4.0), (80, 3.09), (100, 3.0)], None),  # 0.09
+    ([(50, 4.0), (80, 3.11), (100, 3.0)], "by 0.11 nats"),
+    (
+      [(50, 2.0), (60, 1.9), (80, 1.96), (100, 1.96)],
+      "has risen by 0.06 nats since step 60: lower",
+    ),
+    ([(50, 2.0), (60, 1.92), (80, 1.96), (100, 1.96)], None),
+  ],
+)
+def test_dev_loss(points, note):
+  found = notes.dev_loss(points, 100, pruned=False)
+  assert len(found) == (note is not None) and all(note in line for line in found)
+
+
+def test_pruning_may_raise_the_loss():
+  points = [(50, 2.0), (100, 2.5)]
+  assert notes.dev_loss(points, 100, pruned=False) and not notes.dev_loss(points, 100, pruned=True)
+
+
+def test_bleu():
+  assert notes.bleu(15.0) == []
+  assert "dev BLEU 3.1 is below 15" in notes.bleu(3.1)[0]
+
+
+def test_no_gate_closed():
+  edge = float(-np.log(11.0))
+  assert notes.closed({}) == []
+  assert notes.closed({"enc_self": [[2.0, edge - 0.01]], "dec_enc": [[], [1.0]]}) == []
+  (note,) = notes.closed({"enc_self": [[2.0, edge + 0.01]], "dec_enc": [[], [1.0]]})
+  assert "lowest log_alpha is -2.39, closed is below -2.40: raise config.train.steps" in note
+
+
+def test_long_pairs():
+  assert notes.lengths(Report(99, 5, 1), 64) == []
+  assert notes.lengths(Report(98, 5, 2, keeps_99=80), 64) == [
+    "2.0% of the training pairs were dropped as longer than config.data.row_length=64 (80 keeps "
+    "99%)"
+  ]
+  assert notes.lengths(Report(98, 5, 2), 64)[0].endswith("row_length=64")  # from older files
+
+
+def test_of_a_run():
+  config = defaults.base()
+  history = [{"step": 50, "dev_loss": 4.0}, {"step": 75, "objective": 9.0}]
+  history.append({"step": 100, "dev_loss": 3.0})  # written before a kill
+  report, last = Report(100, 0, 0), {"dev_loss": 3.9, "dev_bleu": 30.0}
+  assert notes.of_run(config, 100, history, last, {}, report) == ()
+  assert len(notes.of_run(config, 100, history, last | {"dev_loss": 3.5}, {}, report)) == 1
+  config.eval.average = 2  # the last model is a mean: one evaluation is left
+  assert notes.of_run(config, 100, history, last | {"dev_loss": 3.5}, {}, report) == ()
+  every = notes.of_run(
+    config, 100, history, last | {"dev_bleu": 1.0}, {"enc_self": [[0.0]]}, report
+  )
+  assert [line.split()[:2] for line in every] == [["dev", "BLEU"], ["no", "gate"]]

@@ -1,0 +1,107 @@
+"""What follows from the number of steps."""
+
+import numpy as np
+import pytest
+
+from headprune.errors import UserError
+from headprune.runs import config as config_lib
+from headprune.runs import defaults, presets
+from headprune.train import optim, schedule
+
+# Method and preset -> Noam's scale, D, steps of warm-up and cool-down, all steps.
+SCHEDULES = {
+  ("baseline", ""): (2.0, 128, 200, 200, 500),
+  ("baseline", "multi30k"): (2.0, 128, 2000, 1500, 5000),
+  ("baseline", "enru"): (1.0, 256, 800, 1000, 2400),
+  ("baseline", "opus"): (0.1, 512, 500, 2000, 6000),
+  ("baseline", "opus-cpu"): (0.01, 512, 10, 40, 100),
+  ("baseline", "base"): (4.0, 512, 16000, 0, 200000),
+  ("concrete", ""): (1.0, 128, 100, 200, 500),
+  ("concrete", "marian"): (0.4, 128, 300, 900, 1800),
+  ("concrete", "enru"): (1.0, 256, 200, 400, 1000),
+  ("fixed", ""): (1.0, 128, 100, 66, 166),
+  ("fixed", "multi30k"): (0.4, 128, 300, 300, 600),
+}
+
+
+def settings(config):
+  return schedule.settings(config, config_lib.model_config(config.model))
+
+
+@pytest.mark.parametrize("method, preset", SCHEDULES)
+def test_presets_have_noams_schedule(method, preset):
+  scale, model_size, warmup, cooldown, total = SCHEDULES[method, preset]
+  config = defaults.config(method, preset)
+  if method == "fixed":
+    config.gates.fixed_from = ""  # a run that is not there
+  config.model.model_size = model_size  # that of `opus` comes with the model
+  step_config, knobs = settings(config)
+  found = step_config.optim
+  assert (found.model_size, found.warmup_steps, found.cooldown_steps, found.total_steps) == (
+    model_size, warmup, cooldown, total,
+  )  # fmt: skip
+  assert knobs.learning_rate == np.float32(scale)
+
+
+@pytest.mark.parametrize("total", (3, 50, 500, 5000, 40000))
+def test_a_run_of_any_length_reaches_the_rate_that_was_asked_for(total):
+  config = defaults.config("baseline", "multi30k")
+  config.train.steps = total
+  step_config, knobs = settings(config)
+  rates = np.asarray(optim.noam(step_config.optim, knobs.learning_rate, np.arange(total)))
+  np.testing.assert_allclose(rates.max(), config.optim.learning_rate, rtol=1e-4)
+  assert rates.argmax() == max(round(0.4 * total), 1) - 1
+  np.testing.assert_allclose(
+    rates[-1] * max(round(0.3 * total), 1), rates.max() * 0.4**0.5, rtol=0.1
+  )
+
+
+def test_gates_that_cannot_close_in_so_few_steps_are_told():
+  config = defaults.config("concrete")
+  step_config, knobs = settings(config)
+  rates = [min(s**-0.5, s * 100**-1.5) * 128**-0.5 * min(1, (501 - s) / 200) for s in range(1, 501)]
+  np.testing.assert_allclose(
+    schedule.gate_reach(step_config.optim, 1.0), 10 * sum(rates), rtol=1e-4
+  )
+  assert sum(rates) > 0.24 and schedule.notes(config, step_config, knobs) == []
+  config.train.update({"steps": 25, "eval_every": 25, "checkpoint_every": 25})
+  assert schedule.notes(config, *settings(config)) == [
+    "in 25 steps a gate's log_alpha can move by 1.1, but from 0 to closed it is 2.4: "
+    "raise config.train.steps or config.optim.gates_factor"
+  ]
+
+
+def test_what_would_not_come_before_the_end_is_told():
+  config = defaults.config("baseline")
+  config.train.steps = 250
+  assert schedule.notes(config, *settings(config)) == []
+  config.train.steps = 249
+  assert schedule.notes(config, *settings(config)) == [
+    "config.train.eval_every=250 and config.train.checkpoint_every=250: not before the end of "
+    "these 249 steps"
+  ]
+
+
+@pytest.mark.parametrize("method", defaults.PARTS)
+@pytest.mark.parametrize("preset", presets.TASKS)
+def test_no_preset_is_too_short_for_itself(method, preset):
+  config = defaults.config(method, preset)
+  if method == "fixed":
+    config.gates.fixed_from = ""
+  schedule.check_average(config)
+  assert schedule.notes(config, *settings(config)) == []
+
+
+def test_a_mean_of_checkpoints_must_not_reach_back_far():
+  config = defaults.config("baseline", "multi30k")
+  schedule.check_average(config)
+  config.train.steps = 250  # the last checkpoint alone
+  schedule.check_average(config)
+  config.train.steps = 2000
+  wanted = "average=8 .* reach back 1,750 of 2,000 steps: lower .*every=250 .to 114"
+  with pytest.raises(UserError, match=wanted):
+    schedule.check_average(config)
+  config.train.checkpoint_every = 114
+  schedule.check_average(config)
+  config.train.translate_every = 90  # there are checkpoints then too
+  schedule.check_average(config)
