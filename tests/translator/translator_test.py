@@ -14,7 +14,7 @@ from headprune.nn.config import TYPES, open_gates
 from headprune.text import batching
 from headprune.translator import translator as translator_lib
 from headprune.translator.beam import BeamConfig
-from headprune.translator.translator import Hypothesis, Translator
+from headprune.translator.translator import Translator
 from tests import tiny
 
 SOURCES = [[3, 4, 1], [5, 1], [6, 6, 6, 2, 1], [1], [2, 3, 1]]
