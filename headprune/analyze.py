@@ -1,4 +1,4 @@
-"""Tells what the heads of a run do: `python -m headprune.analyze --workdir runs/x`.
+"""Tells what the heads of a run do: `headprune analyze --workdir runs/x`.
 
 Writes analysis.json, figures and a self-contained report.html into the workdir. By default the text
 is the dev set that the run's config names; syntax needs --conllu.
@@ -84,7 +84,7 @@ def _print(result: Result, before: Sequence[Result]) -> None:
 
 
 def _parse() -> argparse.Namespace:
-  parser = argparse.ArgumentParser(prog="python -m headprune.analyze", description=__doc__)
+  parser = argparse.ArgumentParser(prog="headprune analyze", description=__doc__)
   add = parser.add_argument
   add("--workdir", required=True, help="a trained run")
   add("--checkpoint", default="last", help="last, best, or a step")

@@ -1,10 +1,10 @@
 """Makes a run of another program's model, or another program's model of a run.
 
-  python -m headprune.convert marian --dir opus-mt-en-de --out runs/x
-  python -m headprune.convert original --npz model.npz --src-vocab src.txt --tgt-vocab tgt.txt \\
+  headprune convert marian --dir opus-mt-en-de --out runs/x
+  headprune convert original --npz model.npz --src-vocab src.txt --tgt-vocab tgt.txt \\
     [--hp hp.json] --out runs/x
-  python -m headprune.convert export --workdir runs/x --format marian --out folder
-  python -m headprune.convert export --workdir runs/x --format ctranslate2 \\
+  headprune convert export --workdir runs/x --format marian --out folder
+  headprune convert export --workdir runs/x --format ctranslate2 \\
     [--quantization int8] --out folder
 """
 
@@ -21,9 +21,7 @@ FORMATS = {"original": original.write, "marian": marian.write, "ctranslate2": ct
 
 
 def main() -> None:
-  parser = argparse.ArgumentParser(
-    prog="python -m headprune.convert", description=__doc__.splitlines()[0]
-  )
+  parser = argparse.ArgumentParser(prog="headprune convert", description=__doc__.splitlines()[0])
   commands = parser.add_subparsers(required=True, metavar="program")
   sub = commands.add_parser(
     "marian", help="a MarianMT (opus-mt) folder of Hugging Face transformers"

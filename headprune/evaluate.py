@@ -1,4 +1,4 @@
-"""Translates files and scores them: `python -m headprune.evaluate --workdir runs/x`.
+"""Translates files and scores them: `headprune evaluate --workdir runs/x`.
 
 Without --src and --ref, the text is the test set that the run's config names.
 """
@@ -16,7 +16,7 @@ from headprune.text import bleu, sources
 
 
 def main() -> None:
-  parser = argparse.ArgumentParser(prog="python -m headprune.evaluate", description=__doc__)
+  parser = argparse.ArgumentParser(prog="headprune evaluate", description=__doc__)
   parser.add_argument("--workdir", required=True, help="a trained run")
   parser.add_argument("--src", help="source text, one sentence a line (.gz is fine)")
   parser.add_argument("--ref", help="reference translations, as many lines")

@@ -1,4 +1,4 @@
-"""Translates lines: `python -m headprune.translate --workdir runs/x < input > output`."""
+"""Translates lines: `headprune translate --workdir runs/x < input > output`."""
 
 import argparse
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ CHUNK_BYTES = 1 << 24  # read at a time; a line of more is refused
 
 
 def main() -> None:
-  parser = argparse.ArgumentParser(prog="python -m headprune.translate", description=__doc__)
+  parser = argparse.ArgumentParser(prog="headprune translate", description=__doc__)
   parser.add_argument("--workdir", required=True, help="a trained run")
   parser.add_argument("--checkpoint", default="last", help="last, best, or a step")
   parser.add_argument(
