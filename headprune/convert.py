@@ -14,6 +14,7 @@ import pathlib
 from headprune import cli
 from headprune.errors import UserError
 from headprune.formats import ctranslate2, marian, original
+from headprune.meter import Meter
 from headprune.runs.run import load
 from headprune.runs.workdir import check_unused
 
@@ -55,7 +56,10 @@ def main() -> None:
   _add_out(sub, "folder for the files")
   sub.set_defaults(call=_export)
   args = parser.parse_args()
-  print(args.call(args))
+  with Meter() as meter:
+    meter.begin(f"making {args.out}", 0)
+    said = args.call(args)
+  print(said)
 
 
 def _add_out(parser: argparse.ArgumentParser, text: str) -> None:

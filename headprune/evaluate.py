@@ -9,6 +9,7 @@ import pathlib
 
 from headprune import cli
 from headprune.errors import UserError
+from headprune.meter import Meter
 from headprune.nn.config import PRECISIONS
 from headprune.runs.run import Run, load
 from headprune.runs.workdir import write_text
@@ -29,9 +30,12 @@ def main() -> None:
   given = sources.read_parallel(args.src, args.ref) if args.src else None
   if args.out and not pathlib.Path(args.out).absolute().parent.is_dir():
     raise UserError(f"--out {args.out}: its folder does not exist")
-  run = load(args.workdir, args.checkpoint, args.precision)
-  src_lines, references = given or _test_set(run)
-  hypotheses = run.translate(src_lines)
+  with Meter() as meter:
+    meter.begin(f"reading {args.workdir}", 0)
+    run = load(args.workdir, args.checkpoint, args.precision)
+    src_lines, references = given or _test_set(run)
+    meter.begin("translating", len(src_lines))
+    hypotheses = run.translate(src_lines, progress=meter.add)
   if args.out:
     write_text(pathlib.Path(args.out), "".join(f"{line}\n" for line in hypotheses))
   score, signature = bleu.score(hypotheses, references, run.config.eval)

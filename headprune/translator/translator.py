@@ -78,6 +78,7 @@ class Translator:
     beam: BeamConfig,
     batch_size: int,
     limits: Callable[[int], tuple[int, int]] = length_limits,
+    progress: Callable[[int], None] | None = None,
   ) -> list[Hypothesis]:
     """Beam search over sentences, sorted by length into batches of few different shapes.
 
@@ -86,6 +87,7 @@ class Translator:
       beam: how to search.
       batch_size: sentences in a batch; fewer where they are long.
       limits: source length with EOS -> (min_len, max_len) in words with EOS; not decreasing.
+      progress: called now and then with the number of sentences done since the last call.
     Returns:
       One hypothesis per source, in the order given.
     """
@@ -101,6 +103,8 @@ class Translator:
       )  # fmt: skip
       for i, ids_T, length, score, log_prob in zip(numbers, *map(np.asarray, found)):
         results[i] = Hypothesis(ids_T[:length].tolist(), float(score), float(log_prob))
+      if progress:
+        progress(len(numbers))
     return results
 
   def _checked(self) -> "Translator":
