@@ -38,8 +38,8 @@ def main() -> None:
     if path.name[0] in args.numbers:
       print(f"{path.name} ...", flush=True)
       execute(notebook, parameters)
-      _join_parameters(notebook)
-      _shrink_pictures(notebook)
+      join_parameters(notebook)
+      shrink_pictures(notebook)
       notebook.metadata["executed"] = digest(notebook)
     path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
 
@@ -56,13 +56,19 @@ def write_address(notebook) -> None:
   cell.source = re.sub('^REPOSITORY = ".*?"', f'REPOSITORY = "{address()}"', cell.source)
 
 
-def execute(notebook, parameters: Mapping, environment: Mapping | None = None) -> None:
+def execute(
+  notebook,
+  parameters: Mapping,
+  environment: Mapping | None = None,
+  timeout: float | None = None,
+) -> None:
   """Runs all cells in an ordinary kernel; raises if one does.
 
   Args:
     notebook: takes the outputs and, if there are parameters, a cell behind its own with them.
     parameters: name -> value, instead of the notebook's.
     environment: variables of the kernel; None for those of this process.
+    timeout: seconds that a cell may take; None for no limit.
   """
   if parameters:
     place = next(i for i, cell in enumerate(notebook.cells) if _is_parameters(cell))
@@ -71,7 +77,7 @@ def execute(notebook, parameters: Mapping, environment: Mapping | None = None) -
     cell.metadata["instead"] = True
     notebook.cells.insert(place + 1, cell)
   client = nbclient.NotebookClient(
-    notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}},
+    notebook, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}},
     coalesce_streams=True, record_timing=False,
   )  # fmt: skip
   client.execute(**({} if environment is None else {"env": environment}))
@@ -83,7 +89,7 @@ def digest(notebook) -> str:
   return hashlib.sha256(code.encode()).hexdigest()[:16]
 
 
-def _join_parameters(notebook) -> None:
+def join_parameters(notebook) -> None:
   """Shows the parameters that were set under the notebook's own, without their cell."""
   for i, cell in enumerate(notebook.cells):
     if "instead" in cell.metadata:
@@ -98,7 +104,7 @@ def _join_parameters(notebook) -> None:
         output["execution_count"] = count
 
 
-def _shrink_pictures(notebook) -> None:
+def shrink_pictures(notebook) -> None:
   """Draws all pictures in 32 greys or colours, so that a notebook stays small."""
   for output in (output for cell in notebook.cells for output in cell.get("outputs", ())):
     if "image/png" in output.get("data", ()):
