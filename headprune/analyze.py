@@ -109,7 +109,7 @@ def _parse() -> argparse.Namespace:
 def _read_before(path: str) -> Result:
   workdir = Workdir(pathlib.Path(path))
   if not workdir.analysis.is_file():
-    raise UserError(f"--before {path}: no analysis.json; run headprune.analyze on it first")
+    raise UserError(f"--before {path}: no analysis.json; run headprune analyze on it first")
   return result_lib.read(workdir)
 
 
