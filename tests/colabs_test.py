@@ -116,10 +116,11 @@ def test_from_baseline_to_compact(folder):
     CHANGES=SMALL,
   )
   text = printed(notebook)
-  lines = [line.split() for line in text.split("\n") if "heads open, test BLEU" in line]
+  rows = [line for line in text.split("\n") if "heads open, test BLEU" in line]
+  assert [row.split()[:2] for row in rows[:2]] == [["baseline", "12"], ["control", "12"]]
+  lines = [row.split() for row in rows[2:]]
   assert [line[1] for line in lines] == ["0.01", "3"]
   assert int(lines[1][2]) < int(lines[0][2]) <= 12, "the larger penalty closes more heads"
-  assert "\nbaseline        12 heads open" in text and "\ncontrol         12 heads open" in text
   assert "all translations are identical" in text
   assert (folder / "curve" / "compact" / "config.json").exists()
   assert pictures(notebook) == 3
