@@ -1,4 +1,4 @@
-"""Tells what the heads of a run do: `python -m headprune.analyze --workdir runs/x`.
+"""Tells what the heads of a run do: `headprune analyze --workdir runs/x`.
 
 Writes analysis.json, figures and a self-contained report.html into the workdir. By default the text
 is the dev set that the run's config names; syntax needs --conllu.
@@ -6,6 +6,7 @@ is the dev set that the run's config names; syntax needs --conllu.
 
 import argparse
 from collections.abc import Sequence
+import dataclasses
 import pathlib
 
 from headprune import cli
@@ -14,6 +15,7 @@ from headprune.analysis import result as result_lib
 from headprune.analysis import subject as subject_lib
 from headprune.analysis.result import Result
 from headprune.errors import UserError
+from headprune.meter import Meter
 from headprune.runs import metrics
 from headprune.runs.run import load
 from headprune.runs.workdir import Workdir, write_bytes, write_text
@@ -21,18 +23,28 @@ from headprune.runs.workdir import Workdir, write_bytes, write_text
 
 def main() -> None:
   args = _parse()
+  with Meter() as meter:
+    _analyze(args, meter)
+
+
+def _analyze(args: argparse.Namespace, meter: Meter) -> None:
+  meter.begin(f"reading {args.workdir}", 0)
   run = load(args.workdir, args.checkpoint)
   before = [_read_before(path) for path in args.before]
-  subject = subject_lib.read(run, args)
+  meter.begin("reading the text", 0)
+  subject = dataclasses.replace(subject_lib.read(run, args), progress=meter.add)
   plans = survey.prepare(subject, args)
   for path, earlier in zip(args.before, before):
     _check_alike(path, earlier.settings, survey.settings(subject, plans))
+  meter.clear()
   print(f"{len(subject.text):,} sentence pairs")
-  result = survey.measure(subject, plans)
+  result = survey.measure(subject, plans, meter.begin)
+  meter.begin("drawing", 0)
   result_lib.write(run.workdir, result)
   pictures = draw(run.workdir, result, before)
   maps = report.attention_maps(run, subject.text[: args.maps])
   write_text(run.workdir.report, report.page(result, before, pictures, maps))
+  meter.clear()
   _print(result, before)
   print(f"report: {run.workdir.report}")
 
@@ -84,7 +96,7 @@ def _print(result: Result, before: Sequence[Result]) -> None:
 
 
 def _parse() -> argparse.Namespace:
-  parser = argparse.ArgumentParser(prog="python -m headprune.analyze", description=__doc__)
+  parser = argparse.ArgumentParser(prog="headprune analyze", description=__doc__)
   add = parser.add_argument
   add("--workdir", required=True, help="a trained run")
   add("--checkpoint", default="last", help="last, best, or a step")
@@ -97,7 +109,7 @@ def _parse() -> argparse.Namespace:
 def _read_before(path: str) -> Result:
   workdir = Workdir(pathlib.Path(path))
   if not workdir.analysis.is_file():
-    raise UserError(f"--before {path}: no analysis.json; run headprune.analyze on it first")
+    raise UserError(f"--before {path}: no analysis.json; run headprune analyze on it first")
   return result_lib.read(workdir)
 
 

@@ -1,4 +1,4 @@
-"""Cuts dead heads out: `python -m headprune.compact --workdir runs/x --out runs/x-compact`.
+"""Cuts dead heads out: `headprune compact --workdir runs/x --out runs/x-compact`.
 
 What is left is an ordinary run with fewer heads and no gates. It is compared with the old one on
 real sentences before it is written.
@@ -18,7 +18,7 @@ from headprune.translator.beam import BeamConfig
 
 
 def main() -> None:
-  parser = argparse.ArgumentParser(prog="python -m headprune.compact", description=__doc__)
+  parser = argparse.ArgumentParser(prog="headprune compact", description=__doc__)
   parser.add_argument("--workdir", required=True, help="any run: gated, fixed, dense or compact")
   parser.add_argument("--out", required=True, help="folder for the smaller model")
   parser.add_argument("--checkpoint", default="last", help="last, best, or a step")

@@ -1,10 +1,10 @@
 """Makes a run of another program's model, or another program's model of a run.
 
-  python -m headprune.convert marian --dir opus-mt-en-de --out runs/x
-  python -m headprune.convert original --npz model.npz --src-vocab src.txt --tgt-vocab tgt.txt \\
+  headprune convert marian --dir opus-mt-en-de --out runs/x
+  headprune convert original --npz model.npz --src-vocab src.txt --tgt-vocab tgt.txt \\
     [--hp hp.json] --out runs/x
-  python -m headprune.convert export --workdir runs/x --format marian --out folder
-  python -m headprune.convert export --workdir runs/x --format ctranslate2 \\
+  headprune convert export --workdir runs/x --format marian --out folder
+  headprune convert export --workdir runs/x --format ctranslate2 \\
     [--quantization int8] --out folder
 """
 
@@ -14,6 +14,7 @@ import pathlib
 from headprune import cli
 from headprune.errors import UserError
 from headprune.formats import ctranslate2, marian, original
+from headprune.meter import Meter
 from headprune.runs.run import load
 from headprune.runs.workdir import check_unused
 
@@ -21,9 +22,7 @@ FORMATS = {"original": original.write, "marian": marian.write, "ctranslate2": ct
 
 
 def main() -> None:
-  parser = argparse.ArgumentParser(
-    prog="python -m headprune.convert", description=__doc__.splitlines()[0]
-  )
+  parser = argparse.ArgumentParser(prog="headprune convert", description=__doc__.splitlines()[0])
   commands = parser.add_subparsers(required=True, metavar="program")
   sub = commands.add_parser(
     "marian", help="a MarianMT (opus-mt) folder of Hugging Face transformers"
@@ -57,7 +56,10 @@ def main() -> None:
   _add_out(sub, "folder for the files")
   sub.set_defaults(call=_export)
   args = parser.parse_args()
-  print(args.call(args))
+  with Meter() as meter:
+    meter.begin(f"making {args.out}", 0)
+    said = args.call(args)
+  print(said)
 
 
 def _add_out(parser: argparse.ArgumentParser, text: str) -> None:

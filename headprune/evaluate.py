@@ -1,4 +1,4 @@
-"""Translates files and scores them: `python -m headprune.evaluate --workdir runs/x`.
+"""Translates files and scores them: `headprune evaluate --workdir runs/x`.
 
 Without --src and --ref, the text is the test set that the run's config names.
 """
@@ -9,6 +9,7 @@ import pathlib
 
 from headprune import cli
 from headprune.errors import UserError
+from headprune.meter import Meter
 from headprune.nn.config import PRECISIONS
 from headprune.runs.run import Run, load
 from headprune.runs.workdir import write_text
@@ -16,7 +17,7 @@ from headprune.text import bleu, sources
 
 
 def main() -> None:
-  parser = argparse.ArgumentParser(prog="python -m headprune.evaluate", description=__doc__)
+  parser = argparse.ArgumentParser(prog="headprune evaluate", description=__doc__)
   parser.add_argument("--workdir", required=True, help="a trained run")
   parser.add_argument("--src", help="source text, one sentence a line (.gz is fine)")
   parser.add_argument("--ref", help="reference translations, as many lines")
@@ -29,9 +30,12 @@ def main() -> None:
   given = sources.read_parallel(args.src, args.ref) if args.src else None
   if args.out and not pathlib.Path(args.out).absolute().parent.is_dir():
     raise UserError(f"--out {args.out}: its folder does not exist")
-  run = load(args.workdir, args.checkpoint, args.precision)
-  src_lines, references = given or _test_set(run)
-  hypotheses = run.translate(src_lines)
+  with Meter() as meter:
+    meter.begin(f"reading {args.workdir}", 0)
+    run = load(args.workdir, args.checkpoint, args.precision)
+    src_lines, references = given or _test_set(run)
+    meter.begin("translating", len(src_lines))
+    hypotheses = run.translate(src_lines, progress=meter.add)
   if args.out:
     write_text(pathlib.Path(args.out), "".join(f"{line}\n" for line in hypotheses))
   score, signature = bleu.score(hypotheses, references, run.config.eval)

@@ -1,4 +1,4 @@
-"""Measures training and translation: `python -m headprune.speed`.
+"""Measures training and translation: `headprune speed`.
 
 With random weights: translation is of 100 sentences of 8 to 30 words, beam 4, exactly 20 decoding
 steps each; head counts take turns. With --workdir: trained runs translate their own test text, and
@@ -19,7 +19,7 @@ from headprune.runs.run import load
 
 
 def main() -> None:
-  parser = argparse.ArgumentParser(prog="python -m headprune.speed", description=__doc__)
+  parser = argparse.ArgumentParser(prog="headprune speed", description=__doc__)
   parser.add_argument("--sizes", default="small,base", help=", ".join(speed.SIZES))
   parser.add_argument("--heads", default="dense,half,quarter", help="heads kept; gain over first")
   parser.add_argument("--tasks", default=",".join(speed.TASKS), help=", ".join(speed.TASKS))

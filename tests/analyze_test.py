@@ -117,7 +117,7 @@ def test_a_run_whose_data_are_gone_needs_other_text(folder, monkeypatch, capsys,
 def test_before_and_after(folder, monkeypatch, capsys, tmp_path):
   shutil.copytree(folder / "run", tmp_path / "run")
   brief = "--lrp-sentences", 0, "--maps", 0
-  with pytest.raises(UserError, match="no analysis.json; run headprune.analyze on it first"):
+  with pytest.raises(UserError, match="no analysis.json; run headprune analyze on it first"):
     command(monkeypatch, tmp_path / "run", "--before", tmp_path / "nowhere", *brief)
   # With a share of nothing at least, all open encoder heads look at rare words.
   command(monkeypatch, tmp_path / "run", "--rare", 0, "--rare-top", 0, *brief)

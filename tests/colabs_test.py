@@ -4,10 +4,10 @@ import gzip
 import os
 import pathlib
 
-import nbclient
 import nbformat
 import pytest
 
+from colabs import renew
 from tests.formats import marian_folder
 
 FOLDER = pathlib.Path(__file__).parent.parent / "colabs"
@@ -51,18 +51,12 @@ def folder(tmp_path_factory):
 def run_notebook(name: str, folder: pathlib.Path, **parameters):
   """Executes a notebook with other parameters, in an ordinary kernel with one device."""
   notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
-  values = "\n".join(f"{key} = {value!r}" for key, value in parameters.items())
-  tagged = ["parameters" in cell.metadata.get("tags", ()) for cell in notebook.cells]
-  notebook.cells.insert(tagged.index(True) + 1, nbformat.v4.new_code_cell(values))
   environment = os.environ | {
     "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
     "JAX_COMPILATION_CACHE_DIR": str(folder / "jax"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
   }
-  client = nbclient.NotebookClient(
-    notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}
-  )
-  client.execute(env=environment)  # raises if a cell does
+  renew.execute(notebook, parameters, environment, timeout=600)
   return notebook
 
 
@@ -71,9 +65,14 @@ def printed(notebook) -> str:
   return "".join(o.text for o in outputs if o.output_type == "stream" and o.name == "stdout")
 
 
-def pictures(notebook, kind: str = "image/png") -> int:
+def shown(notebook, kind: str) -> list[str]:
+  """What the cells display of a MIME type."""
   outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
-  return sum(kind in output.get("data", ()) for output in outputs)
+  return [output.data[kind] for output in outputs if kind in output.get("data", ())]
+
+
+def pictures(notebook) -> int:
+  return len(shown(notebook, "image/png"))
 
 
 def run_on_shared(name: str, folder: pathlib.Path, **parameters):
@@ -118,12 +117,16 @@ def test_from_baseline_to_compact(folder):
     CHANGES=SMALL,
   )
   text = printed(notebook)
-  lines = [line.split() for line in text.split("\n") if "heads open, test BLEU" in line]
+  rows = [line for line in text.split("\n") if "heads open, test BLEU" in line]
+  assert [row.split()[:2] for row in rows[:2]] == [["baseline", "12"], ["control", "12"]]
+  lines = [row.split() for row in rows[2:]]
   assert [line[1] for line in lines] == ["0.01", "3"]
   assert int(lines[1][2]) < int(lines[0][2]) <= 12, "the larger penalty closes more heads"
   assert "all translations are identical" in text
   assert (folder / "curve" / "compact" / "config.json").exists()
-  assert pictures(notebook) == 3 and pictures(notebook, "image/gif") == 1
+  assert pictures(notebook) == 3
+  (animation,) = shown(notebook, "text/html")  # which exported pages show, other than image/gif
+  assert animation.startswith('<img src="data:image/gif;base64,R0lGOD')
 
 
 def test_pretrained_to_compact(folder):
@@ -155,18 +158,42 @@ def test_there_are_five_and_they_share_their_set_up():
   notebooks = [nbformat.read(FOLDER / f"{name}.ipynb", as_version=4) for name in NAMES]
   assert [name[0] for name in NAMES] == ["1", "2", "3", "4", "5"]
   first_cells = {next(c.source for c in nb.cells if c.cell_type == "code") for nb in notebooks}
-  assert len(first_cells) == 1 and "REPOSITORY = " in first_cells.pop()
+  assert len(first_cells) == 1
+  assert first_cells.pop().startswith(f'REPOSITORY = "{renew.address()}"  # @param')
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_notebook_is_valid_and_holds_no_outputs(name):
-  notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+def test_a_notebook_holds_what_its_cells_show(name):
+  path = FOLDER / f"{name}.ipynb"
+  notebook = nbformat.read(path, as_version=4)
   nbformat.validate(notebook)
+  changed = f"cells of {path.name} were changed: python colabs/renew.py {name[0]}"
+  assert notebook.metadata.get("executed") == renew.digest(notebook), changed
+  assert pictures(notebook) >= 2 and path.stat().st_size < 300_000
   assert notebook.metadata.kernelspec.name == "python3"
   for cell, following in zip(notebook.cells, notebook.cells[1:]):
     if following.cell_type == "code":
       assert cell.cell_type == "markdown" or "parameters" in cell.metadata.get("tags", ())
-  for cell in notebook.cells:
-    if cell.cell_type == "code":
-      assert cell.outputs == [] and cell.execution_count is None, cell.source
-      assert max(map(len, cell.source.split("\n"))) <= 100
+  cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+  assert [cell.execution_count for cell in cells] == [i + 1 for i in range(len(cells))]
+  for cell in cells:
+    assert max(map(len, cell.source.split("\n"))) <= 100
+    for output in cell.outputs:
+      assert output.output_type != "error" and output.get("name") != "stderr", output
+
+
+def test_other_parameters_are_shown_and_other_code_is_noticed():
+  notebook = nbformat.v4.new_notebook()
+  own = nbformat.v4.new_code_cell('SIZE = "2"', metadata={"tags": ["parameters"]})
+  notebook.cells = [nbformat.v4.new_markdown_cell("# a"), own, nbformat.v4.new_code_cell("SIZE")]
+  before = renew.digest(notebook)
+  renew.execute(notebook, {"SIZE": "3"})
+  renew.join_parameters(notebook)
+  _, parameters, value = notebook.cells
+  assert parameters.outputs[0].text == "SIZE = '3'\n" and parameters.source == 'SIZE = "2"'
+  assert value.outputs[0].data["text/plain"] == "'3'"
+  assert (parameters.execution_count, value.execution_count) == (1, 2)
+  assert value.outputs[0].execution_count == 2
+  assert renew.digest(notebook) == before
+  value.source = "SIZE * 2"
+  assert renew.digest(notebook) != before

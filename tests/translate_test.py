@@ -77,6 +77,26 @@ def test_a_long_line_is_translated_in_parts(run, command, capfd):
   assert capfd.readouterr().out == "".join(f"{line}\n" for line in want)
 
 
+def test_a_score_stands_before_each_line(run, command, capfd):
+  first, second = "the dog saw a cat", "a big red dog saw the cat"
+  data = f"cat\n\n{first} . {second}\n".encode()
+  command(run.workdir.path, data, "--scores", "--max-tokens", "8", "--long-lines", "split")
+  (cat,), (one,), (other,) = run.search(["cat", f"{first} .", second])
+  assert capfd.readouterr().out == (
+    f"{cat.score:.4f}\t{cat.text}\n0.0000\t\n"
+    f"{one.score + other.score:.4f}\t{one.text} {other.text}\n"
+  )
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_how_far_it_is_stands_on_a_terminal(run, command, capfd, monkeypatch, terminal):
+  monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+  command(run.workdir.path, "\n".join(small_run.LINES).encode())
+  said = capfd.readouterr().err
+  assert ("translating: 0 of 5 lines" in said) == terminal
+  assert said.endswith("\r\x1b[K") == terminal and bool(said) == terminal
+
+
 def test_two_megabytes_without_a_space_are_a_line_as_well(run, command, capfd):
   command(run.workdir.path, b"x" * 2_000_000 + b"\ncat\n")  # one unknown word
   assert capfd.readouterr().out.count("\n") == 2

@@ -16,7 +16,10 @@ def add_options(add) -> None:
 def prepare(subject: Subject, options) -> plug.Plan | None:
   if not options.bleu_sentences:
     return None
-  return plug.Plan(functools.partial(measure, subject, options.bleu_sentences))
+  run = functools.partial(measure, subject, options.bleu_sentences)
+  sentences = min(options.bleu_sentences, len(subject.text))
+  variants = 1 + len(list(closing.closed_one_by_one(subject.translator)))
+  return plug.Plan(run, sentences=sentences * variants)
 
 
 def measure(subject: Subject, sentences: int) -> Findings:
@@ -35,8 +38,9 @@ def bleu_lost(subject: Subject, sentences: int) -> dict[str, np.ndarray]:
   """
   run = subject.run
   pairs = tuple(map(list, zip(*subject.text[:sentences])))
-  before, _ = run.bleu(*pairs)
+  before, _ = run.bleu(*pairs, progress=subject.progress)
   lost = {name: np.zeros(gate_NH.shape) for name, gate_NH in run.gates().items()}
   for name, n, h, gate_values in closing.closed_one_by_one(run.translator):
-    lost[name][n, h] = before - run.with_gates(**gate_values).bleu(*pairs)[0]
+    after, _ = run.with_gates(**gate_values).bleu(*pairs, progress=subject.progress)
+    lost[name][n, h] = before - after
   return lost

@@ -185,4 +185,12 @@ def _name_heads(axes, name: str, shape) -> None:
 
 
 def _short(value: float) -> str:
-  return f"{value:.2f}".replace("0.", ".") if abs(value) < 1 else f"{value:.1f}"
+  """Two digits that count, in the width of a head's square; one below 0.01: 3e-4."""
+  size = abs(value)
+  if size == 0:
+    return "0"
+  if size < 0.00995:
+    return f"{value:.0e}".replace("e-0", "e-")
+  if size < 0.995:
+    return f"{value:#.2g}".replace("0.", ".", 1)
+  return f"{value:.1f}" if size < 9.95 else f"{value:.0f}"

@@ -14,7 +14,7 @@ add_options = plug.no_options
 
 def prepare(subject: Subject, options) -> plug.Plan:
   del options
-  return plug.Plan(functools.partial(measure, subject))
+  return plug.Plan(functools.partial(measure, subject), sentences=0)
 
 
 def measure(subject: Subject) -> Findings:

@@ -25,6 +25,8 @@ class Plan:
   # Thresholds and sizes that decide which head has a function: only runs that share them can be
   # compared with each other. Names are those of the options where there is one.
   settings: dict[str, float | str] = dataclasses.field(default_factory=dict)
+  sentences: int | None = None  # that it goes through one by one; None is all of the subject's
+  name: str = ""  # for people; survey.prepare gives it the module's
 
 
 def no_options(add) -> None:

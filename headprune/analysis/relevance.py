@@ -1,6 +1,6 @@
 """Relevance: how much each head's output matters for the word that is chosen, by LRP."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 import functools
 
 import numpy as np
@@ -20,7 +20,8 @@ def add_options(add) -> None:
 def prepare(subject: Subject, options) -> plug.Plan | None:
   if not options.lrp_sentences:
     return None
-  return plug.Plan(functools.partial(measure, subject, options.lrp_sentences, options.lrp_rule))
+  run = functools.partial(measure, subject, options.lrp_sentences, options.lrp_rule)
+  return plug.Plan(run, sentences=min(options.lrp_sentences, len(subject.text)))
 
 
 def measure(subject: Subject, sentences: int, rule: str) -> Findings:
@@ -32,12 +33,15 @@ def measure(subject: Subject, sentences: int, rule: str) -> Findings:
     rule: a name in rules.RULES.
   """
   pairs = list(zip(subject.source_ids, subject.target_ids))[:sentences]
-  values = subject.as_lists(propagate.relevance(subject.translator, one_by_one(pairs), rule))
+  batches = one_by_one(pairs, subject.progress)
+  values = subject.as_lists(propagate.relevance(subject.translator, batches, rule))
   meaning = "share of the layer's relevance for the most likely word (LRP)"
   return Findings(scores=(Score("relevance", "relevance (LRP)", meaning, values),))
 
 
-def one_by_one(pairs: Sequence[tuple[list[int], list[int]]]) -> Iterator[dict[str, np.ndarray]]:
+def one_by_one(
+  pairs: Sequence[tuple[list[int], list[int]]], progress: Callable[[int], None]
+) -> Iterator[dict[str, np.ndarray]]:
   """Each pair of ids as a batch of its own, in widths of 16, 32, 64, ...
 
   Sentences are propagated one after the other anyway, and each width takes seconds to compile.
@@ -47,3 +51,4 @@ def one_by_one(pairs: Sequence[tuple[list[int], list[int]]]) -> Iterator[dict[st
     while width < max(map(len, pair)):
       width *= 2
     yield batching.pad_pairs(*([ids] for ids in pair), width, width)
+    progress(1)

@@ -177,7 +177,7 @@ def read(workdir: Workdir) -> Result:
     reason = " ".join(f"{type(error).__name__}: {error}".split())
     raise UserError(
       f"{workdir.analysis}: damaged, or of another version of the program ({reason}); run "
-      "headprune.analyze on it again"
+      "headprune analyze on it again"
     ) from error
 
 

@@ -1,6 +1,6 @@
 """What analyses are made of: a run, and sentence pairs as text and as ids."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 import dataclasses
 
 import numpy as np
@@ -28,6 +28,7 @@ class Subject:
   text: list[tuple[str, str]]  # the pairs
   source_ids: list[list[int]]  # with EOS
   target_ids: list[list[int]]
+  progress: Callable[[int], None] = lambda done: None  # takes the number of sentences done since
 
   @property
   def translator(self) -> Translator:
@@ -35,7 +36,10 @@ class Subject:
 
   def batches(self) -> Iterator[tuple[list[int], dict[str, np.ndarray]]]:
     """The pairs, sorted by length: (number of the pair in each row, batch)."""
-    return batching.batches(self.source_ids, self.target_ids, BATCH_SIZE, MAX_TOKENS)
+    sides = self.source_ids, self.target_ids
+    for numbers, batch in batching.batches(*sides, BATCH_SIZE, MAX_TOKENS):
+      yield numbers, batch
+      self.progress(len(numbers))
 
   def open_heads(self, name: str) -> np.ndarray:
     """Which heads of an attention type exist and are open: bool [N, H]."""

@@ -1,6 +1,8 @@
 """All analyses of a run: the one list of them, and what they find together."""
 
 import argparse
+from collections.abc import Callable
+import dataclasses
 
 from headprune.analysis import (
   alignment,
@@ -60,8 +62,13 @@ def prepare(subject: Subject, options: argparse.Namespace) -> list[Plan]:
   Raises:
     UserError: an option or a file that cannot be used.
   """
-  plans = [analysis.prepare(subject, options) for analysis in ANALYSES]
-  return [plan for plan in plans if plan is not None]
+  plans = []
+  for analysis in ANALYSES:
+    plan = analysis.prepare(subject, options)
+    if plan is not None:
+      name = analysis.__name__.rpartition(".")[2].replace("_", " ")
+      plans.append(dataclasses.replace(plan, name=name))
+  return plans
 
 
 def settings(subject: Subject, plans: list[Plan]) -> dict:
@@ -72,9 +79,22 @@ def settings(subject: Subject, plans: list[Plan]) -> dict:
   return result
 
 
-def measure(subject: Subject, plans: list[Plan]) -> Result:
-  """Runs the analyses that were prepared."""
-  found = [plan.measure() for plan in plans]
+def measure(
+  subject: Subject, plans: list[Plan], begin: Callable[[str, int], None] | None = None
+) -> Result:
+  """Runs the analyses that were prepared.
+
+  Args:
+    subject: what they were prepared for; its `progress` is told of each sentence.
+    plans: from `prepare`.
+    begin: called before each of them: what comes, through how many sentences it goes.
+  """
+  found = []
+  for i, plan in enumerate(plans, 1):
+    if begin:
+      sentences = len(subject.text) if plan.sentences is None else plan.sentences
+      begin(f"{plan.name}, {i} of {len(plans)}", sentences)
+    found.append(plan.measure())
   run = subject.run
   heads = subject.as_lists(run.gates())
   merged = _merge(found)

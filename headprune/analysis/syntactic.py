@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 import dataclasses
 import functools
+import itertools
 
 import numpy as np
 
@@ -57,7 +58,7 @@ class Counts:
 
 
 def add_options(add) -> None:
-  add("--conllu", help="parsed source sentences (plain or .gz), for syntactic functions")
+  add("--conllu", nargs="+", help="files of parsed source sentences (plain or .gz): adds syntax")
   add("--relations", default=",".join(RELATIONS), help="comma-separated; exact names")
   add("--syntactic", type=float, default=0.1, help="accuracy above the baseline")
   add("--min-cases", type=int, default=50, help="of a relation, to count as syntactic")
@@ -68,7 +69,8 @@ def prepare(subject: Subject, options) -> plug.Plan | None:
     return None
   # A vocabulary of whole words wants text that is split as it was in training.
   spaced = isinstance(subject.run.src_tokenizer, Whitespace)
-  parsed = conllu.read(options.conllu, spaced)[: options.sentences]
+  files = [conllu.read(path, spaced) for path in options.conllu]
+  parsed = list(itertools.chain.from_iterable(files))[: options.sentences]
   relations = tuple(filter(None, options.relations.split(",")))
   settings = {
     "relations": ",".join(relations),
@@ -77,7 +79,8 @@ def prepare(subject: Subject, options) -> plug.Plan | None:
     "parsed_sentences": len(parsed),
   }
   limits = options.syntactic, options.min_cases
-  return plug.Plan(functools.partial(measure, subject, parsed, relations, *limits), settings)
+  run = functools.partial(measure, subject, parsed, relations, *limits)
+  return plug.Plan(run, settings, sentences=len(parsed))
 
 
 def measure(
@@ -133,6 +136,7 @@ def count(subject: Subject, parsed, relations) -> dict[Edge, Counts]:
         hit_NH = np.isin(top_NHU[..., case.query], case.targets).astype(int)
         hits[case.edge] = hits.get(case.edge, 0) + hit_NH
         numbers[case.edge] = numbers.get(case.edge, 0) + 1
+    subject.progress(len(rows))
   best = baselines([case for part in cases for case in part])
   return {edge: Counts(hits[edge], numbers[edge], *best[edge]) for edge in sorted(hits)}
 

@@ -88,7 +88,7 @@ def write(run: run_lib.Run, out: pathlib.Path) -> str:
   whole = original_hp.num_heads(model)
   if kind != "none" and any(n != whole for counts in model.heads.values() for n in counts):
     raise UserError(
-      f"{run.workdir.path} has gates and cut layers: run headprune.compact on it first"
+      f"{run.workdir.path} has gates and cut layers: run headprune compact on it first"
     )
   arrays, hp = to_npz(model, {"model": run.translator.params, "gates": run.log_alphas})
   if kind == "fixed":

@@ -1,5 +1,6 @@
 """A run as a value: everything that its folder holds, ready to use, and how one is written."""
 
+from collections.abc import Callable
 import dataclasses
 import functools
 import pathlib
@@ -31,6 +32,15 @@ class AttentionMaps:
   weights: dict[str, np.ndarray]  # type -> [N, H, Q, M]; heads that a layer lacks are zero
 
 
+@dataclasses.dataclass(frozen=True)
+class Translation:
+  """What the search found for a line."""
+
+  text: str
+  score: float  # what is searched for: log_prob / (1 + tokens / 6)^alpha, EOS counted
+  log_prob: float  # of all its tokens, EOS included, natural log
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
   """A run's config, its model with gates as at test time, and tokenizers."""
@@ -46,23 +56,55 @@ class Run:
     kind = self.config.gates.kind
     return f"Run({str(self.workdir.path)!r}, heads {self.translator.config.heads}, gates {kind})"
 
-  def translate(self, lines: list[str]) -> list[str]:
-    """Translations of text lines, in order; a line without words gives an empty one."""
+  def translate(
+    self,
+    lines: list[str],
+    beams: int | None = None,
+    alpha: float | None = None,
+    progress: Callable[[int], None] | None = None,
+  ) -> list[str]:
+    """Translations of text lines, in order; a line without words gives an empty one.
+
+    Args:
+      lines: one sentence each.
+      beams: hypotheses a sentence that are followed; by default the config's `eval.beams`.
+      alpha: length penalty; by default the config's `eval.alpha`.
+      progress: called now and then with the number of lines done since the last call.
+    """
+    return [best.text for best, *_ in self.search(lines, beams, alpha, progress)]
+
+  def search(
+    self,
+    lines: list[str],
+    beams: int | None = None,
+    alpha: float | None = None,
+    progress: Callable[[int], None] | None = None,
+  ) -> list[list[Translation]]:
+    """`translate` with scores: what is found for each line, best first; today the best alone.
+
+    A line without words has an empty translation, with scores of 0; one for which the search found
+    no end has an empty one with scores of -inf.
+    """
     _check_lines(lines)
+    c = self.config.eval
+    beam = BeamConfig(_given(beams, c.beams), _given(alpha, c.alpha), c.spread)
+    if beam.beams < 1:
+      raise UserError(f"beams={beams} must be at least 1")
     ids = self.src_tokenizer.encode(lines)
     full = [i for i, row in enumerate(ids) if len(row) > 1]
-    c = self.config.eval
-    beam = BeamConfig(c.beams, c.alpha, c.spread)
-    found = self.translator.translate([ids[i] for i in full], beam, c.batch_sentences)
-    result = [""] * len(lines)
-    for i, text in zip(full, self.tgt_tokenizer.decode([h.ids for h in found])):
-      result[i] = text
+    if progress:
+      progress(len(lines) - len(full))
+    chosen = [ids[i] for i in full]
+    found = self.translator.translate(chosen, beam, c.batch_sentences, progress=progress)
+    result = [[Translation("", 0.0, 0.0)] for _ in lines]
+    for i, text, best in zip(full, self.tgt_tokenizer.decode([h.ids for h in found]), found):
+      result[i] = [Translation(text, best.score, best.log_prob)]
     return result
 
-  def bleu(self, sources: list[str], references: list[str]) -> tuple[float, str]:
-    """sacreBLEU of the translations in percent, and its signature."""
+  def bleu(self, sources: list[str], references: list[str], **search) -> tuple[float, str]:
+    """sacreBLEU of the translations in percent, and its signature; `search` as in `translate`."""
     _check_parallel(sources, references)
-    return bleu.score(self.translate(sources), references, self.config.eval)
+    return bleu.score(self.translate(sources, **search), references, self.config.eval)
 
   def gates(self) -> dict[str, np.ndarray]:
     """Test-time gates: type -> [N, H]; ones where there is no gate, zero where there is no head."""
@@ -115,18 +157,32 @@ class Run:
 
   def score(self, sources: list[str], targets: list[str]) -> list[np.ndarray]:
     """-log p of each target token given its source, EOS included, natural log, no smoothing."""
+    return self._of_targets(self.translator.token_losses, sources, targets)
+
+  def logits(self, sources: list[str], targets: list[str]) -> list[np.ndarray]:
+    """Scores of the whole vocabulary at each target token, EOS included: [T, V] of each pair.
+
+    Their softmax is the model's distribution over the token, given the source and those before it.
+    """
+    return self._of_targets(self.translator.logits, sources, targets)
+
+  def _of_targets(self, measure, sources, targets) -> list[np.ndarray]:
+    """The rows of `measure(batch)`, [B, T, ...], each cut to its target's length."""
     sides = self.encode(sources, targets)
     result = [None] * len(sources)
     for numbers, batch in batching.batches(*sides, self.config.eval.batch_sentences):
-      losses = np.asarray(self.translator.token_losses(batch))
-      for i, loss_T in zip(numbers, losses):
-        result[i] = loss_T[: len(sides[1][i])]
+      for i, row in zip(numbers, np.asarray(measure(batch))):
+        result[i] = row[: len(sides[1][i])].copy()  # without the batch's padding behind it
     return result
 
   def encode(self, sources: list[str], targets: list[str]) -> tuple[list, list]:
     """Ids of both sides of parallel lines."""
     _check_parallel(sources, targets)
     return self.src_tokenizer.encode(sources), self.tgt_tokenizer.encode(targets)
+
+
+def _given(value, default):
+  return default if value is None else value
 
 
 def _check_lines(lines) -> None:

@@ -9,7 +9,7 @@ translations/   of dev and test set, by step
 diverged.txt    source and target of the pairs at which training broke down
 heads.json      test-time gates: type -> layer -> a number for each head
 summary.json    what came out; its existence says that the run is finished
-analysis.json, report.html, figures/   what headprune.analyze found
+analysis.json, report.html, figures/   what headprune analyze found
 """
 
 from collections.abc import Iterator

@@ -70,7 +70,7 @@ class Translator:
     beam: BeamConfig,
     batch_size: int,
     limits: Callable[[int], tuple[int, int]] = length_limits,
-    progress: Callable[[int], None] = lambda count: None,
+    progress: Callable[[int], None] | None = None,
   ) -> list[Hypothesis]:
     """The best hypothesis of each sentence; see `search`."""
     return [best for best, *_ in self.search(sources, beam, batch_size, limits, progress)]
@@ -81,7 +81,7 @@ class Translator:
     beam: BeamConfig,
     batch_size: int,
     limits: Callable[[int], tuple[int, int]] = length_limits,
-    progress: Callable[[int], None] = lambda count: None,
+    progress: Callable[[int], None] | None = None,
   ) -> list[list[Hypothesis]]:
     """Beam search over sentences, longest first, in a batch that is kept full.
 
@@ -90,7 +90,7 @@ class Translator:
       beam: how to search.
       batch_size: sentences at a time; fewer where they are long.
       limits: source length with EOS -> (min_len, max_len) in words with EOS; not decreasing.
-      progress: is told now and then how many more are done.
+      progress: called now and then with the number of sentences done since the last call.
     Returns:
       For each source, in the order given, `beam.best` hypotheses, the best one first. Those that
       are missing, because no more have finished, are empty.
@@ -98,7 +98,7 @@ class Translator:
     config = dataclasses.replace(self.config, share_embeddings=False)
     params = _search_params(self.config, self._checked().params)
     job = queue.Job(config, params, self.gate_values, beam, sources, limits)
-    return queue.search_all(job, batch_size, progress)
+    return queue.search_all(job, batch_size, progress or (lambda count: None))
 
   def _checked(self) -> "Translator":
     """Itself, or a UserError: an array of another shape would be broadcast to wrong results."""

@@ -33,6 +33,19 @@ def test_score_grid_shows_numbers_and_crosses_closed_heads_out():
   assert panels[0].images[0].get_clim() == (0.0, 2.5)
 
 
+@pytest.mark.parametrize(
+  "value, text",
+  [
+    (0.0, "0"), (-0.0, "0"), (3.4e-5, "3e-5"), (-0.0026, "-3e-3"), (0.00996, ".010"),
+    (0.0131, ".013"), (-0.04, "-.040"), (0.5, ".50"), (0.996, "1.0"), (-2.04, "-2.0"), (9.96, "10"),
+    (150.2, "150"),
+  ],
+)  # fmt: skip
+def test_small_numbers_keep_their_digits(value, text):
+  (panel, *_) = figures.score_grid({"enc_self": [[value]]}, "loss").axes
+  assert texts(panel) == [text]
+
+
 def test_scores_may_be_negative_or_all_zero():
   (image,) = figures.score_grid({"enc_self": [[-1.0, 0.5]]}, "loss").axes[0].images
   assert image.get_clim() == (-1.0, 0.5)

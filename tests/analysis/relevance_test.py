@@ -10,7 +10,9 @@ from tests import small_run
 
 def test_pairs_in_few_widths():
   pairs = [([5, 1], [4, 4, 1]), ([3] * 16 + [1], [1])]
-  first, second = relevance.one_by_one(pairs)
+  done = []
+  first, second = relevance.one_by_one(pairs, done.append)
+  assert done == [1, 1]
   assert first["src_BS"].shape == first["tgt_BT"].shape == (1, 16)
   assert second["src_BS"].shape == second["tgt_BT"].shape == (1, 32)
   assert second["src_segment_BS"].sum() == 17 and first["tgt_BT"][0, :3].tolist() == [4, 4, 1]
@@ -22,7 +24,7 @@ def test_only_the_first_sentences_are_measured(tmp_path):
   run = run.with_gates(**{name: np.ones_like(gate_NH) for name, gate_NH in run.gates().items()})
   whole = subject.encode(run, ["a cat", "a big dog saw"], ["the cat saw", "the dog"])
   (score,) = relevance.measure(whole, 1, "alpha-beta").scores
-  batches = relevance.one_by_one([(whole.source_ids[0], whole.target_ids[0])])
+  batches = relevance.one_by_one([(whole.source_ids[0], whole.target_ids[0])], whole.progress)
   share = propagate.relevance(run.translator, batches)
   for name, share_NH in share.items():
     np.testing.assert_allclose(score.values[name], share_NH, rtol=1e-6)

@@ -1,6 +1,7 @@
 """Tests of headprune.analysis.survey: one list of analyses, which all that they say comes from."""
 
 import argparse
+import dataclasses
 import functools
 import sys
 import types
@@ -41,6 +42,7 @@ def _measure(whole, width):
 
 # A new analysis: these three functions would be its file.
 BREADTH = types.SimpleNamespace(
+  __name__="headprune.analysis.breadth_of",
   add_options=_add_options,
   prepare=lambda whole, options: plug.Plan(
     functools.partial(_measure, whole, options.width), {"width": options.width}
@@ -83,6 +85,26 @@ def test_no_two_analyses_share_an_option_or_a_setting(run):
   plans = survey.prepare(whole, survey.options())
   names = [name for plan in plans for name in plan.settings]
   assert sorted(set(names)) == sorted(names) == ["max_offset", "positional", "rare", "rare_top"]
+
+
+def test_progress_counts_every_sentence_of_every_analysis(run, tmp_path):
+  (tmp_path / "links").write_text("0-0\n" * 3)
+  (tmp_path / "parsed").write_text("1\tcat\t_\t_\t_\t_\t0\troot\t_\t_\n")
+  done, stages = [], []
+  whole = dataclasses.replace(subject.encode(run, *TEXT), progress=done.append)
+  options = survey.options(
+    lrp_sentences=2, bleu_sentences=1, alignments=str(tmp_path / "links"),
+    conllu=[str(tmp_path / "parsed")],
+  )  # fmt: skip
+  plans = survey.prepare(whole, options)
+  survey.measure(whole, plans, lambda name, count: stages.append((name, count, sum(done))))
+  counts = {name.split(",")[0]: count for name, count, _ in stages}
+  assert [name for name, *_ in stages[:2]] == ["closing, 1 of 10", "gradient, 2 of 10"]
+  assert counts["relevance"] == 2 and counts["bleu loss"] == 1 + 6  # one head is open in each layer
+  assert counts["syntactic"] == 1 and counts["rare words"] == 3
+  ends = [*(before for *_, before in stages[1:]), sum(done)]
+  for (name, count, before), end in zip(stages, ends):
+    assert end - before == count, name
 
 
 def test_everything_about_a_run(run):

@@ -109,9 +109,10 @@ def test_subtypes_are_fit_for_file_names():
 
 def test_sentences_are_read_as_the_vocabulary_wants_them(tmp_path):
   rows = ["1\tdo\t_\t_\t_\t_\t0\troot\t_\tSpaceAfter=No", "2\tnt\t_\t_\t_\t_\t1\tadvmod\t_\t_"]
-  (tmp_path / "parsed").write_text("\n\n".join(["\n".join(rows)] * 3))
+  (tmp_path / "parsed").write_text("\n".join(rows))
+  (tmp_path / "others").write_text("\n\n".join(["\n".join(rows)] * 2))
   options = types.SimpleNamespace(
-    conllu=str(tmp_path / "parsed"),
+    conllu=[str(tmp_path / "parsed"), str(tmp_path / "others")],  # three in all
     sentences=2,
     relations="advmod,,obj",
     syntactic=0.2,

@@ -178,7 +178,7 @@ def test_gates_on_cut_layers_are_not_exported(tmp_path):
   run = headprune.load(tmp_path / "run")
   cut_layers = dataclasses.replace(run.translator.config, **dict.fromkeys(TYPES, (3, 3)))
   gated = run.with_translator(run.translator.replace(config=cut_layers))
-  with pytest.raises(UserError, match="has gates and cut layers: run headprune.compact"):
+  with pytest.raises(UserError, match="has gates and cut layers: run headprune compact"):
     original.write(gated, tmp_path / "out")
   assert not (tmp_path / "out").exists()
 

@@ -106,6 +106,30 @@ def test_translations_keep_order_and_number(run):
   assert run.translate([]) == [] and run.translate([""]) == [""]
 
 
+def test_a_call_has_its_own_beams_and_length_penalty(run):
+  (found,) = run.search([LINES[2]], beams=3, alpha=0.1)
+  (ids,) = run.src_tokenizer.encode([LINES[2]])
+  (want,) = run.translator.translate([ids], BeamConfig(3, 0.1, 3.0), 4)
+  assert [(h.score, h.log_prob) for h in found] == [(want.score, want.log_prob)]
+  assert run.translate([LINES[2]], 3, 0.1) == [found[0].text]
+  tokens = len(want.ids)
+  np.testing.assert_allclose(want.score, want.log_prob / (1 + tokens / 6) ** 0.1, rtol=1e-5)
+  assert run.search([" "]) == [[run_lib.Translation("", 0.0, 0.0)]]
+  assert run.search([]) == []
+  with pytest.raises(UserError, match="beams=0 must be at least 1"):
+    run.translate(LINES, beams=0)
+
+
+def test_progress_counts_every_line_once(run):
+  done = []
+  run.translate(LINES, progress=done.append)
+  assert sum(done) == 5 and max(done) < 5
+  references = [LINES[0]] * 5
+  assert run.bleu(LINES, references, beams=1) == bleu.score(
+    run.translate(LINES, beams=1), references, run.config.eval
+  )
+
+
 def _log_softmax(x):
   x = x - x.max(-1, keepdims=True)
   return x - np.log(np.exp(x).sum(-1, keepdims=True))
@@ -123,6 +147,15 @@ def test_scores_are_the_models_log_probabilities(run):
     np.testing.assert_allclose(score_T, -log_p_TV[np.arange(len(tgt)), tgt], rtol=0.02, atol=0.02)
 
 
+def test_logits_are_what_scores_are_made_of(run):
+  sides = tuple(zip(*PAIRS))
+  for logits_TV, score_T, target in zip(run.logits(*sides), run.score(*sides), sides[1]):
+    (tgt,) = run.tgt_tokenizer.encode([target])
+    assert logits_TV.shape == (len(tgt), run.tgt_tokenizer.vocab_size)
+    log_p_TV = _log_softmax(logits_TV.astype(np.float64))
+    np.testing.assert_allclose(score_T, -log_p_TV[np.arange(len(tgt)), tgt], rtol=1e-4, atol=1e-4)
+
+
 def test_a_score_does_not_depend_on_its_batch(run):
   together = run.score(*zip(*PAIRS))
   for pair, score_T in zip(PAIRS[:3], together):
@@ -134,7 +167,7 @@ def test_a_score_does_not_depend_on_its_batch(run):
 
 
 def test_sources_without_targets_are_refused(run):
-  for method in (run.score, run.attention):
+  for method in (run.score, run.logits, run.attention):
     with pytest.raises(UserError, match="2 sources but 1 targets"):
       method(["a", "b"], ["c"])
 

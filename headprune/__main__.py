@@ -1,0 +1,36 @@
+"""The command `headprune`: the word behind it is run as `python -m` runs a module."""
+
+import argparse
+import runpy
+import sys
+
+import headprune
+
+COMMANDS = {  # module, what it does
+  "train": ("main", "train a run: a baseline, or one whose heads are pruned"),
+  "translate": ("translate", "translate lines"),
+  "evaluate": ("evaluate", "translate files or a run's test set, and give BLEU"),
+  "compact": ("compact", "cut dead heads out, and prove that nothing else changed"),
+  "analyze": ("analyze", "tell what the heads of a run do"),
+  "convert": ("convert", "take models of other programs in, and give them out"),
+  "corpus": ("corpus", "write the built-in corpus out as text files"),
+  "speed": ("speed", "measure training and translation"),
+}
+
+
+def main() -> None:
+  lines = [f"  {name:<10}  {text}" for name, (_, text) in COMMANDS.items()]
+  parser = argparse.ArgumentParser(
+    prog="headprune", description=f"{headprune.__doc__.splitlines()[0]}\n\n" + "\n".join(lines),
+    epilog="headprune COMMAND --help says more of each.",
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )  # fmt: skip
+  parser.add_argument("--version", action="version", version=f"headprune {headprune.__version__}")
+  parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of the above")
+  module, _ = COMMANDS[parser.parse_args(sys.argv[1:2]).command]
+  del sys.argv[1]
+  runpy.run_module(f"headprune.{module}", run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+  main()

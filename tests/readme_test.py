@@ -1,0 +1,93 @@
+"""The README's examples: commands have the arguments that are printed, Python runs as it stands."""
+
+import argparse
+import importlib
+import json
+import pathlib
+import re
+import shlex
+import sys
+
+import numpy as np
+import pytest
+
+from headprune import __main__ as command
+from headprune import evaluate, main
+from tests import small_run
+
+README = (pathlib.Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+LINES = ["the dog saw a cat", "a big red dog", "cat"]
+
+
+def commands() -> list[list[str]]:
+  """The arguments of each `headprune` in a block, as a shell would give them."""
+  found = []
+  for language, block in BLOCKS:
+    values = dict(re.findall(r'^(\w+)="(.*?)"', block, re.DOTALL | re.MULTILINE))
+    for line in re.findall(r"^headprune (.*)", block.replace("\\\n", " "), re.MULTILINE):
+      assert not language
+      for name, value in values.items():
+        line = line.replace(f"${name}", " ".join(value.split()))
+      words = shlex.split(line, comments=True)
+      redirected = [i for i, word in enumerate(words) if word in "<>"]
+      found.append(words[: redirected[0]] if redirected else words)
+  return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  """A folder that has what the examples name."""
+  folder = tmp_path_factory.mktemp("readme")
+  for name in ("data/dates/test.en", "data/dates/test.ru", "mydata/dev.en", "mydata/dev.de"):
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text("".join(f"{line}\n" for line in LINES))
+  test_set = {f"data__text__test_{side}": "mydata/dev.en" for side in ("src", "tgt")}
+  for name in ("concrete", "opus-small", "mine-small"):
+    small_run.make(folder / "runs" / name, **test_set)
+  return folder
+
+
+class _Parsed(Exception):
+  pass
+
+
+@pytest.mark.parametrize("words", commands(), ids=lambda words: words[0])
+def test_a_command_takes_its_arguments(words, monkeypatch):
+  name, *arguments = words
+  module, _ = command.COMMANDS[name]
+  if name == "train":
+    main._check_config(main._name_config_file(["train", *arguments]))
+    return
+  parse = argparse.ArgumentParser.parse_args
+
+  def parse_and_stop(parser, *args):
+    parse(parser, *args)
+    raise _Parsed
+
+  monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
+  monkeypatch.setattr(sys, "argv", words)
+  with pytest.raises(_Parsed):
+    importlib.import_module(f"headprune.{module}").main()
+
+
+def test_each_evaluation_runs(folder, monkeypatch, capsys):
+  monkeypatch.chdir(folder)
+  examples = [words for words in commands() if words[0] == "evaluate"]
+  assert len(examples) >= 4
+  for words in examples:
+    monkeypatch.setattr(sys, "argv", words)
+    evaluate.main()
+    assert json.loads(capsys.readouterr().out)["sentences"] == 3
+
+
+def test_the_python_runs(folder, monkeypatch):
+  monkeypatch.chdir(folder)
+  names = {"sources": LINES, "targets": LINES[::-1], "references": LINES, "array": np.ones((2, 2))}
+  for language, block in BLOCKS:
+    if language == "python":
+      exec(block, names)
+  assert names["logits_BTV"].shape == (3, 64, 10) and names["attention"]["dec_enc"][1].ndim == 4
+  before = np.concatenate(names["run"].score(LINES, LINES[::-1])).mean()
+  after = np.concatenate(names["mine"].score(LINES, LINES[::-1])).mean()
+  assert 0 < after < before
