@@ -16,6 +16,7 @@ from headprune.nn.config import ModelConfig
 from headprune.nn.transformer import Transformer, apply
 
 _BLOCK = 64  # words of the vocabulary whose maximum is looked at first
+_ROUNDING = 1e-3  # of scores
 NOTHING = -1  # in the ancestry table: a place that holds no word of this search
 
 
@@ -157,6 +158,11 @@ def _retire_finished(searches: Searches, beam: BeamConfig, eos: int) -> Searches
   alive_BW = ~ended_BW & (t_B1 <= s.max_len_B[:, None])
   alive_BW &= score_BW + beam.spread >= best_score_BN[:, :1]
   alive_BW &= s.raw_BW + beam.spread >= best_raw_BN[:, :1]
+  # A search ends where none can come among the best any more: log p only falls, and the length
+  # penalty is greatest at one end of what is left. Dropping single ones would let others in.
+  at_end_BW = s.raw_BW / (1.0 + (s.max_len_B[:, None] + 1) / 6.0) ** beam.alpha
+  hopeful_BW = jnp.maximum(score_BW, at_end_BW) + _ROUNDING >= best_score_BN[:, -1:]
+  alive_BW &= jnp.any(alive_BW & hopeful_BW, axis=1, keepdims=True)
   return s.replace(
     raw_BW=jnp.where(alive_BW, s.raw_BW, -jnp.inf),
     best_ids_BNT=jnp.take_along_axis(all_ids, best_BN[..., None], axis=1),
