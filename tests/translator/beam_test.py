@@ -278,13 +278,34 @@ def test_n_best_lists_hold_the_best_of_all_sentences(translator):
   ],
 )
 def test_the_spread_counts_for_scores_as_for_probabilities(alpha, spread, alive):
-  beam = BeamConfig(beams=2, alpha=alpha, spread=spread)
-  one = jnp.array([[-1.0]])
+  beam = BeamConfig(beams=2, alpha=alpha, spread=spread, best=2)
+  one = jnp.array([[-1.0, -jnp.inf]])  # a second one is still wanted: nothing is hopeless
   state = searches(
     1, beam, 8, t_B=jnp.array([6]), max_len_B=jnp.array([9]), raw_BW=jnp.array([[-1.0, -1.5]]),
     ids_BWT=jnp.full((1, 2, 8), 3), best_score_BN=one, best_raw_BN=one,
   )  # fmt: skip
   after = beam_lib._retire_finished(state, beam, EOS)
+  assert np.isfinite(after.raw_BW)[0].tolist() == alive
+
+
+@pytest.mark.parametrize(
+  "alpha, raw, alive",  # the best one so far has -2.2; at most eleven words
+  [
+    (0.0, [-2.1, -5.0], [True, True]),
+    (0.0, [-2.3, -5.0], [False, False]),
+    (1.0, [-2.3 * 17 / 6, -50.0], [False, False]),  # log p may fall no further
+    (1.0, [-2.1 * 17 / 6, -50.0], [True, True]),
+    (-1.0, [-2.1 / 2, -50.0], [True, True]),  # the next word already costs more
+    (-1.0, [-2.3 / 2, -50.0], [False, False]),
+  ],
+)
+def test_a_search_ends_where_nothing_better_can_come(alpha, raw, alive):
+  state = searches(
+    1, BeamConfig(2, alpha, 99.0), 12, t_B=jnp.array([6]), max_len_B=jnp.array([10]),
+    raw_BW=jnp.array([raw]), ids_BWT=jnp.full((1, 2, 12), 3), best_score_BN=jnp.array([[-2.2]]),
+    best_raw_BN=jnp.array([[-2.2]]),
+  )  # fmt: skip
+  after = beam_lib._retire_finished(state, BeamConfig(2, alpha, 99.0), EOS)
   assert np.isfinite(after.raw_BW)[0].tolist() == alive
 
 
