@@ -1,11 +1,12 @@
 """Sentences on their way through slots: which one goes where, when, and into slots of which size.
 
-Two groups of slots take turns: while one computes, the host tends the other, and what one leaves
-idle of the processor works for the other.
+Two groups of slots work side by side: what one leaves idle of the processor works for the other.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+import concurrent.futures
 import dataclasses
+import threading
 
 import jax
 import numpy as np
@@ -17,7 +18,7 @@ from headprune.translator.beam import BeamConfig
 from headprune.translator.slots import Sizes
 
 _GROUPS = 2
-_SHARE = 8  # an eighth of a group's slots is filled at a time
+_SHARE = 4  # a quarter of a group's slots is filled at a time
 _FEW = 8  # slots that wait for their slowest sentence when there is no other left
 
 
@@ -44,17 +45,39 @@ class Job:
 
 def search_all(job: Job, batch_size: int, progress: Callable[[int], None]) -> list[list]:
   """Each sentence's best hypotheses, the best first."""
-  waiting = sorted(range(len(job.sources)), key=lambda i: len(job.sources[i]))  # longest last
-  found = [None] * len(waiting)
-  count = min(_GROUPS, batch_size)
-  groups = [_group(job, waiting, found, batch_size // count, progress) for _ in range(count)]
-  while groups:
-    groups = [group for group in groups if next(group, False)]
+  order = sorted(range(len(job.sources)), key=lambda i: len(job.sources[i]))  # longest last
+  count = max(1, min(_GROUPS, batch_size, len(order)))
+  found, stop, turn = [None] * len(order), threading.Event(), threading.Lock()
+
+  def work(waiting: list):
+    for ended in _search_group(job, waiting, found, batch_size // count):
+      if stop.is_set():
+        break
+      with turn:
+        progress(ended)
+
+  if count == 1:
+    work(order)
+    return found
+  # JAX runs what one thread asks for in order, and what several do side by side.
+  with concurrent.futures.ThreadPoolExecutor(count) as pool:
+    try:
+      for future in [pool.submit(work, order[number::count]) for number in range(count)]:
+        future.result()
+    finally:
+      stop.set()  # where a group has failed, or a signal came
   return found
 
 
-def _group(job: Job, waiting: list, found: list, most: int, progress) -> Iterator[bool]:
-  """Takes sentences from `waiting` and puts results into `found`; yields while it computes."""
+def _search_group(job: Job, waiting: list, found: list, most: int) -> Iterator[int]:
+  """Searches with one group of slots; tells now and then how many searches have ended.
+
+  Args:
+    job: what is searched.
+    waiting: sentences, shortest first, all of which are taken.
+    found: takes the results.
+    most: slots at most.
+  """
   owners, sizes, searches, longest = {}, None, None, 0  # owners: slot -> sentence
   model = job.config, job.params, job.gate_values
   while waiting or owners:
@@ -70,9 +93,8 @@ def _group(job: Job, waiting: list, found: list, most: int, progress) -> Iterato
       searches = slots.fill(*model, searches, *arguments)
     wanted = np.int32(_wanted(sizes.slots, bool(waiting), len(owners)))
     searches = slots.advance(*model, searches, job.beam, wanted)
-    yield True
     owners, longest, ended = _harvest(searches, owners, found)
-    progress(ended)
+    yield ended
 
 
 def _fitting(job, old, waiting, owners, most: int, longest: int) -> Sizes:
@@ -83,7 +105,7 @@ def _fitting(job, old, waiting, owners, most: int, longest: int) -> Sizes:
   count = min(most, max(1, batching.MAX_TOKENS // source // _GROUPS))
   count = max(len(owners), min(count, batching.round_up(len(owners) + len(waiting))))
   # Most translations are hardly longer than their source; for others there will be more places.
-  places = min(words, batching.round_up(max(length * 5 // 4, longest + 1)))
+  places = min(words, batching.round_up(max(8, length * 5 // 4, longest + 1)))
   if old and count <= old.slots < 2 * count:
     count = old.slots
   if old and places <= old.places < 2 * places:

@@ -1,0 +1,159 @@
+"""Sentences through slots: sizes, what is filled and when, and that the batch stays full."""
+
+import functools
+import itertools
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from headprune.errors import Stopped
+from headprune.nn.config import open_gates
+from headprune.translator import queue, slots
+from headprune.translator.beam import BeamConfig
+from headprune.translator.slots import Sizes
+from headprune.translator.translator import Translator, length_limits
+from tests import tiny
+
+CONFIG = tiny.even(src_vocab=6)
+BEAM = BeamConfig(beams=2, alpha=0.6, spread=3.0)
+
+
+def job(lengths, limits=length_limits):
+  sources = [[2 + i % 4] * (n - 1) + [CONFIG.eos] for i, n in enumerate(lengths)]
+  return queue.Job(CONFIG, None, None, BEAM, sources, limits)
+
+
+@functools.cache
+def translator():
+  return Translator(CONFIG, tiny.random_params(CONFIG, seed=1), open_gates(CONFIG))
+
+
+def sizes(lengths, old=None, owners=(), most=50, longest=0):
+  """For sentences of these lengths; `owners` are those already in slots."""
+  waiting = [i for i in range(len(lengths)) if i not in owners]
+  return queue._fitting(job(lengths), old, waiting, dict(enumerate(owners)), most, longest)
+
+
+def test_slots_fit_the_longest_sentence_and_how_many_there_are():
+  assert sizes([3]) == Sizes(1, 8, 20, 8)
+  assert sizes([9] * 7) == Sizes(8, 16, 36, 12)
+  assert sizes([17] * 99) == Sizes(50, 32, 68, 24)
+  assert sizes([500] * 99) == Sizes(8, 512, 1028, 768)  # no more tokens than fit
+  assert sizes([9000] * 2) == Sizes(1, 16384, 32772, 12288)
+
+
+def test_slots_are_left_as_they_are_unless_that_costs_much():
+  old = Sizes(50, 16, 36, 24)
+  assert sizes([16] * 50, old) == old
+  assert sizes([9] * 50, old).places == 12  # half of them would do
+  assert sizes([14] * 30, old) == old
+  assert sizes([9] * 50, old, longest=20).places == 24
+  assert sizes([16] * 50, old, longest=24) == Sizes(50, 16, 36, 32)
+  assert sizes([16] * 50, old, longest=35) == Sizes(50, 16, 36, 36)  # never more than words
+  assert sizes([16] * 26, old).slots == 50 and sizes([16] * 24, old).slots == 24
+  assert sizes([8] * 50, old) == Sizes(50, 8, 20, 12)
+  assert sizes([8] * 50, old, owners=(0,)).slots == 50
+
+
+def test_owners_are_never_too_many_for_the_slots():
+  # They were short; the next sentence, which is longer, would have room for fewer.
+  lengths = [500] * 20
+  assert sizes(lengths, None, owners=range(12), most=50).slots == 12
+
+
+@pytest.mark.parametrize(
+  "count, more, busy, wanted",
+  [(48, True, 40, 12), (1, True, 1, 1), (3, True, 3, 1), (48, False, 48, 24), (48, False, 20, 29),
+   (8, False, 8, 8), (9, False, 9, 4)],
+)  # fmt: skip
+def test_how_many_free_slots_are_worth_a_stop(count, more, busy, wanted):
+  assert queue._wanted(count, more, busy) == wanted
+
+
+def test_fillings_take_the_longest_first_and_pad_what_is_missing():
+  lengths, owners = [5, 2, 3, 2, 3], {1: 99}
+  waiting = [1, 3, 2, 4, 0]
+  limits = lambda n: (n, 10 * n)
+  parts = list(queue._fillings(job(lengths, limits), Sizes(8, 8, 81, 8), waiting, owners))
+  assert not waiting and owners == {1: 99, 7: 0, 6: 4, 5: 2, 4: 3, 3: 1}
+  assert [slot_R.tolist() for slot_R, *_ in parts] == [[7, 6], [5, 4], [3, 8]]
+  assert [batch["src_BS"].shape for _, batch, *_ in parts] == [(2, 6), (2, 3), (2, 2)]
+  slot_R, batch, min_len_R, max_len_R = parts[2]
+  assert batch["src_BS"].tolist() == [[3, CONFIG.eos], [CONFIG.eos, 0]]
+  assert (min_len_R.tolist(), max_len_R.tolist()) == ([2, 1], [20, 10])
+
+
+def test_it_waits_until_a_filling_is_whole_unless_it_is_the_last():
+  owners = {slot: 99 for slot in range(7)}
+  waiting = [0, 1, 2]
+  fill = lambda waiting: list(queue._fillings(job([2] * 3), Sizes(8, 8, 20, 8), waiting, owners))
+  assert fill(waiting) == [] and waiting == [0, 1, 2]
+  assert len(fill([0])) == 1
+
+
+def test_the_batch_stays_full(monkeypatch):
+  # Sentences whose searches take 3 to 30 steps, four at a time.
+  words = itertools.cycle([3, 30, 5, 4])
+  wanted = {n: next(words) for n in range(2, 42)}
+  steps, advance = [], slots.advance
+
+  def counted(*args):
+    before = args[3].t_B.sum()
+    done = advance(*args)
+    steps.append(int(done.t_B.sum() - before))  # of all slots, free ones included
+    return done
+
+  monkeypatch.setattr(slots, "advance", counted)
+  monkeypatch.setattr(queue, "_GROUPS", 1)
+  sources = [[3] * (n - 1) + [CONFIG.eos] for n in wanted]
+  beam = BeamConfig(2, 0.0, 1e9)
+  found = translator().translate(sources, beam, 4, lambda n: (40, wanted.get(n, 40)))
+  assert len(found) == 40
+  alive = sum(n + 1 for n in wanted.values())
+  waiting = sum(4 * 31 for _ in range(10))  # batches that wait for their slowest
+  assert alive <= sum(steps) < 1.4 * alive < 0.6 * waiting
+
+
+@pytest.mark.parametrize("batch_size", (1, 2, 7))
+def test_progress_is_told_of_every_sentence(batch_size):
+  told = []
+  sources = [[3] * (n % 5) + [CONFIG.eos] for n in range(23)]
+  translator().translate(sources, BEAM, batch_size, progress=told.append)
+  assert sum(told) == 23 and len(told) > 2
+
+
+def test_what_fails_in_a_group_ends_all(monkeypatch):
+  def fail(*_):
+    raise ValueError("no more memory")
+
+  monkeypatch.setattr(slots, "fill", fail)
+  with pytest.raises(ValueError, match="no more memory"):
+    translator().translate([[3, CONFIG.eos]] * 9, BEAM, 4)
+
+
+def test_a_signal_ends_all_groups_soon(monkeypatch):
+  turns, harvest = [], queue._harvest
+
+  def slow(*args):
+    turns.append(threading.get_ident())
+    if len(turns) == 3:
+      os.kill(os.getpid(), signal.SIGUSR1)
+    time.sleep(0.05)
+    return harvest(*args)
+
+  def stop(*_):
+    raise Stopped("stopped", 15)
+
+  monkeypatch.setattr(queue, "_harvest", slow)
+  before = signal.signal(signal.SIGUSR1, stop)
+  try:
+    with pytest.raises(Stopped):
+      translator().translate([[3, CONFIG.eos]] * 400, BEAM, 8)
+  finally:
+    signal.signal(signal.SIGUSR1, before)
+  assert len(set(turns)) == 2 and len(turns) < 12
+  assert np.all([t.name != "ThreadPoolExecutor" for t in threading.enumerate()])
