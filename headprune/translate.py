@@ -37,36 +37,63 @@ def main() -> None:
     "included, which counts as a token; alpha is the config's eval.alpha. Lines in parts have the "
     "sum of their parts' scores, lines without words 0",
   )  # fmt: skip
+  parser.add_argument(
+    "--nbest", type=int, metavar="N",
+    help="write up to N translations of each line, best first, each as the line's number, its "
+    "score (see --scores) and its text, with tabs between; not with --long-lines split",
+  )  # fmt: skip
   args = parser.parse_args()
+  split = args.long_lines == "split"
   if args.max_tokens < 8:
     raise UserError(f"--max-tokens {args.max_tokens} must be at least 8")
-  split = args.long_lines == "split"
+  if args.nbest is not None and args.nbest < 1:
+    raise UserError(f"--nbest {args.nbest} must be at least 1")
+  if args.nbest and split:
+    raise UserError("--nbest: the parts of a long line have no list in common; refuse long lines")
   with Meter() as meter:
     meter.begin(f"reading {args.workdir}", 0)
     run = load(args.workdir, args.checkpoint)
     meter.begin("translating", _count_lines() if meter.seen else None, "lines")
     for number, lines in _chunks():
-      found = _translate(run, lines, number, args.max_tokens, split, meter.add)
+      pieces, owners = _cut(run, lines, number, args.max_tokens, split)
+      found = run.search(pieces, progress=meter.add, best=args.nbest or 1)
+      if args.nbest:
+        rows = _lists(found, number)
+      else:
+        rows = _lines(found, owners, args.scores)
       meter.clear()
-      for parts_of_line in found:
-        text = " ".join(part.text for part in parts_of_line)
-        score = f"{sum(part.score for part in parts_of_line):.4f}\t" if args.scores else ""
-        sys.stdout.buffer.write(f"{score}{text}\n".encode())
+      sys.stdout.buffer.write("".join(rows).encode())
       sys.stdout.buffer.flush()
 
 
-def _translate(
-  run: Run, lines: list[str], first: int, limit: int, split: bool, progress=None
-) -> list[list[Translation]]:
-  """The parts of each line's translation.
+def _lists(found: list[list[Translation]], first: int) -> Iterator[str]:
+  """A row for each translation of each line."""
+  for number, translations in enumerate(found, first):
+    for one in translations:
+      yield f"{number}\t{one.score:.4f}\t{one.text}\n"
+
+
+def _lines(found: list[list[Translation]], owners: list[int], scores: bool) -> Iterator[str]:
+  """A row for each line, of its parts' best translations."""
+  for _, group in itertools.groupby(zip(owners, found), key=lambda pair: pair[0]):
+    best = [translations[0] for _, translations in group]
+    score = f"{sum(part.score for part in best):.4f}\t" if scores else ""
+    yield f"{score}{' '.join(part.text for part in best)}\n"
+
+
+def _cut(
+  run: Run, lines: list[str], first: int, limit: int, split: bool
+) -> tuple[list[str], list[int]]:
+  """Lines as pieces that are not too long.
 
   Args:
-    run: translates.
+    run: whose tokens are counted.
     lines: some of the input.
     first: the number of the first of them.
     limit: tokens that are translated as one.
-    split: whether longer lines are translated in parts, or refused.
-    progress: see `Run.translate`.
+    split: whether longer lines are cut, or refused.
+  Returns:
+    (pieces, for each which of the lines it is of).
   """
   count = lambda text: len(run.src_tokenizer.encode([text])[0])
   pieces, owners = [], []
@@ -79,9 +106,7 @@ def _translate(
     found = parts.split(line, count, limit) if len(ids) > limit else [line]
     pieces += found
     owners += [i] * len(found)
-  best = [found[0] for found in run.search(pieces, progress=progress)]
-  together = itertools.groupby(zip(owners, best), key=lambda pair: pair[0])
-  return [[part for _, part in group] for _, group in together]
+  return pieces, owners
 
 
 def _count_lines() -> int | None:

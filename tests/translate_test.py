@@ -88,6 +88,32 @@ def test_a_score_stands_before_each_line(run, command, capfd):
   )
 
 
+def test_lists_of_the_best_translations(run, command, capfd):
+  lines = ["the dog saw a cat", "", "a big red dog"]
+  command(run.workdir.path, "\n".join(lines).encode(), "--nbest", "3")
+  found = run.search(lines, best=3)
+  assert [len(translations) for translations in found] == [3, 1, 3]
+  rows = [
+    f"{number}\t{one.score:.4f}\t{one.text}\n"
+    for number, translations in enumerate(found, 1)
+    for one in translations
+  ]
+  assert capfd.readouterr().out == "".join(rows)
+
+
+@pytest.mark.parametrize(
+  "flags, said",
+  [
+    (["--nbest", "0"], "--nbest 0 must be at least 1"),
+    (["--nbest", "2", "--long-lines", "split"], "--nbest: the parts of a long line have no list"),
+  ],
+)
+def test_lists_that_cannot_be(run, command, capfd, flags, said):
+  with pytest.raises(SystemExit) as caught:
+    command(run.workdir.path, b"cat\n", *flags)
+  assert caught.value.code == 2 and said in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_how_far_it_is_stands_on_a_terminal(run, command, capfd, monkeypatch, terminal):
   monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)

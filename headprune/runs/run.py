@@ -79,26 +79,30 @@ class Run:
     beams: int | None = None,
     alpha: float | None = None,
     progress: Callable[[int], None] | None = None,
+    best: int = 1,
   ) -> list[list[Translation]]:
-    """`translate` with scores: what is found for each line, best first; today the best alone.
+    """`translate` with scores: for each line the `best` translations that end, best first.
 
-    A line without words has an empty translation, with scores of 0; one for which the search found
-    no end has an empty one with scores of -inf.
+    There may be fewer, but one at least: a line without words has an empty translation, with scores
+    of 0; one for which the search found no end has an empty one with scores of -inf.
     """
     _check_lines(lines)
     c = self.config.eval
-    beam = BeamConfig(_given(beams, c.beams), _given(alpha, c.alpha), c.spread)
-    if beam.beams < 1:
-      raise UserError(f"beams={beams} must be at least 1")
+    beam = BeamConfig(_given(beams, c.beams), _given(alpha, c.alpha), c.spread, best=best)
+    for name, value in (("beams", beam.beams), ("best", best)):
+      if value < 1:
+        raise UserError(f"{name}={value} must be at least 1")
     ids = self.src_tokenizer.encode(lines)
     full = [i for i, row in enumerate(ids) if len(row) > 1]
     if progress:
       progress(len(lines) - len(full))
     chosen = [ids[i] for i in full]
-    found = self.translator.translate(chosen, beam, c.batch_sentences, progress=progress)
+    found = self.translator.search(chosen, beam, c.batch_sentences, progress=progress)
     result = [[Translation("", 0.0, 0.0)] for _ in lines]
-    for i, text, best in zip(full, self.tgt_tokenizer.decode([h.ids for h in found]), found):
-      result[i] = [Translation(text, best.score, best.log_prob)]
+    for i, hypotheses in zip(full, found):
+      ended = [h for h in hypotheses if h.ids] or hypotheses[:1]
+      texts = self.tgt_tokenizer.decode([h.ids for h in ended])
+      result[i] = [Translation(text, h.score, h.log_prob) for text, h in zip(texts, ended)]
     return result
 
   def bleu(self, sources: list[str], references: list[str], **search) -> tuple[float, str]:

@@ -114,6 +114,12 @@ def test_a_call_has_its_own_beams_and_length_penalty(run):
   assert run.translate([LINES[2]], 3, 0.1) == [found[0].text]
   tokens = len(want.ids)
   np.testing.assert_allclose(want.score, want.log_prob / (1 + tokens / 6) ** 0.1, rtol=1e-5)
+  first, *others = run.search([LINES[2]], beams=3, alpha=0.1, best=4)[0]
+  assert first == found and others
+  scores = [one.score for one in (first, *others)]
+  assert scores == sorted(scores, reverse=True) and np.isfinite(scores).all()
+  with pytest.raises(UserError, match="best=0 must be at least 1"):
+    run.search(LINES, best=0)
   assert run.search([" "]) == [[run_lib.Translation("", 0.0, 0.0)]]
   assert run.search([]) == []
   with pytest.raises(UserError, match="beams=0 must be at least 1"):
