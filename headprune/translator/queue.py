@@ -50,7 +50,7 @@ def search_all(job: Job, batch_size: int, progress: Callable[[int], None]) -> li
   found, stop, turn = [None] * len(order), threading.Event(), threading.Lock()
 
   def work(waiting: list):
-    for ended in _search_group(job, waiting, found, batch_size // count):
+    for ended in _search_group(job, waiting, found, batch_size // count, turn):
       if stop.is_set():
         break
       with turn:
@@ -69,7 +69,7 @@ def search_all(job: Job, batch_size: int, progress: Callable[[int], None]) -> li
   return found
 
 
-def _search_group(job: Job, waiting: list, found: list, most: int) -> Iterator[int]:
+def _search_group(job: Job, waiting: list, found: list, most: int, turn) -> Iterator[int]:
   """Searches with one group of slots; tells now and then how many searches have ended.
 
   Args:
@@ -77,23 +77,25 @@ def _search_group(job: Job, waiting: list, found: list, most: int) -> Iterator[i
     waiting: sentences, shortest first, all of which are taken.
     found: takes the results.
     most: slots at most.
+    turn: a lock that is held while work is handed over, so that no two groups compile the same.
   """
   owners, sizes, searches, longest = {}, None, None, 0  # owners: slot -> sentence
   model = job.config, job.params, job.gate_values
   while waiting or owners:
-    old, sizes = sizes, _fitting(job, sizes, waiting, owners, most, longest)
-    if old is None:
-      searches = slots.empty(*model[:2], sizes, job.beam)
-    elif sizes != old:
-      slot_B = np.full(sizes.slots, old.slots, np.int32)
-      slot_B[: len(owners)] = list(owners)
-      searches = slots.move(sizes, job.config.eos, searches, slot_B)
-      owners = dict(enumerate(owners.values()))
-    for arguments in _fillings(job, sizes, waiting, owners):
-      searches = slots.fill(*model, searches, *arguments)
-    wanted = np.int32(_wanted(sizes.slots, bool(waiting), len(owners)))
-    searches = slots.advance(*model, searches, job.beam, wanted)
-    owners, longest, ended = _harvest(searches, owners, found)
+    with turn:
+      old, sizes = sizes, _fitting(job, sizes, waiting, owners, most, longest)
+      if old is None:
+        searches = slots.empty(*model[:2], sizes, job.beam)
+      elif sizes != old:
+        slot_B = np.full(sizes.slots, old.slots, np.int32)
+        slot_B[: len(owners)] = list(owners)
+        searches = slots.move(sizes, job.config.eos, searches, slot_B)
+        owners = dict(enumerate(owners.values()))
+      for arguments in _fillings(job, sizes, waiting, owners):
+        searches = slots.fill(*model, searches, *arguments)
+      wanted = np.int32(_wanted(sizes.slots, bool(waiting), len(owners)))
+      searches, report = slots.advance(*model, searches, job.beam, wanted)
+    owners, longest, ended = _harvest(jax.device_get(report), owners, found)
     yield ended
 
 
@@ -140,18 +142,11 @@ def _fillings(job: Job, sizes: Sizes, waiting: list, owners: dict) -> Iterator[t
     yield slot_R, batching.pad_sources(chosen, width), min_len_R, max_len_R
 
 
-def _harvest(searches, owners: dict, found: list) -> tuple[dict, int, int]:
+def _harvest(report: dict, owners: dict, found: list) -> tuple[dict, int, int]:
   """Takes what has ended: (owners that go on, words of their longest, how many ended)."""
-  alive_B, t_B = jax.device_get((searches.alive_B, searches.t_B))
-  ended = {slot: i for slot, i in owners.items() if not alive_B[slot]}
-  if ended:
-    s = searches
-    fields = s.best_ids_BNT, s.best_length_BN, s.best_score_BN, s.best_raw_BN
-    fields = [np.array(x) for x in fields]  # copies: the next call takes the searches' memory
-    for slot, i in ended.items():
-      found[i] = [
-        Hypothesis(ids_T[:length].tolist(), float(score), float(raw))
-        for ids_T, length, score, raw in zip(*(x[slot] for x in fields))
-      ]
+  ended = {slot: i for slot, i in owners.items() if not report["alive_B"][slot]}
+  for slot, i in ended.items():
+    best = (report[name][slot].tolist() for name in ("ids_BNT", "length_BN", "score_BN", "raw_BN"))
+    found[i] = [Hypothesis(ids[:length], score, raw) for ids, length, score, raw in zip(*best)]
   owners = {slot: i for slot, i in owners.items() if slot not in ended}
-  return owners, max((int(t_B[slot]) for slot in owners), default=0), len(ended)
+  return owners, max((int(report["t_B"][slot]) for slot in owners), default=0), len(ended)

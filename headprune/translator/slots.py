@@ -97,7 +97,7 @@ def fill(
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=3)
 def advance(
   config: ModelConfig, params, gate_values, searches: Searches, beam: BeamConfig, wanted
-) -> Searches:
+) -> tuple[Searches, dict]:
   """Goes on until so many slots are free, or the cache has no room for one more word of a search.
 
   Args:
@@ -107,6 +107,9 @@ def advance(
     searches: are used up.
     beam: how to search.
     wanted: int32, free slots.
+  Returns:
+    (searches, what there is to know of them: "alive_B", "t_B", and of the best finished hypotheses
+    "ids_BNT", "length_BN", "score_BN", "raw_BN").
   """
 
   def goes_on(s):
@@ -115,7 +118,10 @@ def advance(
     return (free < wanted) & (longest < s.beam_BWP.shape[2])
 
   body = functools.partial(beam_lib.step, config, params, gate_values, beam=beam)
-  return jax.lax.while_loop(goes_on, lambda s: body(s), searches)
+  s = jax.lax.while_loop(goes_on, lambda s: body(s), searches)
+  best = s.best_ids_BNT, s.best_length_BN, s.best_score_BN, s.best_raw_BN
+  report = {"alive_B": s.alive_B, "t_B": s.t_B}
+  return s, report | dict(zip(("ids_BNT", "length_BN", "score_BN", "raw_BN"), best))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

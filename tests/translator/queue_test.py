@@ -103,9 +103,9 @@ def test_the_batch_stays_full(monkeypatch):
 
   def counted(*args):
     before = args[3].t_B.sum()
-    done = advance(*args)
-    steps.append(int(done.t_B.sum() - before))  # of all slots, free ones included
-    return done
+    searches, report = advance(*args)
+    steps.append(int(report["t_B"].sum() - before))  # of all slots, free ones included
+    return searches, report
 
   monkeypatch.setattr(slots, "advance", counted)
   monkeypatch.setattr(queue, "_GROUPS", 1)

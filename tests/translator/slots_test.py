@@ -30,7 +30,12 @@ def begun(sizes: Sizes, slot_R, sources=SOURCES):
 
 
 def advance(searches, wanted=ALL):
-  return slots.advance(*MODEL, searches, BEAM, wanted)
+  searches, report = slots.advance(*MODEL, searches, BEAM, wanted)
+  np.testing.assert_array_equal(report["alive_B"], searches.alive_B)
+  for name in ("t_B", "ids_BNT", "length_BN", "score_BN", "raw_BN"):
+    kept = getattr(searches, name if name == "t_B" else f"best_{name}")
+    np.testing.assert_array_equal(report[name], kept)
+  return searches
 
 
 def results(searches, slot_R):
