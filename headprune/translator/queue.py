@@ -100,31 +100,35 @@ def _search_group(job: Job, waiting: list, found: list, most: int, turn) -> Iter
 
 
 def _fitting(job, old, waiting, owners, most: int, longest: int) -> Sizes:
-  """The slots' sizes: those there are, unless they are too small or twice too large."""
+  """The slots' sizes, of few different ones, for each is compiled.
+
+  Args:
+    job: what is searched.
+    old: the sizes so far, None at the beginning.
+    waiting: sentences, shortest first.
+    owners: slot -> sentence that is being searched.
+    most: slots at most.
+    longest: words of the longest search.
+  """
   length = max(len(job.sources[i]) for i in (*owners.values(), *waiting[-1:]))
-  source = _power(length)
+  source = max(8, 1 << (length - 1).bit_length())
   words = job.limits(source)[1] + 1
   count = min(most, max(1, batching.MAX_TOKENS // source // _GROUPS))
   count = max(len(owners), min(count, batching.round_up(len(owners) + len(waiting))))
-  # Most translations are hardly longer than their source; for others there will be more places.
-  places = min(words, batching.round_up(max(8, length * 5 // 4, longest + 1)))
-  if old and count <= old.slots < 2 * count:
+  if old and count <= old.slots < _SHARE * count:
     count = old.slots
-  if old and places <= old.places < 2 * places:
-    places = min(words, old.places)
+  # Hardly a translation is half as long again as its source; where one is, there is room for all.
+  places = min(words, source * 3 // 2)
+  if longest >= places or (old and old.source == source and old.places > places):
+    places = words
   return Sizes(count, source, words, places)
 
 
-def _power(length: int) -> int:
-  """Widths of sources: few, since each is compiled."""
-  return max(8, 1 << (length - 1).bit_length())
-
-
 def _wanted(count: int, more: bool, busy: int) -> int:
-  """Free slots for which it is worth to stop."""
+  """Free slots for which it is worth to stop: to fill them, or to go on with few."""
   if more:
     return max(1, count // _SHARE)
-  return count if count <= _FEW else max(count // 2, count - busy + 1)
+  return count if count <= _FEW else max(count - count // _SHARE, count - busy + 1)
 
 
 def _fillings(job: Job, sizes: Sizes, waiting: list, owners: dict) -> Iterator[tuple]:
@@ -137,9 +141,8 @@ def _fillings(job: Job, sizes: Sizes, waiting: list, owners: dict) -> Iterator[t
     surplus = rows - len(taken)
     slot_R = np.array([slot for slot, _ in taken] + [sizes.slots] * surplus, np.int32)
     chosen = [job.sources[i] for _, i in taken] + [[job.config.eos]] * surplus
-    width = batching.round_up(max(map(len, chosen)))
     min_len_R, max_len_R = np.array([job.limits(len(ids)) for ids in chosen], np.int32).T.copy()
-    yield slot_R, batching.pad_sources(chosen, width), min_len_R, max_len_R
+    yield slot_R, batching.pad_sources(chosen, sizes.source), min_len_R, max_len_R
 
 
 def _harvest(report: dict, owners: dict, found: list) -> tuple[dict, int, int]:

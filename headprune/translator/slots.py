@@ -62,7 +62,7 @@ def fill(
     gate_values: attention type -> gate_NH.
     searches: is used up.
     slot_R: int32, the slot of each; a number that there is not for what is only padding.
-    source: what the encoder takes, of R rows no wider than the slots.
+    source: what the encoder takes, R rows as wide as the slots.
     min_len_R: int32; a hypothesis that ends before so many words, EOS included, is lost.
     max_len_R: int32; none is extended beyond max_len + 1 words.
   """
@@ -70,27 +70,22 @@ def fill(
   read = apply(config, params, memory_RSD, method=Transformer.read_source)
   raw_W = jnp.where(jnp.arange(searches.raw_BW.shape[1]) == 0, 0.0, -jnp.inf)
 
-  def put(old, new):
-    new = jnp.broadcast_to(new, (len(slot_R), *jnp.shape(new)[1:]))
-    missing = [(0, 0), *((0, a - b) for a, b in zip(old.shape[1:], new.shape[1:]))]
-    return old.at[slot_R].set(jnp.pad(new, missing), mode="drop")
-
-  reset = lambda old, value: old.at[slot_R].set(value, mode="drop")
+  put = lambda old, new: old.at[slot_R].set(new, mode="drop")
   s = searches
   return s.replace(
     cache=[{**layer, "source": jax.tree.map(put, layer["source"], new)}
            for layer, new in zip(s.cache, read)],
     mask_BS=put(s.mask_BS, source["src_segment_BS"] > 0),
-    t_B=reset(s.t_B, 0),
-    min_len_B=reset(s.min_len_B, min_len_R),
-    max_len_B=reset(s.max_len_B, max_len_R),
-    ids_BWT=reset(s.ids_BWT, config.eos),
-    beam_BWP=reset(s.beam_BWP, beam_lib.NOTHING),
-    raw_BW=reset(s.raw_BW, raw_W[None]),
-    best_ids_BNT=reset(s.best_ids_BNT, config.eos),
-    best_length_BN=reset(s.best_length_BN, 0),
-    best_score_BN=reset(s.best_score_BN, -jnp.inf),
-    best_raw_BN=reset(s.best_raw_BN, -jnp.inf),
+    t_B=put(s.t_B, 0),
+    min_len_B=put(s.min_len_B, min_len_R),
+    max_len_B=put(s.max_len_B, max_len_R),
+    ids_BWT=put(s.ids_BWT, config.eos),
+    beam_BWP=put(s.beam_BWP, beam_lib.NOTHING),
+    raw_BW=put(s.raw_BW, raw_W[None]),
+    best_ids_BNT=put(s.best_ids_BNT, config.eos),
+    best_length_BN=put(s.best_length_BN, 0),
+    best_score_BN=put(s.best_score_BN, -jnp.inf),
+    best_raw_BN=put(s.best_raw_BN, -jnp.inf),
   )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ ALL = np.int32(99)
 
 def begun(sizes: Sizes, slot_R, sources=SOURCES):
   limit = np.full(len(sources), WORDS - 1, np.int32)
-  batch = batching.pad_sources(sources, 5)
+  batch = batching.pad_sources(sources, sizes.source)
   empty = slots.empty(*MODEL[:2], sizes, BEAM)
   return slots.fill(*MODEL, empty, np.int32(slot_R), batch, 0 * limit, limit)
 
@@ -91,7 +91,7 @@ def test_searches_move_into_other_slots_in_the_middle():
   assert searches.t_B[0] == 3 == searches.beam_BWP.shape[2]
   searches = slots.move(Sizes(3, 8, WORDS + 3, 4), CONFIG.eos, searches, np.int32([0, 3, 2]))
   limit = np.int32([WORDS - 1])
-  late = batching.pad_sources(SOURCES[2:], 3)
+  late = batching.pad_sources(SOURCES[2:], 8)
   searches = slots.fill(*MODEL, searches, np.int32([1]), late, 0 * limit, limit)
   assert searches.alive_B.tolist()[:2] == [True, True]
   searches = advance(searches)  # the first is full again, the ring has turned
