@@ -13,3 +13,5 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 import jax  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Commands that are called here would turn it on; what they compile for eight devices may crash it.
+jax.config.update("jax_enable_compilation_cache", False)

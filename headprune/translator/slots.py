@@ -110,7 +110,7 @@ def advance(
   def goes_on(s):
     free = jnp.sum(~s.alive_B)
     longest = jnp.max(jnp.where(s.alive_B, s.t_B, 0))
-    return (free < wanted) & (longest < s.beam_BWP.shape[2])
+    return (free < jnp.minimum(wanted, len(s.t_B))) & (longest < s.beam_BWP.shape[2])
 
   body = functools.partial(beam_lib.step, config, params, gate_values, beam=beam)
   s = jax.lax.while_loop(goes_on, lambda s: body(s), searches)

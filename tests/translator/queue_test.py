@@ -1,7 +1,6 @@
 """Sentences through slots: sizes, what is filled and when, and that the batch stays full."""
 
 import functools
-import itertools
 import os
 import signal
 import threading
@@ -96,26 +95,27 @@ def test_it_waits_until_a_filling_is_whole_unless_it_is_the_last():
 
 
 def test_the_batch_stays_full(monkeypatch):
-  # Sentences whose searches take 3 to 30 steps, four at a time.
-  words = itertools.cycle([3, 30, 5, 4])
-  wanted = {n: next(words) for n in range(2, 42)}
-  steps, advance = [], slots.advance
+  steps, ends, advance = [], [], slots.advance
 
   def counted(*args):
     before = args[3].t_B.sum()
     searches, report = advance(*args)
     steps.append(int(report["t_B"].sum() - before))  # of all slots, free ones included
+    ends.append(not report["alive_B"].any())
     return searches, report
 
   monkeypatch.setattr(slots, "advance", counted)
   monkeypatch.setattr(queue, "_GROUPS", 1)
-  sources = [[3] * (n - 1) + [CONFIG.eos] for n in wanted]
-  beam = BeamConfig(2, 0.0, 1e9)
-  found = translator().translate(sources, beam, 4, lambda n: (40, wanted.get(n, 40)))
-  assert len(found) == 40
-  alive = sum(n + 1 for n in wanted.values())
-  waiting = sum(4 * 31 for _ in range(10))  # batches that wait for their slowest
-  assert alive <= sum(steps) < 1.4 * alive < 0.6 * waiting
+  rng = np.random.default_rng(0)
+  sources = [[*rng.integers(2, 6, 5).tolist(), CONFIG.eos] for _ in range(40)]
+  beam = BeamConfig(2, 0.6, 1.0)
+  one_by_one = translator().translate(sources, beam, 1)
+  alone = np.add.reduceat(steps, np.flatnonzero([True, *ends[:-1]]))
+  assert len(alone) == 40
+  steps.clear()
+  assert [h.ids for h in translator().translate(sources, beam, 4)] == [h.ids for h in one_by_one]
+  waiting = sum(4 * max(alone[i : i + 4]) for i in range(0, 40, 4))  # for the slowest of each four
+  assert sum(alone) <= sum(steps) < (sum(alone) + waiting) / 2
 
 
 @pytest.mark.parametrize("batch_size", (1, 2, 7))
