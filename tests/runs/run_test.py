@@ -115,7 +115,7 @@ def test_a_call_has_its_own_beams_and_length_penalty(run):
   tokens = len(want.ids)
   np.testing.assert_allclose(want.score, want.log_prob / (1 + tokens / 6) ** 0.1, rtol=1e-5)
   first, *others = run.search([LINES[2]], beams=3, alpha=0.1, best=4)[0]
-  assert first == found and others
+  assert [first] == found and others
   scores = [one.score for one in (first, *others)]
   assert scores == sorted(scores, reverse=True) and np.isfinite(scores).all()
   with pytest.raises(UserError, match="best=0 must be at least 1"):

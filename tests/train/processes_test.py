@@ -139,7 +139,7 @@ def test_a_mistake_of_the_first_ends_both_with_a_line_each(folder):
 
 
 def test_any_number_of_processes_goes_on_with_the_same_batches(folder):
-  ended = end(start(folder / "run", COUNT, 8 // COUNT, **{"train.shard_params": True}))
+  ended = end(start(folder / "run", COUNT, 8 // COUNT))
   assert {code for code, _, _ in ended} == {0}, "".join(text for _, _, text in ended)
   assert "going on at step 2 of 4" in ended[0][1] and "on 8 cpu device(s)" in ended[0][1]
   loss = Workdir(folder / "run").read_summary().dev_loss
