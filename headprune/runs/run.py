@@ -98,11 +98,11 @@ class Run:
       progress(len(lines) - len(full))
     chosen = [ids[i] for i in full]
     found = self.translator.search(chosen, beam, c.batch_sentences, progress=progress)
+    ended = [[h for h in hypotheses if h.ids] or hypotheses[:1] for hypotheses in found]
+    texts = iter(self.tgt_tokenizer.decode([h.ids for hypotheses in ended for h in hypotheses]))
     result = [[Translation("", 0.0, 0.0)] for _ in lines]
-    for i, hypotheses in zip(full, found):
-      ended = [h for h in hypotheses if h.ids] or hypotheses[:1]
-      texts = self.tgt_tokenizer.decode([h.ids for h in ended])
-      result[i] = [Translation(text, h.score, h.log_prob) for text, h in zip(texts, ended)]
+    for i, hypotheses in zip(full, ended):
+      result[i] = [Translation(next(texts), h.score, h.log_prob) for h in hypotheses]
     return result
 
   def bleu(self, sources: list[str], references: list[str], **search) -> tuple[float, str]:

@@ -85,12 +85,16 @@ def step(config: ModelConfig, params, gate_values, searches: Searches, beam: Bea
 def _step_inputs(searches: Searches):
   """What the model's step needs: (word_BW, past_BWM, beam_BWP with this place written)."""
   batch, beams, places = searches.beam_BWP.shape
-  last_B11 = jnp.maximum(searches.t_B - 1, 0)[:, None, None]
-  word_BW = jnp.take_along_axis(searches.ids_BWT, last_B11, axis=2)[..., 0]
   here_11P = (jnp.arange(places) == searches.place)[None, None]
   beam_BWP = jnp.where(here_11P, jnp.arange(beams)[None, :, None], searches.beam_BWP)
   past_BWPW = beam_BWP[..., None] == jnp.arange(beams)[None, None, None]
-  return word_BW, past_BWPW.reshape(batch, beams, places * beams), beam_BWP
+  return _last_words(searches), past_BWPW.reshape(batch, beams, places * beams), beam_BWP
+
+
+def _last_words(searches: Searches):
+  """The newest word of each hypothesis, word_BW; any value where there is none yet."""
+  last_B11 = jnp.maximum(searches.t_B - 1, 0)[:, None, None]
+  return jnp.take_along_axis(searches.ids_BWT, last_B11, axis=2)[..., 0]
 
 
 def _expand_beams(searches: Searches, logits_BWV) -> Searches:
@@ -143,8 +147,7 @@ def _retire_finished(searches: Searches, beam: BeamConfig, eos: int) -> Searches
   """Updates the best finished hypotheses and drops those that are not to be extended."""
   s, t_B1 = searches, searches.t_B[:, None]
   score_BW = s.raw_BW / (1.0 + t_B1 / 6.0) ** beam.alpha
-  last_BW = jnp.take_along_axis(s.ids_BWT, jnp.maximum(t_B1, 1)[..., None] - 1, axis=2)[..., 0]
-  ended_BW = last_BW == eos
+  ended_BW = _last_words(s) == eos
   finished_BW = ended_BW & (t_B1 >= s.min_len_B[:, None])
   if beam.keep_unfinished:
     empty_B = jnp.all(s.best_ids_BNT[:, 0] == eos, axis=1)

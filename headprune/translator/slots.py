@@ -113,7 +113,7 @@ def advance(
     return (free < jnp.minimum(wanted, len(s.t_B))) & (longest < s.beam_BWP.shape[2])
 
   body = functools.partial(beam_lib.step, config, params, gate_values, beam=beam)
-  s = jax.lax.while_loop(goes_on, lambda s: body(s), searches)
+  s = jax.lax.while_loop(goes_on, body, searches)
   best = s.best_ids_BNT, s.best_length_BN, s.best_score_BN, s.best_raw_BN
   report = {"alive_B": s.alive_B, "t_B": s.t_B}
   return s, report | dict(zip(("ids_BNT", "length_BN", "score_BN", "raw_BN"), best))

@@ -70,10 +70,9 @@ class Translator:
     beam: BeamConfig,
     batch_size: int,
     limits: Callable[[int], tuple[int, int]] = length_limits,
-    progress: Callable[[int], None] | None = None,
   ) -> list[Hypothesis]:
     """The best hypothesis of each sentence; see `search`."""
-    return [best for best, *_ in self.search(sources, beam, batch_size, limits, progress)]
+    return [best for best, *_ in self.search(sources, beam, batch_size, limits)]
 
   def search(
     self,

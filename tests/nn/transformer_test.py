@@ -108,8 +108,8 @@ def test_keeping_costs_nothing_unless_asked_for():
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def decode_in_steps(config, params, source, past_TBWM, word_TBW, gates):
-  """Logits_TBWV of cached steps, whose words and pasts are given."""
+def decode_in_steps(config, params, source, past_TBWM, word_TBW, gates, position_TB=None):
+  """Logits_TBWV of cached steps; by default all rows begin at once."""
   apply = functools.partial(transformer.apply, config, params)
   memory_BSD, _ = apply(source, gates, method="encode")
   length, _, beams = word_TBW.shape
@@ -117,16 +117,18 @@ def decode_in_steps(config, params, source, past_TBWM, word_TBW, gates):
   cache = apply(batch, width, length * beams, method="empty_cache")
   read = apply(memory_BSD, method="read_source")
   cache = [{**layer, "source": new} for layer, new in zip(cache, read)]
+  if position_TB is None:
+    position_TB = jnp.broadcast_to(jnp.arange(length)[:, None], (length, batch))
 
   def step(cache, inputs):
-    t, word_BW, past_BWM = inputs
-    position_B, mask_BS = jnp.full((batch,), t), source["src_segment_BS"] > 0
+    place, position_B, word_BW, past_BWM = inputs
+    mask_BS = source["src_segment_BS"] > 0
     logits_BWV, cache = apply(
-      word_BW, position_B, t, cache, past_BWM, mask_BS, gates, length, method="step"
+      word_BW, position_B, place, cache, past_BWM, mask_BS, gates, length, method="step"
     )
     return cache, logits_BWV
 
-  return jax.lax.scan(step, cache, (jnp.arange(length), word_TBW, past_TBWM))[1]
+  return jax.lax.scan(step, cache, (jnp.arange(length), position_TB, word_TBW, past_TBWM))[1]
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -163,23 +165,17 @@ def test_beams_read_the_cached_words_of_their_own_past():
 
 def test_the_rows_of_a_step_may_be_at_different_positions():
   config, params, gates = model("original")
-  apply = functools.partial(transformer.apply, config, params)
-  source, words = batching.pad_sources([[3, 4, 1], [6, 1]], 3), [[5, 6, 7], [8, 9, 4]]
-  memory_BSD, _ = apply(source, gates, method="encode")
-  cache = apply(2, 3, 5, method="empty_cache")
-  read = apply(memory_BSD, method="read_source")
-  cache = [{**layer, "source": new} for layer, new in zip(cache, read)]
-  for place in range(5):  # the second row begins two steps later
-    t_B = np.array([place, max(0, place - 2)])
-    word_BW = np.array([[row[min(t, 3) - 1]] for row, t in zip(words, t_B)])
-    past_BWM = (np.arange(5) <= place) & (np.arange(5) >= [[[0]], [[2]]])
-    logits_BWV, cache = apply(
-      word_BW, t_B, place, cache, past_BWM, source["src_segment_BS"] > 0, gates, 5, method="step"
-    )
-    for row, ids in enumerate(([3, 4, 1], [6, 1])):
-      if (row, place) in ((0, 2), (1, 4)):
-        want, _ = Reference(config, params, gates).run(ids, [*words[row][:2], 1])
-        close(logits_BWV[row, 0], want[2])
+  sources, words = [[3, 4, 1], [6, 1]], [[5, 6], [8, 9]]
+  position_TB = np.array([[0, 0], [1, 0], [2, 0], [3, 1], [4, 2]])  # the second begins later
+  word_TBW = np.array([[[0], [0]], [[5], [0]], [[6], [0]], [[0], [8]], [[0], [9]]])
+  place = np.arange(5)
+  past_TBWM = (place <= place[:, None, None, None]) & (place >= [[[0]], [[2]]])
+  logits_TBWV = decode_in_steps(
+    config, params, batching.pad_sources(sources, 3), past_TBWM, word_TBW, gates, position_TB
+  )
+  for row, end in enumerate((2, 4)):
+    want, _ = Reference(config, params, gates).run(sources[row], [*words[row], 1])
+    close(logits_TBWV[end, row, 0], want[2])
 
 
 def test_caches_have_the_type_of_attentions_products():

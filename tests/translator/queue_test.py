@@ -122,7 +122,7 @@ def test_the_batch_stays_full(monkeypatch):
 def test_progress_is_told_of_every_sentence(batch_size):
   told = []
   sources = [[3] * (n % 5) + [CONFIG.eos] for n in range(23)]
-  translator().translate(sources, BEAM, batch_size, progress=told.append)
+  translator().search(sources, BEAM, batch_size, progress=told.append)
   assert sum(told) == 23 and len(told) > 2
 
 
