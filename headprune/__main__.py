@@ -8,6 +8,7 @@ import headprune
 
 COMMANDS = {  # module, what it does
   "train": ("main", "train a run: a baseline, or one whose heads are pruned"),
+  "sweep": ("sweep", "make a pruning curve: many runs, with controls and seeds"),
   "translate": ("translate", "translate lines"),
   "evaluate": ("evaluate", "translate files or a run's test set, and give BLEU"),
   "compact": ("compact", "cut dead heads out, and prove that nothing else changed"),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from headprune import __main__ as command
-from headprune import evaluate, main
+from headprune import config_flag, evaluate
 from tests import small_run
 
 README = (pathlib.Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -57,7 +57,7 @@ def test_a_command_takes_its_arguments(words, monkeypatch):
   name, *arguments = words
   module, _ = command.COMMANDS[name]
   if name == "train":
-    main._check_config(main._name_config_file(["train", *arguments]))
+    config_flag._check_config(config_flag._name_config_file(["train", *arguments]))
     return
   parse = argparse.ArgumentParser.parse_args
 

@@ -82,6 +82,7 @@ def base() -> ConfigDict:
   config.gates.kind = "none"  # "none", "concrete" (learned) or "fixed"
   config.gates.types = presets.ALL_TYPES  # attention types with gates: enc_self, dec_self, dec_enc
   config.gates.init = "glorot"  # start of log_alpha: "glorot" (original) or a number as text
+  config.gates.chosen_by = ""  # fixed: what chose them, for tables: "gradient", "random", ...
   config.gates.fixed_from = ""  # fixed: heads.json, or a workdir that holds one
   config.gates.fixed = ConfigDict()  # fixed: each layer's gates, ((1, 0, .5), ...); () is ones
   config.gates.fixed.enc_self = ()
@@ -115,6 +116,7 @@ def base() -> ConfigDict:
   config.train.log_every = 50  # steps
   config.train.eval_every = 250  # steps; dev loss
   config.train.translate_every = 500  # steps; dev translations and BLEU
+  config.train.translate_first = False  # before the first step too, dev and test; dev loss as well
   config.train.checkpoint_every = 250  # steps
   config.train.keep = 3  # newest checkpoints kept, besides that of the best dev BLEU
 

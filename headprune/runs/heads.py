@@ -7,6 +7,8 @@ import numpy as np
 from headprune.errors import UserError
 from headprune.nn.config import TYPES, ModelConfig
 
+Lists = dict[str, list[list[float]]]  # attention type -> layer -> a number for each head
+
 
 def as_lists(values: dict, heads: dict) -> dict[str, list[list[float]]]:
   """Arrays [N, H] as lists that hold a number for each head that there is.

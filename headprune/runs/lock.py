@@ -22,6 +22,16 @@ POLL = 0.5  # seconds between two looks at another's lock
 SILENCE = 30.0  # seconds without any, after which a holder on another machine is taken for dead
 
 
+class InUse(UserError):
+  """Another process holds the folder."""
+
+
+def is_held(folder: pathlib.Path, say: Callable = print) -> bool:
+  """Whether another process, which lives, holds the lock of `folder`."""
+  text = _read(folder / FILE)
+  return text is not None and not _is_dead(folder / FILE, text, say)
+
+
 @contextlib.contextmanager
 def held(folder: pathlib.Path, wait: bool = False, say: Callable = print) -> Iterator[None]:
   """Holds the lock of `folder`, which is made if it is not there.
@@ -31,7 +41,7 @@ def held(folder: pathlib.Path, wait: bool = False, say: Callable = print) -> Ite
     wait: for another holder to end; else it is an error that there is one.
     say: tells a person what is being waited for.
   Raises:
-    UserError: another process holds it; names that one.
+    InUse: another process holds it; names that one.
   """
   new = not folder.exists()
   path, own = folder / FILE, json.dumps(_me())
@@ -65,7 +75,7 @@ def _take(path: pathlib.Path, own: str, wait: bool, say: Callable) -> None:
       _remove(path, text)
     elif not wait:
       name = _name(_read(path) or text)  # it may have just been written
-      raise UserError(f"{path.parent} is in use by {name}: wait until it ends, or end it")
+      raise InUse(f"{path.parent} is in use by {name}: wait until it ends, or end it")
     else:
       if not told:
         say(f"{path.parent} is in use by {_name(text)}: waiting until it is through")

@@ -1,5 +1,6 @@
 """What a run learns from: its text, its tokenizers, and its pairs as ids, encoded once."""
 
+from collections.abc import Callable
 import contextlib
 import hashlib
 import pathlib
@@ -12,12 +13,15 @@ from headprune.text import encoding, sources, tokenizer
 from headprune.train import devices, progress
 
 
-def load(config: ConfigDict, workdir: Workdir) -> tuple[dict, tuple, dict]:
+def load(
+  config: ConfigDict, workdir: Workdir, say: Callable[..., None]
+) -> tuple[dict, tuple, dict]:
   """Reads, or makes, what the workdir is to hold; the training text is read only if it must be.
 
   Args:
     config: checked.
     workdir: takes the tokenizers and the encoded training pairs; the first process writes them.
+    say: tells a person what was left out.
   Returns:
     (dev and test as split -> (source lines, target lines), tokenizers, "train" and "dev" -> (Pairs,
     Report)).
@@ -46,7 +50,7 @@ def load(config: ConfigDict, workdir: Workdir) -> tuple[dict, tuple, dict]:
     "dev": encoding.encode(*text["dev"], tokenizers, config.data.row_length),
   }
   for split, (_, report) in found.items():
-    devices.print_first(f"{split}: {report}")
+    say(f"{split}: {report}")
   return text, tokenizers, found
 
 

@@ -1,9 +1,9 @@
 """A whole run: resume or begin, the training loop, evaluation, and what is left to read."""
 
 import contextlib
+import functools
 import pathlib
 
-import jax
 from ml_collections import ConfigDict
 import numpy as np
 
@@ -18,6 +18,7 @@ from headprune.train import (
   devices,
   divergence,
   evaluation,
+  lanes,
   notes,
   prepare,
   progress,
@@ -82,32 +83,87 @@ def _begin(config: ConfigDict, workdir: Workdir, stop: stopping.Stop | None) -> 
   with devices.meeting("setting up"):
     prepare.check(config, workdir)  # another program may have trained here in the meantime
     job, params = prepare.set_up(config, workdir)
-  return _run(job, params, stop or stopping.Stop())
+  return _drive([(job, params)], stop or stopping.Stop())[0]
 
 
-def _run(job: prepare.Job, params: dict, stop: stopping.Stop) -> Summary:
-  """The state, the data, the files; then the loop and what comes after it."""
-  config, workdir = job.config, job.workdir
-  data = config.data
+def train_together(
+  runs: list[tuple[ConfigDict, pathlib.Path]], stop: stopping.Stop | None = None
+) -> list[Summary | UserError]:
+  """Trains several runs at once, in one process: a step on one batch moves all of them.
+
+  They differ only in what is traced (headprune.train.steps.Knobs), have the same seed and data, and
+  are all at the same step. Each has a folder like any other run, and its results, up to rounding.
+
+  Args:
+    runs: (config, workdir) of runs that are not finished.
+    stop: see `train`.
+  Returns:
+    Each run's summary, or what ended it.
+  Raises:
+    Stopped, UserError: as `train`; nothing was trained.
+  """
+  jobs = []
+  with contextlib.ExitStack() as locks:
+    for config, workdir in runs:
+      workdir = Workdir(pathlib.Path(workdir))
+      config = inherit.inherit(config, workdir)
+      locks.enter_context(_held(workdir, wait=False))
+      prepare.check(config, workdir)
+      say = _say_nothing if jobs else devices.print_first
+      jobs.append(prepare.set_up(config, workdir, say))
+    try:
+      return _drive(jobs, stop or stopping.Stop())
+    except UserError as error:
+      if len(jobs) > 1:
+        raise
+      return [error]
+
+
+def _say_nothing(*words) -> None:
+  pass
+
+
+def _drive(jobs: list[tuple[prepare.Job, dict]], stop: stopping.Stop) -> list:
+  """Trains jobs to their end, see lanes.drive; the error of a single one is raised."""
+  first, _ = jobs[0]
+  for job, _ in jobs:
+    if job.step_config != first.step_config or job.config.seed != first.config.seed:
+      raise ValueError(f"{job.workdir.path} and {first.workdir.path} cannot train together")
+  data, shard_params = first.config.data, first.config.train.shard_params
   iterator = packing.train_batches(
-    job.pairs, job.rows, data.row_length, data.packing_bins, config.seed, *devices.share()
+    first.pairs, first.rows, data.row_length, data.packing_bins, first.config.seed, *devices.share()
   )
+  runs = [_run(job, params, iterator, stop) for job, params in jobs]
+  shard = functools.partial(devices.shard_batch, mesh=first.mesh)
+  with contextlib.closing(iterator), stop.waiting():
+    if len(jobs) > 1:
+      return lanes.drive(first.step_config, [job.knobs for job, _ in jobs], runs, iterator, shard)
+    # XLA may spread a new state in another way.
+    spread = functools.partial(devices.spread, mesh=first.mesh) if shard_params else _as_it_is
+    return [lanes.drive_one(first.step_config, first.knobs, runs[0], iterator, shard, spread)]
+
+
+def _as_it_is(state: steps.TrainState) -> steps.TrainState:
+  return state
+
+
+def _run(job: prepare.Job, params: dict, iterator, stop: stopping.Stop) -> lanes.Coroutine:
+  """The state and the files; then the loop and what comes after it. Yields what lanes.py says."""
+  config, workdir = job.config, job.workdir
   state = _place(job, steps.init_state(job.step_config, _place(job, params)))
   workdir.reopen()
   log = {}
   if job.resumes:
     step, *saved, log = checkpoint.restore(workdir, state.params, state.opt_state, iterator)
     state = steps.TrainState(devices.replicate(np.int32(step), job.mesh), *saved)
-    devices.print_first(f"going on at step {step:,} of {config.train.steps:,}")
+    job.say(f"going on at step {step:,} of {config.train.steps:,}")
   else:
-    devices.print_first(f"beginning at step 0 of {config.train.steps:,}: no checkpoint yet")
+    job.say(f"beginning at step 0 of {config.train.steps:,}: no checkpoint yet")
   with (
-    contextlib.closing(iterator),
     checkpoint.manager(workdir, config.train.keep) as checkpoints,
     _writer(config, workdir, int(state.step)) as writer,
-    stop.waiting(),
   ):
-    state = _loop(job, state, iterator, checkpoints, writer, log, stop)
+    state = yield from _loop(job, state, iterator, checkpoints, writer, log, stop)
     return _finish(job, state, iterator, checkpoints, writer, stop)
 
 
@@ -126,8 +182,8 @@ def _writer(config: ConfigDict, workdir: Workdir, step: int):
   return contextlib.nullcontext()
 
 
-def _loop(job: prepare.Job, state, iterator, checkpoints, writer, log, stop) -> steps.TrainState:
-  """Trains to the last step, or to where `stop` is asked.
+def _loop(job: prepare.Job, state, iterator, checkpoints, writer, log, stop) -> lanes.Coroutine:
+  """Trains to the last step, or to where `stop` is asked; returns the state there.
 
   Whatever a step is due (a row of metrics, evaluation, a checkpoint) comes before the next step,
   also where a stopped run goes on: it may have been stopped in the middle of an evaluation.
@@ -140,7 +196,7 @@ def _loop(job: prepare.Job, state, iterator, checkpoints, writer, log, stop) -> 
   results, seconds = list(map(upgrade.losses, log.get("results", ()))), log.get("seconds", 0.0)
   clock = progress.Clock(step - len(results), train.steps, _trained_seconds(history), seconds)
   ticker = progress.Ticker(clock, train.steps)
-  batch = None
+  begin, state, batch = state, lanes.Part(state), None
   while True:
     row, asked = {}, stop.asked(step)
     checkpoint.check(checkpoints)
@@ -156,27 +212,24 @@ def _loop(job: prepare.Job, state, iterator, checkpoints, writer, log, stop) -> 
       if writer:
         writer.write(step, row)
       history.append({"step": step, **row})
-      devices.print_first(progress.line(step, train.steps, row, ticker.left(step)))
+      job.say(progress.line(step, train.steps, row, ticker.left(step)))
       ticker.printed(step)
     if row and "objective" in row:
       results = []
     if asked or stop.asked(step):
-      _stop(job, state, iterator, _log(results, clock), stop)
+      _stop(job, state.on_devices(), iterator, _log(results, clock), stop)
     if _saves(train, step) and checkpoints.latest_step() != step:
       with clock.paused():
-        _save(checkpoints, state, iterator, _log(results, clock), row.get("dev_bleu"))
+        _save(checkpoints, state.on_devices(), iterator, _log(results, clock), row.get("dev_bleu"))
     if step >= train.steps or _out_of_patience(history, train.patience):
-      return state
-    before, batch = batch, next(iterator)
-    arrays = devices.shard_batch(batch, job.mesh)
-    state, result = steps.train_step(job.step_config, job.knobs, state, arrays)
-    if train.shard_params:  # XLA may have spread the new state in another way
-      state = devices.spread(state, job.mesh)
-    results.append(result)
+      return state.on_devices()
+    before, stepped = batch, (yield begin)
+    begin, state, batch = None, stepped.state, stepped.batch
+    results.append(stepped.result)
     # Waits, but a step late: the device always has work.
     _check_finite(job, checkpoints, results[-2:-1], step, before)
     if before and (line := ticker.line(step, results[:-1])):
-      devices.print_first(line)
+      job.say(line)
     step += 1
 
 
@@ -193,18 +246,20 @@ def _is_due(train: ConfigDict, step: int) -> bool:
   return step == train.steps or any(step % n == 0 for n in every)
 
 
-def _measure(job: prepare.Job, state, checkpoints, results: list[dict], clock, step: int) -> dict:
+def _measure(job: prepare.Job, state, checkpoints, results: list, clock, step: int) -> dict:
   """The row of metrics that is due after a step; {} if none is."""
   train, found = job.config.train, {}
   due = lambda every: step > 0 and step % every == 0
-  last = step == train.steps
+  last, first = step == train.steps, step == 0 and train.translate_first
   with clock.paused():
-    if not last and due(train.eval_every):
-      found |= evaluation.dev_losses(job, state.params)
-    if not last and due(train.translate_every):
-      found |= evaluation.translate(job, _averaged(job, checkpoints, state), ["dev"], step)
+    if first or not last and due(train.eval_every):
+      found |= evaluation.dev_losses(job, state.on_devices().params)
+    if first or not last and due(train.translate_every):
+      params = _averaged(job, checkpoints, state.on_devices())
+      found |= evaluation.translate(job, params, list(job.text) if first else ["dev"], step)
   if results and (last or due(train.log_every)):
-    found = _log_row(job, results, state.params["gates"], clock, step) | found
+    gates = state.on_devices().params["gates"]
+    found = _log_row(job, results, gates, clock, step) | found
   return found
 
 
@@ -255,14 +310,14 @@ def _finish(job: prepare.Job, state, iterator, checkpoints, writer, stop) -> Sum
   return summary
 
 
-def _log(results: list[dict], clock: progress.Clock) -> dict:
+def _log(results: list, clock: progress.Clock) -> dict:
   """What a checkpoint keeps of the steps since the last row, as plain numbers."""
   names = (*_LOSSES, "learning_rate", "grad_norm", "tokens")
-  plain = [{name: float(result[name]) for name in names} for result in jax.device_get(results)]
+  plain = [{name: float(result[name]) for name in names} for result in results]
   return {"results": plain, "seconds": clock.seconds()}
 
 
-def _log_row(job: prepare.Job, results: list[dict], log_alphas: dict, clock, step: int) -> dict:
+def _log_row(job: prepare.Job, results: list, log_alphas: dict, clock, step: int) -> dict:
   """The training numbers since the last row; losses are means over the steps."""
   results = _log(results, clock)["results"]
   last = results[-1]

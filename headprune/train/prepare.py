@@ -1,6 +1,8 @@
 """From a config to what the training loop needs: checks, tokenizers, the step, first parameters."""
 
+from collections.abc import Callable
 import dataclasses
+import functools
 import pathlib
 import re
 
@@ -37,6 +39,7 @@ class Job:
   tokenizers: tuple
   rows: int  # B, over all processes
   resumes: bool  # there is a checkpoint to go on from
+  say: Callable[..., None]  # tells a person, on the first process
 
 
 def stages(
@@ -119,7 +122,9 @@ def finished(config: ConfigDict, workdir: Workdir) -> Summary | None:
   return done if done and done.ends_at == (config.train.steps, config.train.patience) else None
 
 
-def set_up(config: ConfigDict, workdir: Workdir) -> tuple[Job, dict]:
+def set_up(
+  config: ConfigDict, workdir: Workdir, say: Callable[..., None] = devices.print_first
+) -> tuple[Job, dict]:
   """Reads the data, trains or copies tokenizers, builds what the loop needs, makes parameters.
 
   Resume order: a run that has begun needs nothing of `init_from`; else its parameters are those of
@@ -128,16 +133,17 @@ def set_up(config: ConfigDict, workdir: Workdir) -> tuple[Job, dict]:
   Args:
     config: checked.
     workdir: takes config.json and the tokenizers.
+    say: tells a person what is being done.
   Returns:
     (job, {"model": ..., "gates": ...}: the parameters of step 0, or any in their shapes if begun).
   """
-  devices.first_before_others("looking for checkpoints", lambda: _set_damaged_aside(workdir))
+  devices.first_before_others("looking for checkpoints", lambda: _set_damaged_aside(workdir, say))
   resumes = checkpoint.begun(workdir)  # before the first process can have made a checkpoint folder
-  text, tokenizers, pairs = data.load(config, workdir)
+  text, tokenizers, pairs = data.load(config, workdir, say)
   model = config_lib.model_config(config.model, tokenizers, jax.default_backend())
   step_config, knobs = schedule.settings(config, model)
-  params = _first_params(config, model, resumes)
-  _print_settings(config, step_config, knobs, params)
+  params = _first_params(config, model, resumes, say)
+  _say_settings(config, step_config, knobs, params, say)
   if devices.is_first():
     config_lib.save(config, workdir)
   mesh, rows = devices.mesh(), _batch_rows(config)
@@ -154,36 +160,37 @@ def set_up(config: ConfigDict, workdir: Workdir) -> tuple[Job, dict]:
     tokenizers=tokenizers,
     rows=rows,
     resumes=resumes,
+    say=say,
   )
   return job, params
 
 
-def _set_damaged_aside(workdir: Workdir) -> None:
+def _set_damaged_aside(workdir: Workdir, say) -> None:
   for line in checkpoint.set_damaged_aside(workdir):
-    devices.print_first(f"note: {line}")
+    say(f"note: {line}")
 
 
-def _print_settings(
-  config: ConfigDict, step_config: steps.StepConfig, knobs: steps.Knobs, params: dict
+def _say_settings(
+  config: ConfigDict, step_config: steps.StepConfig, knobs: steps.Knobs, params: dict, say
 ) -> None:
   model, types, goal = step_config.model, _gated_types(config), step_config.goal
   labels = optim.label(params, step_config.optim.rules)
-  devices.print_first(optim.table(labels, params, model.heads))
+  say(optim.table(labels, params, model.heads))
   if goal:
-    devices.print_first(
+    say(
       f"gates on {', '.join(types)}: l0.target_heads {config.l0.target_heads}, aimed at from step "
       f"{goal.ramp_steps:,} on and kept exactly from step {goal.settle_step:,} on"
     )
   elif types:
     modules = gates.num_modules(types, model.heads)
-    devices.print_first(
+    say(
       f"gates on {', '.join(types)}: l0.coef {config.l0.coef:g} is lambda "
       f"{config.l0.coef / modules:g} on a plain sum over heads ({modules} modules)"
     )
   for line in schedule.notes(config, step_config, knobs):
-    devices.print_first(f"note: {line}")
+    say(f"note: {line}")
   count = sum(x.size for x in jax.tree.leaves(params["model"]))
-  devices.print_first(
+  say(
     f"{count:,} parameters; vocabularies {model.src_vocab:,} and {model.tgt_vocab:,}; batches of "
     f"{_batch_rows(config)} rows x {config.data.row_length} tokens on {jax.device_count()} "
     f"{jax.devices()[0].platform} device(s)"
@@ -203,14 +210,21 @@ def _batch_rows(config: ConfigDict) -> int:
   )
 
 
-def _new_params(config: ConfigDict, model: ModelConfig, key) -> dict:
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _new_params(
+  model: ModelConfig, module: gates.Gates, goal: target.TargetConfig | None, key
+) -> dict:
   gate_key, model_key = jax.random.split(key)
-  shapes = tuple((name, model.gate_shapes[name]) for name in _gated_types(config))
-  module = gates.Gates(shapes, config.gates.init)
   log_alphas = module.init(gate_key).get("params", {})
-  goal, _ = schedule.goal(config, model)
   multipliers = {"multipliers": target.new_multipliers(goal)} if goal else {}
   return {"model": init_params(model, model_key), "gates": log_alphas} | multipliers
+
+
+def _settings(config: ConfigDict, model: ModelConfig) -> tuple:
+  """What `_new_params` compiles in."""
+  shapes = tuple((name, model.gate_shapes[name]) for name in _gated_types(config))
+  goal, _ = schedule.goal(config, model)
+  return model, gates.Gates(shapes, config.gates.init), goal
 
 
 def _gated_types(config: ConfigDict) -> tuple[str, ...]:
@@ -219,17 +233,18 @@ def _gated_types(config: ConfigDict) -> tuple[str, ...]:
 
 
 def _shapes(config: ConfigDict, model: ModelConfig) -> dict:
-  return jax.eval_shape(lambda key: _new_params(config, model, key), jax.random.key(0))
+  new = functools.partial(_new_params, *_settings(config, model))
+  return jax.eval_shape(new, jax.random.key(0))
 
 
-def _first_params(config: ConfigDict, model: ModelConfig, resumes: bool) -> dict:
+def _first_params(config: ConfigDict, model: ModelConfig, resumes: bool, say) -> dict:
   """Parameters of step 0: new ones, or those of `init_from`."""
-  new = jax.jit(lambda key: _new_params(config, model, key))(jax.random.key(config.seed))
+  new = _new_params(*_settings(config, model), jax.random.key(config.seed))
   if not config.init_from or resumes:
     return new
   there = Workdir(pathlib.Path(config.init_from))
   there_config = config_lib.load(there)
-  _print_what_differs(there_config, config)
+  _say_what_differs(there_config, config, say)
   found = checkpoint.load_params(there, average=there_config.eval.average)
   return _adopt(found, new, config.init_from)
 
@@ -279,11 +294,9 @@ def print_inherited(given: ConfigDict, config: ConfigDict) -> None:
     devices.print_first(f"as in config.init_from={config.init_from}: {', '.join(changed)}")
 
 
-def _print_what_differs(there: ConfigDict, here: ConfigDict) -> None:
+def _say_what_differs(there: ConfigDict, here: ConfigDict, say) -> None:
   """Tells that the run at `init_from` saw other data or text: allowed, but easily a mistake."""
   rows = config_lib.differences(there, here)
   changed = [row for row in rows if row.startswith(("data.", "tokenizer."))]
   if changed:
-    devices.print_first(
-      f"note: config.init_from={here.init_from} was trained otherwise: {'; '.join(changed)}"
-    )
+    say(f"note: config.init_from={here.init_from} was trained otherwise: {'; '.join(changed)}")

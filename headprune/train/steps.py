@@ -138,16 +138,8 @@ def update(config: StepConfig, knobs: Knobs, state: TrainState, grads: dict) -> 
   return TrainState(state.step + 1, optax.apply_updates(state.params, updates), opt_state)
 
 
-@functools.partial(jax.jit, static_argnums=0, donate_argnums=2)
-def train_step(config: StepConfig, knobs: Knobs, state: TrainState, batch: dict):
-  """One optimiser step.
-
-  All randomness is a function of (seed, step): nothing random is stored, and a resumed run goes on
-  exactly.
-
-  Returns:
-    (state, dict of scalars and, under "log_alpha", type -> log_alpha_NH after the step).
-  """
+def _step(config: StepConfig, knobs: Knobs, state: TrainState, batch: dict):
+  """One optimiser step; see `train_step`."""
   if config.goal:
     log_alphas = target.settle(
       config.goal, knobs.wanted_G, state.params["gates"], config.model.heads, state.step
@@ -166,6 +158,28 @@ def train_step(config: StepConfig, knobs: Knobs, state: TrainState, batch: dict)
     "log_alpha": new.params["gates"],
   }
   return new, metrics
+
+
+@functools.partial(jax.jit, static_argnums=0, donate_argnums=2)
+def train_step(config: StepConfig, knobs: Knobs, state: TrainState, batch: dict):
+  """One optimiser step.
+
+  All randomness is a function of (seed, step): nothing random is stored, and a resumed run goes on
+  exactly.
+
+  Returns:
+    (state, dict of scalars and, under "log_alpha", type -> log_alpha_NH after the step).
+  """
+  return _step(config, knobs, state, batch)
+
+
+@functools.partial(jax.jit, static_argnums=0, donate_argnums=2)
+def train_steps(config: StepConfig, knobs: Knobs, state: TrainState, batch: dict):
+  """`train_step` of several runs at once, on one batch.
+
+  Every array of `knobs`, `state` and what is returned has the runs as its first axis.
+  """
+  return jax.vmap(functools.partial(_step, config), (0, 0, None))(knobs, state, batch)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -341,10 +341,10 @@ def test_config_json_reads_back(finished):
 def test_another_text_in_init_from_is_told(finished, capsys):
   config = small_config("concrete", finished[0] / "baseline")
   baseline = config_lib.load(Workdir(finished[0] / "baseline"))
-  prepare._print_what_differs(baseline, config)
+  prepare._say_what_differs(baseline, config, print)
   assert capsys.readouterr().out == ""
   config.data.corpus.locale = "de"
-  prepare._print_what_differs(baseline, config)
+  prepare._say_what_differs(baseline, config, print)
   assert "data.corpus.locale: 'ru' -> 'de'" in capsys.readouterr().out
 
 

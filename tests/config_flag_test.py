@@ -1,4 +1,4 @@
-"""The main command's arguments: fields, mistakes, configs by name."""
+"""Arguments of the commands that train: fields, mistakes, configs by name."""
 
 import os
 import pathlib
@@ -9,7 +9,7 @@ from absl import flags
 from absl.testing import flagsaver
 import pytest
 
-from headprune import main
+from headprune import config_flag
 from headprune.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -26,8 +26,8 @@ def parse(monkeypatch):
     flags.FLAGS.unparse_flags()
     argv = ["main.py", *line.split()]
     monkeypatch.setattr(sys, "argv", argv)
-    main._parse(argv)
-    return main._CONFIG.value
+    config_flag.parser("usage", [])(argv)
+    return config_flag.CONFIG.value
 
   yield parse
   flagsaver.restore_flag_values(saved)

@@ -1,0 +1,95 @@
+"""The flags of the commands that train: --config with its fields, --workdir, and their mistakes."""
+
+from collections.abc import Callable, Sequence
+import difflib
+import functools
+import re
+import sys
+
+from absl import flags
+from ml_collections import config_flags
+
+from headprune.errors import UserError
+from headprune.runs import config as config_lib
+from headprune.runs import defaults, helptext
+
+CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "A method, or a Python file with get_config; a preset may follow: concrete:enru."
+)
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder to write into.")
+_HELP = ("--help", "-help", "-h")
+_FIELD = re.compile(r"--?(?:no)?config\.([^=]+)")
+
+
+def parser(usage: str, own: Sequence[flags.FlagHolder]) -> Callable[[list[str]], list[str]]:
+  """absl's parsing, with one line for a mistake, and --help.
+
+  Args:
+    usage: of the command, for --help.
+    own: the flags that it has besides --config and --workdir.
+  """
+  return functools.partial(_parse, usage, (CONFIG, WORKDIR, *own))
+
+
+def _parse(usage: str, known: Sequence[flags.FlagHolder], argv: list[str]) -> list[str]:
+  argv = _name_config_file(argv)
+  _check_config(argv)
+  try:
+    rest = flags.FLAGS([argument for argument in argv if argument not in _HELP])
+  except (flags.Error, TypeError, ValueError) as error:
+    raise UserError(" ".join(str(error).split())) from error
+  if set(_HELP).intersection(argv):
+    _print_help(usage, known)
+    sys.exit(0)
+  if CONFIG.value is None or WORKDIR.value is None:
+    raise UserError("give --config (such as configs/concrete.py) and --workdir (such as runs/x)")
+  if rest[1:]:
+    raise UserError(f"unknown argument {rest[1]!r}")
+  return rest
+
+
+def _name_config_file(argv: list[str]) -> list[str]:
+  """`argv` with a file in place of a config that is given as METHOD[:PRESET]."""
+  result = list(argv)
+  for i, argument in enumerate(argv):
+    flag, equals, value = argument.partition("=")
+    if flag not in ("--config", "-config") or not (equals or i + 1 < len(argv)):
+      continue
+    place, prefix = (i, f"{flag}=") if equals else (i + 1, "")
+    value = value if equals else argv[i + 1]
+    if value.partition(":")[0] in defaults.PARTS:
+      result[place] = f"{prefix}{defaults.__file__}:{value}"
+  return result
+
+
+def _check_config(argv: list[str]) -> None:
+  """Raises a UserError if the config file does not load or lacks a field that `argv` sets."""
+  plain = flags.FlagValues()
+  plain.set_gnu_getopt()
+  config_flags.DEFINE_config_file("config", flag_values=plain, sys_argv=argv[:1])  # sets no field
+  try:
+    plain(argv, known_only=True)
+    fields = {} if plain.config is None else config_lib.flatten(plain.config)
+  except UserError:
+    raise
+  except Exception as error:  # the file is a program, which may raise anything
+    reason = (str(error) or repr(error)).strip().splitlines()[-1].strip()
+    raise UserError(f"--config: {reason}") from error
+  for match in filter(None, map(_FIELD.match, argv)):
+    name = match[1]
+    if fields and name not in fields:  # a section is none: setting it would drop its fields
+      near = difflib.get_close_matches(name, fields, n=1, cutoff=0.0)[0]
+      raise UserError(f"--config.{name}: no such field; did you mean --config.{near}?")
+
+
+def _print_help(usage: str, known: Sequence[flags.FlagHolder]) -> None:
+  print(usage)
+  print()
+  for flag in known:
+    default = "" if flag.default in (None, "", False) else f" (default: {_text(flag.default)})"
+    print(f"--{flag.name:<14} {flags.FLAGS[flag.name].help}{default}")
+  print(f"\n{helptext.text(CONFIG.value)}")
+
+
+def _text(value) -> str:
+  return ",".join(value) if isinstance(value, list) else str(value)

@@ -1,0 +1,216 @@
+"""Makes a pruning curve: `headprune sweep --config concrete:multi30k --workdir runs/curve`.
+
+Many runs, one folder each: for every seed a baseline, a control that trains on as long without
+gates, and one run for each method and number of heads. The same command goes on where it was and
+skips what is finished; started several times (on several machines that share the folder), each
+takes runs that no other is at.
+"""
+
+import collections
+import itertools
+import pathlib
+import sys
+import time
+
+from absl import app, flags, logging
+import jax
+from ml_collections import ConfigDict
+
+from headprune import cli, config_flag
+from headprune.curve import importance, points
+from headprune.curve.points import Point
+from headprune.errors import UserError
+from headprune.runs import checkpoint, inherit, lock
+from headprune.runs.heads import Lists, count_open
+from headprune.runs.run import load
+from headprune.runs.summary import Summary, duration
+from headprune.runs.workdir import Workdir, read_json, write_json
+from headprune.train import loop, prepare, stopping
+
+_USAGE = (
+  "headprune sweep --config concrete[:PRESET] --workdir FOLDER [--heads 36,24,12] [--methods ...]\n"
+  "  [--seeds 3] [--config.FIELD=VALUE ...]"
+)
+_HEADS = flags.DEFINE_string(
+  "heads", ",".join(points.HEADS),
+  "Numbers of open heads, each as l0.target_heads; with ; between them where they have commas.",
+)  # fmt: skip
+_COEFS = flags.DEFINE_list("coefs", [], "Values of l0.coef, besides or (--heads=) instead.")
+_METHODS = flags.DEFINE_list("methods", ["l0", "random"], f"Of {', '.join(points.METHODS)}.")
+_SEEDS = flags.DEFINE_integer("seeds", 1, "How many, from config.seed on.")
+_BASELINES = flags.DEFINE_list(
+  "baselines", [], "Finished runs to start from, one for all seeds or one for each; else trained."
+)
+_TOGETHER = flags.DEFINE_integer(
+  "together", 0, "Runs that train at a time, in one program; 0 is 8 on an accelerator, 1 on CPUs."
+)
+_FLAGS = (_HEADS, _COEFS, _METHODS, _SEEDS, _BASELINES, _TOGETHER)
+_POLL = 5.0  # seconds between looks at runs that others are at
+
+
+def _sweep(argv: list[str]) -> None:
+  del argv
+  logging.set_verbosity(logging.FATAL)  # as in main
+  folder, config = pathlib.Path(config_flag.WORKDIR.value), config_flag.CONFIG.value
+  plans = _plans(config)
+  _check(config, plans, folder)
+  with stopping.on_signals() as stop:
+    failed = {}
+    for number, (seed, (first, later)) in enumerate(plans.items()):
+      baseline = _baseline(config, seed, number, folder, stop)
+      for chosen in (first, later):
+        failed |= _train_all(_runs(config, chosen, baseline, folder), stop)
+  for name, error in failed.items():
+    print(f"error: {name}: {error}", file=sys.stderr)
+  if failed:
+    raise UserError(f"{len(failed)} of the runs failed; the same command tries them again")
+
+
+def _plans(config: ConfigDict) -> dict[int, tuple[list[Point], list[Point]]]:
+  """Seed -> its points; raises a UserError that names a flag."""
+  if config.gates.kind not in points.LEARNED.values():
+    raise UserError("--config: a sweep prunes: take concrete, with any preset")
+  heads = _HEADS.value.split(";" if ";" in _HEADS.value else ",")
+  heads = [amount.strip() for amount in heads if amount.strip()]
+  for method in _METHODS.value:
+    if method not in points.METHODS:
+      raise UserError(f"--methods {method!r}: is not one of {', '.join(points.METHODS)}")
+  try:
+    coefs = [float(text) for text in _COEFS.value]
+  except ValueError as error:
+    raise UserError(f"--coefs {','.join(_COEFS.value)}: not all numbers") from error
+  if _SEEDS.value < 1 or _TOGETHER.value < 0:
+    raise UserError(f"--seeds {_SEEDS.value} --together {_TOGETHER.value}: at least 1 and 0")
+  if not heads and not coefs:
+    raise UserError("--heads and --coefs are both empty: name numbers of heads")
+  if len(_BASELINES.value) not in (0, 1, _SEEDS.value):
+    raise UserError(f"--baselines: {len(_BASELINES.value)} runs for --seeds {_SEEDS.value}")
+  for path in _BASELINES.value:
+    if not Workdir(pathlib.Path(path)).read_summary():
+      raise UserError(f"--baselines {path}: there is no finished run")
+  seeds = range(config.seed, config.seed + _SEEDS.value)
+  return {seed: points.plan(_METHODS.value, heads, coefs, seed) for seed in seeds}
+
+
+def _check(config: ConfigDict, plans: dict, folder: pathlib.Path) -> None:
+  """Raises a UserError for what can be known to be wrong before the first run trains."""
+  seed, (first, _) = next(iter(plans.items()))
+  if not _BASELINES.value and "pretrain" in config:
+    baseline = Workdir(folder / points.baseline_name(seed))
+    prepare.check(points.baseline_config(config, seed), baseline)
+  elif not Workdir(pathlib.Path(_start(config, 0))).read_summary():
+    raise UserError(f"config.init_from={config.init_from}: there is no finished run")
+  for point in (p for p in first if p.method in points.LEARNED):
+    known = _start(config, 0) if _BASELINES.value or "pretrain" not in config else ""
+    workdir = Workdir(folder / point.name)
+    prepare.check(inherit.inherit(points.point_config(config, point, known), workdir), workdir)
+
+
+def _start(config: ConfigDict, number: int) -> str:
+  """The finished run that a seed starts from, where none is trained for it."""
+  given = _BASELINES.value or [config.init_from]
+  return given[number % len(given)]
+
+
+def _baseline(config: ConfigDict, seed: int, number: int, folder: pathlib.Path, stop) -> str:
+  """The workdir of a seed's baseline, which is trained if it is to be and is not there."""
+  if _BASELINES.value or "pretrain" not in config:
+    return _start(config, number)
+  workdir = folder / points.baseline_name(seed)
+  baseline = points.baseline_config(config, seed)
+  if not prepare.finished(baseline, Workdir(workdir)):
+    print(f"\n{workdir.name}", flush=True)
+    loop.train(baseline, workdir, stop, wait=True)
+  return str(workdir)
+
+
+def _runs(config: ConfigDict, chosen: list[Point], baseline: str, folder: pathlib.Path) -> dict:
+  """Folder -> (point, config); without those that need another run, which failed."""
+  runs = {}
+  for point in chosen:
+    found = folder / Point("l0", point.seed, point.heads, point.coef).name
+    if point.method == points.SCRATCH and not Workdir(found).read_summary():
+      continue
+    heads = _heads(config, point, baseline, folder)
+    runs[folder / point.name] = point, points.point_config(config, point, baseline, heads)
+  return runs
+
+
+def _heads(config: ConfigDict, point: Point, baseline: str, folder: pathlib.Path) -> Lists | None:
+  """The gates that a point begins with, if it does not learn them."""
+  if point.method == points.SCRATCH:
+    found = Workdir(folder / Point("l0", point.seed, point.heads, point.coef).name)
+    return found.read_heads()
+  if point.method not in points.CHOSEN:
+    return None
+  path = folder / f"importance-{point.method}-seed{point.seed}.json"
+  if not path.is_file():
+    print(f"how important heads are by {point.method}, of {baseline}", flush=True)
+    write_json(path, importance.scores(load(baseline), point.method, point.seed))
+  model = load(baseline).translator.config
+  return importance.choose(read_json(path), point.heads, config.gates.types, model)
+
+
+def _train_all(runs: dict, stop: stopping.Stop) -> dict[str, UserError]:
+  """Trains all that is not finished; what failed, by name."""
+  failed, told = {}, set()
+  while True:
+    pending = [path for path in runs if path not in failed and not _finished(runs[path][1], path)]
+    if not pending:
+      return {path.name: error for path, error in failed.items()}
+    free = [path for path in pending if not lock.is_held(path)]
+    if not free:
+      _wait(pending, told)
+      continue
+    group = _next_group({path: runs[path] for path in free})
+    print(f"\n{', '.join(path.name for path in group)}", flush=True)
+    try:
+      results = loop.train_together([(runs[path][1], path) for path in group], stop)
+    except lock.InUse:  # another program was quicker
+      continue
+    for path, result in zip(group, results):
+      if isinstance(result, UserError):
+        failed[path] = result
+      else:
+        print(_line(path, result), flush=True)
+
+
+def _finished(config: ConfigDict, path: pathlib.Path) -> bool:
+  return bool(prepare.finished(config, Workdir(path)))
+
+
+def _next_group(runs: dict) -> list[pathlib.Path]:
+  """The first of the runs and those that can train together with it."""
+  most = _TOGETHER.value or (1 if jax.default_backend() == "cpu" else 8)
+  groups = collections.defaultdict(list)
+  for path, (point, _) in runs.items():
+    groups[points.together(point), checkpoint.newest_step(Workdir(path))].append(path)
+  return list(itertools.islice(next(iter(groups.values())), most))
+
+
+def _wait(pending: list[pathlib.Path], told: set) -> None:
+  for path in pending:
+    if path not in told:
+      print(f"{path.name} is being trained by another program", flush=True)
+    told.add(path)
+  time.sleep(_POLL)
+
+
+def _line(path: pathlib.Path, done: Summary) -> str:
+  """A finished run in one line."""
+  counts = count_open(Workdir(path).read_heads())
+  heads = f"{sum(map(sum, counts.values()))} heads"
+  scores = [
+    f"{name} BLEU {value:.2f}"
+    for name, value in (("dev", done.dev_bleu), ("test", done.test_bleu))
+    if value is not None
+  ]
+  return f"  {path.name:<24} {heads:<9} {'  '.join(scores)}  {duration(done.train_seconds)}"
+
+
+def main() -> None:
+  app.run(_sweep, argv=sys.argv, flags_parser=config_flag.parser(_USAGE, _FLAGS))
+
+
+if __name__ == "__main__":
+  cli.run(main)
