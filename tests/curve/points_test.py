@@ -1,0 +1,85 @@
+"""Which runs a sweep has, and how each differs from the config that all share."""
+
+import pytest
+
+from headprune.curve import points
+from headprune.curve.points import Point
+from headprune.errors import UserError
+from headprune.runs import config as config_lib
+from headprune.runs import defaults
+
+CLOSED = {"enc_self": [[0.0] * 8] * 2, "dec_self": [[1.0] * 8] * 2, "dec_enc": [[0.5] * 8] * 2}
+
+
+def changes(point: Point, heads=None, name: str = "") -> dict:
+  """The fields in which a point differs from the config of the sweep."""
+  config = defaults.config("concrete", name)
+  mine = points.point_config(config, point, "runs/c/baseline-seed3", heads)
+  config_lib.validate(mine)
+  before, after = config_lib.flatten(config), config_lib.flatten(mine)
+  assert {field for field in before if field not in after} == {
+    field for field in before if field.startswith("pretrain.")
+  }
+  return {field: x for field, x in after.items() if x != before[field]}
+
+
+def test_the_points_of_a_seed():
+  first, later = points.plan(["l0", "random", "scratch"], ["12", "25%"], [0.05], 7)
+  assert [point.name for point in first] == [
+    "control-seed7", "l0-12-seed7", "l0-25pct-seed7", "l0-coef0.05-seed7", "random-12-seed7",
+    "random-25pct-seed7",
+  ]  # fmt: skip
+  assert [point.name for point in later] == [
+    "scratch-12-seed7", "scratch-25pct-seed7", "scratch-coef0.05-seed7",
+  ]  # fmt: skip
+  assert points.plan(["gradient"], ["2 a layer"], [], 0) == (
+    [Point("control", 0), Point("gradient", 0, "2 a layer")],
+    [],
+  )
+  assert Point("l0", 0, "enc_self 2, dec_enc 10").name == "l0-enc_self-2-dec_enc-10-seed0"
+  with pytest.raises(UserError, match="--methods scratch"):
+    points.plan(["gradient", "scratch"], ["12"], [], 0)
+
+
+def test_what_each_method_changes():
+  start = {"init_from": "runs/c/baseline-seed3", "seed": 3}
+  none = {"gates.kind": "none", "l0.coef": 0.0}
+  learned = {"l0.coef": 0.0, "l0.target_heads": "12"}
+  assert changes(Point("control", 3)) == start | none
+  assert changes(Point("l0", 3, "12")) == start | learned
+  assert changes(Point("l0", 3, coef=0.02)) == start | {"l0.coef": 0.02}
+  chosen = start | {
+    "gates.kind": "fixed",
+    "gates.chosen_by": "gradient",
+    "gates.fixed.enc_self": ((0.0,) * 8,) * 2,
+    "gates.fixed.dec_self": ((1.0,) * 8,) * 2,
+    "gates.fixed.dec_enc": ((0.5,) * 8,) * 2,
+    "l0.coef": 0.0,
+    "train.translate_first": True,
+  }
+  assert changes(Point("gradient", 3, "12"), CLOSED) == chosen
+
+
+def test_runs_without_gates_have_no_rule_for_them():
+  rules = changes(Point("control", 3), name=",encoder")["optim.rules"]
+  assert rules == (("model/src_.*", "train"), ("model/enc.*", "train"), (".*", "freeze"))
+  assert "optim.rules" not in changes(Point("l0", 3, "4"), name=",encoder")
+
+
+def test_from_scratch_is_trained_as_the_baseline_is():
+  config = defaults.config("concrete", "multi30k,encoder")
+  mine = points.point_config(config, Point("scratch", 3, "12"), "runs/c/baseline-seed3", {})
+  like = points.baseline_config(config, 3)
+  assert (mine.train, mine.optim) == (like.train, like.optim) and mine.init_from == ""
+  assert mine.gates.kind == "fixed" and (like.gates.kind, like.seed) == ("none", 3)
+  assert like.optim.rules == ((".*", "train"),)
+
+
+def test_which_points_train_together():
+  same = points.together(Point("control", 0))
+  assert same == points.together(Point("random", 0, "12"))
+  assert same != points.together(Point("scratch", 0, "12"))
+  l0 = points.together(Point("l0", 0, "12"))
+  assert l0 == points.together(Point("l0", 0, "25%")) != points.together(Point("l0", 0, coef=0.1))
+  assert l0 != points.together(Point("l0", 0, "2 a layer"))  # another number of groups
+  assert points.together(Point("l0", 0, coef=0.1)) == points.together(Point("l0", 0, coef=0.2))
