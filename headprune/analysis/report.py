@@ -4,14 +4,12 @@ import base64
 from collections.abc import Sequence
 import dataclasses
 import html
-import json
 import pathlib
-import string
 import textwrap
 
 import numpy as np
 
-from headprune.analysis import compare, tables
+from headprune.analysis import compare, tables, template
 from headprune.analysis.result import IMPORTANCE, SHARE, TITLES, Column, Result, Score
 from headprune.runs.run import Run
 
@@ -62,10 +60,9 @@ def page(
     _pictures(pictures),
     _maps(maps),
   ]
-  template = string.Template(_TEMPLATE.read_text(encoding="utf-8"))
   body = "\n".join(filter(None, sections))
-  data = _json({"maps": [vars(m) for m in maps], "gates": result.heads})
-  return template.substitute(run=html.escape(result.run), body=body, maps=data)
+  data = template.script_json({"maps": [vars(m) for m in maps], "gates": result.heads})
+  return template.fill(_TEMPLATE, run=html.escape(result.run), body=body, maps=data)
 
 
 def attention_maps(run: Run, pairs: Sequence[tuple[str, str]]) -> list[Maps]:
@@ -87,11 +84,6 @@ def describe_kinds(result: Result) -> list[str]:
     f"{TITLES[name].capitalize()}: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}."
     for name, kinds in compare.count_kinds(result).items()
   ]
-
-
-def _json(value) -> str:
-  """JSON that cannot end its <script> element."""
-  return json.dumps(value, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
 
 
 def _summary(result: Result) -> str:

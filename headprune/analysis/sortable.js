@@ -1,0 +1,16 @@
+for (const table of document.querySelectorAll("table.sortable")) {
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
+    const old = head.getAttribute("aria-sort");
+    const down = old ? old === "ascending" : !head.classList.contains("text");
+    heads.forEach(other => other.removeAttribute("aria-sort"));
+    head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    const value = row => row.cells[column].dataset.value ?? row.cells[column].textContent;
+    const compare = head.classList.contains("text") ? (a, b) => a.localeCompare(b)
+      : (a, b) => number(a) - number(b);
+    const rows = [...table.tBodies[0].rows].sort((a, b) =>
+      (down ? -1 : 1) * compare(value(a), value(b)));
+    table.tBodies[0].append(...rows);
+  }));
+}
+function number(text) { const x = parseFloat(text); return Number.isNaN(x) ? -Infinity : x; }

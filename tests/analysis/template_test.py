@@ -1,0 +1,17 @@
+"""Tests of headprune.analysis.template."""
+
+import json
+
+from headprune.analysis import template
+
+
+def test_pages_share_style_and_sorting(tmp_path):
+  (tmp_path / "page.html").write_text("<style>$style</style>$body<script>$sorting</script>")
+  text = template.fill(tmp_path / "page.html", body="<p>$style</p>")
+  assert text.startswith("<style>:root {") and "<p>$style</p>" in text
+  assert 'querySelectorAll("table.sortable")' in text and text.endswith("</script>")
+
+
+def test_json_cannot_end_its_element():
+  text = template.script_json({"é": "</script>"})
+  assert "<" not in text and "é" in text and json.loads(text) == {"é": "</script>"}
