@@ -1,5 +1,6 @@
 """A run's config: checks before anything is compiled, what follows from it alone, its file."""
 
+import difflib
 import pathlib
 
 import jax
@@ -219,16 +220,30 @@ def fixed_gates(config: ConfigDict, model: ModelConfig) -> dict[str, np.ndarray]
   return result | heads.as_arrays(config.fixed.to_dict(), model, "config.gates.fixed")
 
 
+def heads_file(source: str) -> tuple[pathlib.Path, str]:
+  """What `gates.fixed_from` names: (a file or workdir, "" or the name of a structure in it)."""
+  path, name = source, ""
+  if not pathlib.Path(source).exists():
+    path, _, name = source.partition("#")
+  return pathlib.Path(path), name
+
+
 def _read_heads(source: str) -> tuple[dict, str]:
-  """(content, file) of a heads.json or of a workdir that holds one."""
-  path = pathlib.Path(source)
+  """(content, where) of a heads.json, of a workdir that holds one, or of a named structure."""
+  path, name = heads_file(source)
   path = Workdir(path).heads if path.is_dir() else path
   if not path.is_file():
     raise UserError(f"config.gates.fixed_from: {path} does not exist")
-  values = read_json(path)
+  values, where = read_json(path), str(path)
+  if name:
+    known = list(values) if isinstance(values, dict) else []
+    if name not in known:
+      near = ", ".join(difflib.get_close_matches(name, known, cutoff=0.0)) or "nothing"
+      raise UserError(f"config.gates.fixed_from: {path} has no {name!r}; near it is {near}")
+    values, where = values[name], f"{path}#{name}"
   if not isinstance(values, dict):
-    raise UserError(f"{path}: expected attention type -> list of gates per layer")
-  return values, str(path)
+    raise UserError(f"{where}: expected attention type -> list of gates per layer")
+  return values, where
 
 
 def save(config: ConfigDict, workdir: Workdir) -> None:

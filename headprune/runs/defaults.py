@@ -83,7 +83,7 @@ def base() -> ConfigDict:
   config.gates.types = presets.ALL_TYPES  # attention types with gates: enc_self, dec_self, dec_enc
   config.gates.init = "glorot"  # start of log_alpha: "glorot" (original) or a number as text
   config.gates.chosen_by = ""  # fixed: what chose them, for tables: "gradient", "random", ...
-  config.gates.fixed_from = ""  # fixed: heads.json, or a workdir that holds one
+  config.gates.fixed_from = ""  # fixed: heads.json, a workdir, or structures.json#name
   config.gates.fixed = ConfigDict()  # fixed: each layer's gates, ((1, 0, .5), ...); () is ones
   config.gates.fixed.enc_self = ()
   config.gates.fixed.dec_self = ()

@@ -187,6 +187,34 @@ def test_fixed_gates_from_another_run(tmp_path):
     np.testing.assert_array_equal(values["dec_enc"], np.ones((2, 2)))
 
 
+def test_fixed_gates_by_the_name_of_a_structure(tmp_path):
+  file = tmp_path / "structures.json"
+  file.write_text(json.dumps({"l0-1": {"enc_self": [[0, 1], [1]]}, "l0-2": [1]}))
+  config = lambda name: _config(
+    **SMALL, **{"gates.kind": "fixed", "gates.fixed_from": f"{file}#{name}"}
+  )
+  np.testing.assert_array_equal(_fixed_gates(config("l0-1"))["enc_self"], [[0, 1], [1, 0]])
+  config_lib.save(config("l0-1"), Workdir(tmp_path / "run"))
+  saved = config_lib.load(Workdir(tmp_path / "run")).gates
+  assert saved.fixed_from == "" and saved.fixed.enc_self == ((0, 1), (1,))
+  with pytest.raises(UserError, match="structures.json has no 'l0-3'; near it is l0-[12], l0-[12]"):
+    config_lib.validate(config("l0-3"))
+  with pytest.raises(UserError, match="structures.json#l0-2: expected attention type"):
+    config_lib.validate(config("l0-2"))
+  file.write_text("[]")
+  with pytest.raises(UserError, match="structures.json has no 'l0-1'; near it is nothing"):
+    config_lib.validate(config("l0-1"))
+  file.rename(tmp_path / "gone")
+  with pytest.raises(UserError, match="fixed_from: .*structures.json does not exist"):
+    config_lib.validate(config("l0-1"))
+  odd = tmp_path / "a#b.json"  # a file that is there needs no name
+  odd.write_text('{"enc_self": [[0, 1], [0]]}')
+  given = {"gates.kind": "fixed", "gates.fixed_from": str(odd)}
+  np.testing.assert_array_equal(
+    _fixed_gates(_config(**SMALL, **given))["enc_self"], [[0, 1], [0, 0]]
+  )
+
+
 @pytest.mark.parametrize(
   "content, message",
   [

@@ -3,6 +3,7 @@
 import json
 
 from ml_collections import ConfigDict
+import pytest
 
 from headprune.runs import config as config_lib
 from headprune.runs import defaults, inherit
@@ -58,11 +59,12 @@ def test_without_a_run_there_a_config_stays_as_it_is(tmp_path):
   assert inherit.inherit(from_scratch, Workdir(tmp_path)).model.layers == 2
 
 
-def test_a_fixed_run_that_goes_on_needs_no_other_folder(tmp_path):
+@pytest.mark.parametrize("name", ["", "#l0"])
+def test_a_fixed_run_that_goes_on_needs_no_other_folder(tmp_path, name):
   config = defaults.config("fixed", ",scratch")
-  config.gates.fixed_from = str(tmp_path / "heads.json")
+  config.gates.fixed_from = str(tmp_path / "heads.json") + name
   gates = {name: [[1.0] * 7 + [0.5]] * 2 for name in ("enc_self", "dec_self", "dec_enc")}
-  (tmp_path / "heads.json").write_text(json.dumps(gates))
+  (tmp_path / "heads.json").write_text(json.dumps({"l0": gates} if name else gates))
   config_lib.save(config, Workdir(tmp_path))
   kept = inherit.inherit(config, Workdir(tmp_path))
   assert kept.gates.fixed_from == config.gates.fixed_from  # a file that is there still counts
