@@ -1,0 +1,173 @@
+"""Runs that differ in their seed alone: means, spread, distance to the control."""
+
+from collections.abc import Iterable, Sequence
+import dataclasses
+import statistics
+
+from headprune.curve.points import CONTROL, LEARNED, METHODS
+from headprune.curve.rows import SPLITS, UNPRUNED, Row
+from headprune.nn.config import TYPES
+
+_ORDER = (*UNPRUNED, *METHODS)  # of methods; others come behind
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread:
+  """What several seeds give."""
+
+  mean: float
+  deviation: float | None  # standard deviation of the sample; None of a single number
+  n: int
+
+
+def spread(values: Iterable[float | None]) -> Spread | None:
+  """Mean and deviation of those that are not None; None if there is none."""
+  found = [value for value in values if value is not None]
+  if not found:
+    return None
+  deviation = statistics.stdev(found) if len(found) > 1 else None
+  return Spread(statistics.fmean(found), deviation, len(found))
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+  """A method and a number of heads, or a cost of heads: a run for each seed."""
+
+  rows: tuple[Row, ...]
+  bleu: dict[str, Spread | None]  # split -> percent
+  change: dict[str, Spread | None]  # split -> less the control of the same seed
+
+  @property
+  def method(self) -> str:
+    return self.rows[0].method
+
+  @property
+  def tuned(self) -> bool:
+    return self.rows[0].tuned
+
+  @property
+  def label(self) -> str:
+    return self.rows[0].label
+
+  @property
+  def types(self) -> tuple[str, ...]:
+    return self.rows[0].types
+
+  @property
+  def kept(self) -> int:
+    """The heads wanted; where no number was, the mean of the open ones, rounded."""
+    wanted = self.rows[0].wanted
+    return round(statistics.fmean(row.open for row in self.rows)) if wanted is None else wanted
+
+  @property
+  def open(self) -> tuple[int, int]:
+    """The fewest and the most open heads."""
+    counts = [row.open for row in self.rows]
+    return min(counts), max(counts)
+
+  @property
+  def layers(self) -> dict[str, list[float]]:
+    """Mean open heads: attention type -> a number for each layer."""
+    return {
+      name: [statistics.fmean(counts) for counts in zip(*(row.counts[name] for row in self.rows))]
+      for name in TYPES
+    }
+
+  @property
+  def by_type(self) -> dict[str, float]:
+    """Mean open heads of each attention type."""
+    return {name: sum(counts) for name, counts in self.layers.items()}
+
+
+def aggregate(rows: Sequence[Row]) -> list[Setting]:
+  """The settings of all rows: those of a method stand together, most heads first."""
+  found = {}
+  for row in rows:
+    found.setdefault((row.method, row.tuned, row.types, row.wanted, row.coef), []).append(row)
+  settings = [_setting(some, rows) for some in found.values()]
+  return sorted(settings, key=lambda p: (*_order(p), p.types, -p.kept))
+
+
+def _order(setting: Setting) -> tuple:
+  first = _ORDER.index(setting.method) if setting.method in _ORDER else len(_ORDER)
+  return first, setting.method, not setting.tuned, setting.rows[0].coef is not None
+
+
+def _setting(some: Sequence[Row], rows: Sequence[Row]) -> Setting:
+  change = {}
+  for split in SPLITS:
+    pairs = [(row.bleu(split), control_bleu(row, rows, split)) for row in some]
+    change[split] = spread(own - other for own, other in pairs if None not in (own, other))
+  bleu = {split: spread(row.bleu(split) for row in some) for split in SPLITS}
+  return Setting(tuple(some), bleu, change)
+
+
+def control_bleu(row: Row, rows: Sequence[Row], split: str) -> float | None:
+  """BLEU of the row's control, if there is one."""
+  control = control_of(row, rows)
+  return control.bleu(split) if control else None
+
+
+def control_of(row: Row, rows: Sequence[Row]) -> Row | None:
+  """The control of the row's seed, of the same attention types if there are several.
+
+  A row that was not pruned has none.
+  """
+  controls = [r for r in rows if r.method == CONTROL and r.seed == row.seed]
+  if row.method in UNPRUNED or not controls:
+    return None
+  return min(controls, key=lambda control: control.types != row.types)
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+  """One table or curve: the settings of runs that may lose heads of the same attention types."""
+
+  types: tuple[str, ...]
+  total: int  # heads of these types
+  split: str  # whose BLEU counts, see `common_split`
+  settings: tuple[Setting, ...]  # of pruned runs
+  unpruned: dict[str, Setting]  # BASELINE and CONTROL, as far as there are such runs
+
+  @property
+  def lines(self) -> dict[str, list[Setting]]:
+    """Label of each method -> its settings, most heads first."""
+    found = {}
+    for setting in self.settings:
+      found.setdefault(setting.label, []).append(setting)
+    return found
+
+
+def groups(rows: Sequence[Row]) -> list[Group]:
+  """All rows by attention types, most first; runs that were not pruned belong to every group."""
+  settings = aggregate(rows)
+  pruned = [setting for setting in settings if setting.method not in UNPRUNED]
+  return [
+    _group(types, [setting for setting in pruned if setting.types == types], rows)
+    for types in sorted(
+      {setting.types for setting in pruned or settings}, key=lambda t: (-len(t), t)
+    )
+  ]
+
+
+def _group(types: tuple[str, ...], settings: Sequence[Setting], rows: Sequence[Row]) -> Group:
+  unpruned = {}
+  for method in UNPRUNED:
+    found = [row for row in rows if row.method == method]
+    found = [row for row in found if row.types == types] or found
+    if found:
+      unpruned[method] = _setting(found, rows)
+  members = [row for setting in (*settings, *unpruned.values()) for row in setting.rows]
+  total = max(sum(len(layer) for name in types for layer in row.heads[name]) for row in members)
+  return Group(types, total, common_split(rows), tuple(settings), unpruned)
+
+
+def common_split(rows: Sequence[Row]) -> str:
+  """The split whose BLEU all rows have, "test" if it can be."""
+  return "dev" if any(row.test_bleu is None for row in rows) else "test"
+
+
+def hits(rows: Sequence[Row]) -> tuple[int, int]:
+  """Of the runs that learned which heads to keep: (those with the number wanted, all)."""
+  learned = [row for row in rows if row.wanted is not None and row.method in LEARNED]
+  return sum(row.open == row.wanted for row in learned), len(learned)

@@ -1,0 +1,197 @@
+"""Figures of many runs, readable in grey: quality against heads, and where the heads are left."""
+
+from collections.abc import Sequence
+import pathlib
+import sys
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+import numpy as np
+
+from headprune.analysis import compare
+from headprune.analysis import figures as figures_lib
+from headprune.analysis import result as result_lib
+from headprune.analysis.result import TITLES
+from headprune.curve import paper
+from headprune.curve.aggregate import Group, Setting, Spread, groups
+from headprune.curve.points import CONTROL, SCRATCH
+from headprune.curve.rows import Row
+from headprune.runs.workdir import Workdir
+
+_LINES = ("-", "--", "-.", ":")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_DPI = 110
+
+
+def draw(rows: Sequence[Row]) -> dict[str, Figure]:
+  """All figures that the rows are enough for, by the name of their file.
+
+  Runs that may lose heads of other attention types have figures of their own.
+  """
+  found = {}
+  for number, group in enumerate(group for group in groups(rows) if group.settings):
+    end = f"-{number + 1}" if number else ""
+    found[f"bleu{end}"] = bleu(group)
+    chosen = {label: settings for label, settings in group.lines.items() if _chooses(settings)}
+    if chosen and len(group.types) > 1:
+      found[f"types{end}"] = heads_by_type(chosen, group.total)
+    if chosen:
+      found[f"layers{end}"] = heads_by_layer(chosen, group.types)
+    functions = functions_retained(group)
+    if functions:
+      found[f"functions{end}"] = functions
+  return found
+
+
+def _chooses(settings: Sequence[Setting]) -> bool:
+  """Whether a method has structures of its own, told once."""
+  return settings[0].tuned and settings[0].method != SCRATCH
+
+
+def bleu(group: Group) -> Figure:
+  """BLEU against heads kept (Voita et al. 2019, figure 7), in up to three panels.
+
+  They show trained runs, trained runs less their controls with the paper's curves, and models as
+  they were pruned, before any training. Lines are means, marks are single runs, bands are the mean
+  of the unpruned models and a standard deviation to both sides.
+  """
+  styles = {label: _style(k) for k, label in enumerate(group.lines)}
+  tuned, untuned = (
+    {label: settings for label, settings in group.lines.items() if settings[0].tuned == wanted}
+    for wanted in (True, False)
+  )
+  changed = {
+    label: [setting for setting in settings if setting.change[group.split]]
+    for label, settings in tuned.items()
+  }
+  changed = {label: settings for label, settings in changed.items() if settings}
+  panels = [name for name in (tuned, changed, untuned) if name]
+  figure = Figure(figsize=(5.0 * len(panels), 4.0), dpi=_DPI, layout="constrained")
+  for axes, lines in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
+    (_changes if lines is changed else _levels)(axes, group, lines, styles)
+    axes.legend(fontsize=8)
+  return figure
+
+
+def _levels(axes: Axes, group: Group, lines: dict[str, list[Setting]], styles: dict) -> None:
+  for method, setting in group.unpruned.items():
+    _band(axes, method, setting.bleu[group.split])
+  for label, settings in lines.items():
+    measured = [setting for setting in settings if setting.bleu[group.split]]
+    single = [(row.open, row.bleu(group.split)) for setting in measured for row in setting.rows]
+    _draw_line(
+      axes, label, styles[label], [(x, y) for x, y in single if y is not None],
+      [(setting.kept, setting.bleu[group.split].mean) for setting in measured],
+    )  # fmt: skip
+  when = "" if all(settings[0].tuned for settings in lines.values()) else ", before any training"
+  axes.set(xlabel=f"heads kept of {group.total}{when}", ylabel=f"{group.split} BLEU")
+
+
+def _draw_line(axes: Axes, label: str, style: dict, single: list, means: list) -> None:
+  """Marks of single runs, and a line through the means."""
+  axes.plot(*zip(*single), **style | {"linestyle": "", "alpha": 0.5, "markersize": 3})
+  axes.plot(*zip(*means), label=label, **style)
+
+
+def _band(axes: Axes, method: str, found: Spread | None) -> None:
+  """The mean of unpruned models, and a standard deviation to both sides."""
+  if found is None:
+    return
+  color, line = ("0.5", "-") if method == CONTROL else ("0.75", ":")
+  axes.axhline(found.mean, linewidth=1.0, linestyle=line, color=color, label=method)
+  if found.deviation:
+    low, high = found.mean - found.deviation, found.mean + found.deviation
+    axes.axhspan(low, high, alpha=0.25, linewidth=0, color=color)
+
+
+def _changes(axes: Axes, group: Group, lines: dict[str, list[Setting]], styles: dict) -> None:
+  for name, curve in paper.changes(group.types).items():
+    label = f"Voita et al. 2019, {name}"
+    axes.plot(*zip(*curve), color="0.8", linewidth=2.5, marker=".", label=label, zorder=0)
+  for label, settings in lines.items():
+    means = [(setting.kept / group.total, setting.change[group.split].mean) for setting in settings]
+    axes.plot(*zip(*means), label=label, **styles[label])
+  axes.axhline(0.0, color="0.5", linewidth=0.8)
+  axes.set(xlabel="share of heads kept", ylabel="BLEU less that of the model with all heads")
+
+
+def heads_by_type(lines: dict[str, list[Setting]], total: int) -> Figure:
+  """Open heads of each attention type against all open heads (Voita et al. 2019, figure 9).
+
+  Args:
+    lines: label of each method -> its settings.
+    total: heads that there are.
+  """
+  figure, panels = _panels(1, len(lines))
+  for axes, (label, settings) in zip(panels[0], lines.items()):
+    for k, (name, title) in enumerate(TITLES.items()):
+      heads = sum(map(len, settings[0].rows[0].heads[name]))
+      shares = [(x * total, y * heads) for x, y in paper.kept_by_type()[name]]
+      known = "Voita et al. 2019, WMT" if k == 0 else None
+      line = _LINES[k]
+      axes.plot(*zip(*shares), color="0.8", linewidth=2.5, linestyle=line, label=known, zorder=0)
+      single = [(row.open, sum(row.counts[name])) for setting in settings for row in setting.rows]
+      means = [(np.mean(_opens(setting)), setting.by_type[name]) for setting in settings]
+      _draw_line(axes, title, _style(k), single, means)
+    axes.set(title=label, xlabel=f"open heads of {total}")
+    axes.legend(fontsize=7)
+  panels[0][0].set_ylabel("open heads of the type")
+  return figure
+
+
+def heads_by_layer(lines: dict[str, list[Setting]], types: Sequence[str]) -> Figure:
+  """Mean open heads of each layer against all open heads (Voita et al. 2019, figure 10).
+
+  A row of panels for each method, a column for each attention type.
+  """
+  figure, panels = _panels(len(lines), len(types))
+  for row, (label, settings) in zip(panels, lines.items()):
+    x = [np.mean(_opens(setting)) for setting in settings]
+    for axes, name in zip(row, types):
+      counts = np.array([setting.layers[name] for setting in settings])
+      for n, y in enumerate(counts.T):
+        style = {"linestyle": _LINES[n % len(_LINES)], "marker": _MARKERS[n % len(_MARKERS)]}
+        shade = str(0.65 * n / max(1, counts.shape[1]))
+        axes.plot(x, y, color=shade, markersize=4, label=f"layer {n + 1}", **style)
+      axes.set(title=f"{label}: {TITLES[name]}", xlabel="open heads", ylim=(0, None))
+      axes.legend(fontsize=7)
+    row[0].set_ylabel("open heads of the layer")
+  return figure
+
+
+def functions_retained(group: Group) -> Figure | None:
+  """Functions of the heads that are left (Voita et al. 2019, figure 8), of analysed runs.
+
+  One run of each setting, and of those the ones that were analysed as most were.
+  """
+  found = {}
+  for setting in (*group.unpruned.values(), *group.settings):
+    runs = [Workdir(pathlib.Path(row.run)) for row in setting.rows] if setting.tuned else []
+    analysed = next((run for run in runs if run.analysis.is_file()), None)
+    if analysed:
+      found[f"{setting.label}\n{setting.kept}"] = result_lib.read(analysed)
+  alike = [result.settings for result in found.values()]
+  usual = max(alike, key=alike.count, default=None)
+  for name in [name for name, result in found.items() if result.settings != usual]:
+    run = found.pop(name).run
+    print(f"note: {run} was analysed otherwise than others: no bar of functions", file=sys.stderr)
+  counts = [compare.count_kinds(result) for result in found.values()]
+  return figures_lib.functions_retained(counts, list(found)) if counts and counts[0] else None
+
+
+def _opens(setting: Setting) -> list[int]:
+  return [row.open for row in setting.rows]
+
+
+def _style(k: int) -> dict:
+  """How the k-th line is drawn."""
+  return {
+    "color": str(0.6 * (k % 4) / 4), "linestyle": _LINES[k % len(_LINES)],
+    "marker": _MARKERS[k % len(_MARKERS)], "markersize": 5, "linewidth": 1.3,
+  }  # fmt: skip
+
+
+def _panels(rows: int, columns: int):
+  size = 3.6 * columns + 0.6, 3.2 * rows
+  figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
+  return figure, figure.subplots(rows, columns, squeeze=False)

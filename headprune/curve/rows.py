@@ -1,0 +1,202 @@
+"""Finished runs as rows: what chose their heads, how many are left, and how good they are."""
+
+from collections.abc import Iterable, Iterator, Sequence
+import csv
+import dataclasses
+import io
+import os
+import pathlib
+import sys
+
+from ml_collections import ConfigDict
+
+from headprune.curve.points import CONTROL, LEARNED, SCRATCH
+from headprune.errors import UserError
+from headprune.nn.config import TYPES, ModelConfig
+from headprune.runs import config as config_lib
+from headprune.runs import heads as heads_lib
+from headprune.runs import metrics, targets
+from headprune.runs.heads import Lists
+from headprune.runs.summary import Summary
+from headprune.runs.workdir import Workdir, damaged
+
+BASELINE = "baseline"
+UNPRUNED = (BASELINE, CONTROL)
+SPLITS = ("dev", "test")
+COLUMNS = (
+  "method", "tuned", "types", "seed", "wanted", "coef", "open", *TYPES,
+  "dev_bleu", "test_bleu", "dev_loss", "seconds", "run",
+)  # fmt: skip
+
+PValues = dict[tuple[str, bool], float]  # (folder, whether tuned) -> p, see significance
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """A finished run, or one whose heads were chosen and that was not yet trained on."""
+
+  method: str  # BASELINE, CONTROL, one of LEARNED, SCRATCH, or what chose the fixed gates
+  tuned: bool  # trained after its heads were chosen, or while they were
+  types: tuple[str, ...]  # attention types that may lose heads
+  seed: int
+  wanted: int | None  # heads of these types that were to stay; None if no number was given
+  coef: float | None  # cost of heads, l0.coef, of gates that learned without such a number
+  heads: Lists  # attention type -> layer -> test-time gates
+  dev_bleu: float | None  # percent
+  test_bleu: float | None  # percent
+  dev_loss: float | None  # nats per target token
+  seconds: float  # of training here
+  step: int  # whose translations are its own
+  run: str  # the folder
+  init_from: str
+
+  @property
+  def counts(self) -> dict[str, list[int]]:
+    """Open heads: attention type -> a number for each layer."""
+    return heads_lib.count_open(self.heads)
+
+  @property
+  def open(self) -> int:
+    """Open heads of the types that may lose some."""
+    return sum(sum(self.counts[name]) for name in self.types)
+
+  @property
+  def total(self) -> int:
+    """All heads of these types."""
+    return sum(len(layer) for name in self.types for layer in self.heads[name])
+
+  @property
+  def label(self) -> str:
+    """The method, and what is unusual about it."""
+    if self.coef is not None:
+      return f"{self.method}, by cost"
+    return self.method if self.tuned else f"{self.method}, untuned"
+
+  def bleu(self, split: str) -> float | None:
+    """BLEU on "dev" or "test", percent."""
+    return self.test_bleu if split == "test" else self.dev_bleu
+
+
+def rows(workdirs: Iterable[pathlib.Path | str]) -> list[Row]:
+  """The rows of all finished runs among some folders; a note on stderr names what is left out.
+
+  Raises:
+    UserError: a folder is not there, or a file of a finished run is damaged.
+  """
+  found = []
+  for path in dict.fromkeys(map(pathlib.Path, workdirs)):
+    workdir = Workdir(path)
+    if path.is_file():
+      continue
+    summary = _summary(workdir)
+    if isinstance(summary, str):
+      print(f"note: {path} {summary}: left out", file=sys.stderr)
+    else:
+      found += _of_run(workdir, summary)
+  return found
+
+
+def _summary(workdir: Workdir) -> Summary | str:
+  """The summary of a run that was trained there, or why the folder gives no row."""
+  if not workdir.path.exists():
+    raise UserError(f"{workdir.path}: no such folder")
+  if not workdir.is_run():
+    return "is not a run (there is no config.json)"
+  summary = workdir.read_summary()
+  if summary is None:
+    return "is not finished"
+  return summary if summary.kind == "trained" else f"was {summary.kind}, not trained"
+
+
+def _of_run(workdir: Workdir, summary: Summary) -> Iterator[Row]:
+  config = config_lib.load(workdir)
+  model = config_lib.model_config(config.model)
+  heads = workdir.read_heads()
+  if heads.keys() != model.heads.keys():
+    raise damaged(workdir.heads, ValueError(f"its types are not {', '.join(TYPES)}"))
+  heads_lib.as_arrays(heads, model, str(workdir.heads))
+  row = Row(
+    method=method(config.gates, config.init_from),
+    tuned=True,
+    types=config.gates.types,
+    seed=config.seed,
+    wanted=_wanted(config, model),
+    coef=_coef(config),
+    heads=heads,
+    dev_bleu=summary.dev_bleu,
+    test_bleu=summary.test_bleu,
+    dev_loss=summary.dev_loss,
+    seconds=summary.train_seconds,
+    step=summary.step,
+    run=str(workdir.path),
+    init_from=config.init_from,
+  )
+  fixed = config.gates.kind == "fixed"
+  row = dataclasses.replace(row, wanted=row.open) if fixed else row
+  if fixed and config.init_from:
+    yield from _untuned(workdir, row)
+  yield row
+
+
+def method(gates: ConfigDict, init_from: str) -> str:
+  """What a run is in tables.
+
+  Args:
+    gates: the `gates` section of its config.
+    init_from: the run that it started from, "" if none.
+  """
+  if gates.kind == "none":
+    return CONTROL if init_from else BASELINE
+  if gates.kind == "fixed":
+    return gates.chosen_by or "fixed" if init_from else SCRATCH
+  return next(name for name, kind in LEARNED.items() if kind == gates.kind)
+
+
+def _wanted(config: ConfigDict, model: ModelConfig) -> int | None:
+  text = config.l0.target_heads
+  return int(targets.parse(text, config.gates.types, model)[1].sum()) if text else None
+
+
+def _coef(config: ConfigDict) -> float | None:
+  by_cost = config.gates.kind in LEARNED.values() and not config.l0.target_heads
+  return float(config.l0.coef) if by_cost else None
+
+
+def _untuned(workdir: Workdir, row: Row) -> Iterator[Row]:
+  """What a run was before its first step, if that was measured."""
+  for first in metrics.read(workdir)[:1]:
+    if first["step"] == 0 and "dev_bleu" in first:
+      numbers = {name: first.get(name) for name in ("dev_bleu", "test_bleu", "dev_loss")}
+      yield dataclasses.replace(row, tuned=False, seconds=0.0, step=0, **numbers)
+
+
+def names(rows: Sequence[Row]) -> dict[str, str]:
+  """Folder -> a short name: the path below the folder that all runs lie in."""
+  parents = {row.run: os.path.dirname(os.path.abspath(row.run)) for row in rows}
+  top = os.path.commonpath(parents.values()) if parents else ""
+  return {run: pathlib.Path(os.path.relpath(run, top)).as_posix() for run in parents}
+
+
+def to_csv(rows: Sequence[Row], p_values: PValues | None = None) -> str:
+  """The rows as CSV.
+
+  Args:
+    rows: from `rows`.
+    p_values: from significance.p_values; they make one more column.
+  """
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator="\n")
+  writer.writerow([*COLUMNS, "p"] if p_values is not None else COLUMNS)
+  for row in rows:
+    own = {name: getattr(row, name) for name in COLUMNS if name not in TYPES}
+    own |= {name: sum(counts) for name, counts in row.counts.items()}
+    own |= {"tuned": str(row.tuned).lower(), "types": "+".join(row.types)}
+    cells = [_rounded(own[name]) for name in COLUMNS]
+    if p_values is not None:
+      cells.append(_rounded(p_values.get((row.run, row.tuned))))
+    writer.writerow(cells)
+  return text.getvalue()
+
+
+def _rounded(value):
+  return round(value, 4) if isinstance(value, float) else value

@@ -1,0 +1,20 @@
+"""Which heads are open in each run, in one small file that `gates.fixed_from` can name."""
+
+from collections.abc import Sequence
+
+from headprune.curve.rows import UNPRUNED, Row, names
+
+Structure = dict[str, list[list[int]]]  # attention type -> layer -> 1 for each open head, else 0
+
+
+def structures(rows: Sequence[Row]) -> dict[str, Structure]:
+  """Short name of each pruned run -> its structure; `FILE#NAME` finds one."""
+  short = names(rows)
+  return {
+    short[row.run]: {
+      name: [[int(gate > 0) for gate in layer] for layer in layers]
+      for name, layers in row.heads.items()
+    }
+    for row in rows
+    if row.method not in UNPRUNED
+  }

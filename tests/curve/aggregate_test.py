@@ -1,0 +1,110 @@
+"""Tests of headprune.curve.aggregate: means, deviations and paired differences, by hand."""
+
+import dataclasses
+
+import pytest
+
+from headprune.curve import aggregate
+from headprune.curve.aggregate import Spread
+from headprune.curve.rows import Row
+from tests.curve import runs
+
+
+def row(method="l0", seed=0, bleu=39.0, **changes):
+  types, heads = ("enc_self", "dec_self", "dec_enc"), runs.gates(4, 4, 4)
+  given = Row(method, True, types, seed, 12, None, heads, bleu, bleu, 2.5, 60.0, 100, "run", "base")
+  return dataclasses.replace(given, **changes)
+
+
+def test_spread_is_of_the_sample():
+  assert aggregate.spread([38.0, None, 39.0, 41.5]) == Spread(39.5, pytest.approx(1.8027756), 3)
+  assert aggregate.spread([38.0]) == Spread(38.0, None, 1)
+  assert aggregate.spread([None]) is None
+
+
+def test_points_of_the_sweep(sweep):
+  found = aggregate.aggregate(sweep)
+  assert [(p.label, p.kept, len(p.rows)) for p in found] == [
+    ("baseline", 24, 2), ("control", 24, 2), ("l0", 12, 2), ("l0", 6, 2),
+    ("gradient", 12, 2), ("gradient, untuned", 12, 2), ("scratch", 12, 1),
+  ]  # fmt: skip
+  learned = found[2]
+  # 39 and 40.5; the controls have 39.5 and 40.5.
+  assert learned.bleu["test"] == Spread(39.75, pytest.approx(1.0606602), 2)
+  assert learned.bleu["dev"].mean == 40.75
+  assert learned.change["test"] == Spread(-0.25, pytest.approx(0.3535534), 2)
+  assert found[5].change["test"] == Spread(-20.0, pytest.approx(0.7071068), 2)
+  assert found[6].change["test"] == Spread(-2.5, None, 1)
+  assert found[0].change["test"] is None and found[1].change["test"] is None
+
+
+def test_heads_of_a_point(sweep):
+  found = aggregate.aggregate(sweep)[3]
+  assert found.open == (6, 7)
+  assert found.by_type == {"enc_self": 1.5, "dec_self": 1.0, "dec_enc": 4.0}
+  assert found.layers == {"enc_self": [1.5, 0.0], "dec_self": [1.0, 0.0], "dec_enc": [4.0, 0.0]}
+
+
+def test_differences_are_paired_by_seed():
+  rows = [
+    row("control", 0, 40.0), row("control", 2, 50.0), row("control", 5, 0.0),
+    row(seed=0, bleu=39.0), row(seed=1, bleu=10.0), row(seed=2, bleu=47.0),
+  ]  # fmt: skip
+  _, learned = aggregate.aggregate(rows)
+  assert learned.bleu["test"].n == 3
+  assert learned.change["test"] == Spread(-2.0, pytest.approx(1.4142136), 2)
+
+
+def test_a_control_of_the_same_types_goes_first():
+  encoder = {"types": ("enc_self",)}
+  rows = [row("control", run="all"), row("control", run="encoder", **encoder)]
+  assert aggregate.control_of(row(**encoder), rows).run == "encoder"
+  assert aggregate.control_of(row(), rows).run == "all"
+  assert aggregate.control_of(row(types=("dec_enc",)), rows).run == "all", "any of the seed"
+  assert aggregate.control_of(row(seed=1), rows) is None
+  assert aggregate.control_of(row("baseline"), rows) is None
+
+
+def test_runs_without_bleu_count_where_they_can():
+  rows = [row("control"), row(bleu=38.0, test_bleu=None)]
+  assert aggregate.common_split(rows) == "dev" and aggregate.common_split(rows[:1]) == "test"
+  (group,) = aggregate.groups(rows)
+  (found,) = group.settings
+  assert group.split == "dev" and found.change == {"dev": Spread(-1.0, None, 1), "test": None}
+
+
+def test_groups_by_attention_types(sweep):
+  (group,) = aggregate.groups(sweep)
+  assert (group.total, group.split) == (24, "test")
+  assert list(group.lines) == ["l0", "gradient", "gradient, untuned", "scratch"]
+  assert group.unpruned["baseline"].bleu["test"].mean == 39.5
+  assert group.unpruned["control"].bleu["test"].mean == 40.0
+  encoder = row(types=("enc_self",), wanted=4)
+  first, second = aggregate.groups([*sweep, encoder])
+  assert first == dataclasses.replace(group, unpruned=first.unpruned)
+  assert second.total == 8 and [setting.kept for setting in second.settings] == [4]
+  assert second.unpruned["control"].bleu == group.unpruned["control"].bleu, "controls of any types"
+  (alone,) = aggregate.groups([row("baseline")])
+  assert alone.settings == () and alone.total == 24
+
+
+def test_hits_count_runs_that_learned_what_to_keep(sweep):
+  assert aggregate.hits(sweep) == (3, 4), "seed 1 kept 7 heads for 6"
+  assert aggregate.hits([row("gradient"), row(wanted=None, coef=0.5), row("topk")]) == (1, 1)
+
+
+def test_runs_of_one_cost_stand_together():
+  cost = {"wanted": None, "coef": 0.5}
+  some, others = runs.gates(2, 3, 4), runs.gates(2, 3, 6)
+  rows = [row(heads=some, **cost), row(heads=others, seed=1, **cost), row(wanted=None, coef=0.1)]
+  first, second = aggregate.aggregate(rows)
+  assert (first.kept, first.open, second.kept, second.open) == (12, (12, 12), 10, (9, 11))
+  assert first.label == second.label == "l0, by cost" != row().label
+  (group,) = aggregate.groups([*rows, row()])
+  assert list(group.lines) == ["l0", "l0, by cost"]
+
+
+def test_methods_have_one_order():
+  names = "other", "scratch", "random", "gradient", "topk", "l0", "control", "baseline"
+  found = [setting.method for setting in aggregate.aggregate([row(name) for name in names])]
+  assert found == [*reversed(names[1:]), "other"]

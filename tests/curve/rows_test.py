@@ -1,0 +1,146 @@
+"""Tests of headprune.curve.rows: what a folder becomes, and which folders become nothing."""
+
+import dataclasses
+import json
+
+from ml_collections import ConfigDict
+import pytest
+
+from headprune.curve import rows
+from headprune.errors import UserError
+from headprune.runs.summary import Summary
+from headprune.runs.workdir import write_json
+from tests.curve import runs
+
+ENCODER = {"gates__types": ("enc_self",), "init_from": "runs/baseline"}
+
+
+@pytest.mark.parametrize(
+  "kind, chosen_by, init_from, method",
+  [
+    ("none", "", "", "baseline"),
+    ("none", "", "runs/baseline", "control"),
+    ("concrete", "", "runs/baseline", "l0"),
+    ("topk", "", "runs/baseline", "topk"),
+    ("fixed", "", "runs/baseline", "fixed"),
+    ("fixed", "lrp", "runs/baseline", "lrp"),
+    ("fixed", "lrp", "", "scratch"),
+  ],
+)
+def test_methods(kind, chosen_by, init_from, method):
+  assert rows.method(ConfigDict({"kind": kind, "chosen_by": chosen_by}), init_from) == method
+
+
+def test_a_run_with_a_target(tmp_path):
+  learned = {"gates__kind": "concrete", "l0__target_heads": "33%", "seed": 7}
+  runs.make(tmp_path / "a", 39.5, runs.gates(enc_self=2), **ENCODER, **learned)
+  (row,) = rows.rows([tmp_path / "a"])
+  assert (row.method, row.tuned, row.types, row.seed) == ("l0", True, ("enc_self",), 7)
+  assert row.wanted == 3, "33% of 8, rounded up"
+  assert (row.open, row.total, row.coef) == (2, 8, None)
+  assert row.counts == {"enc_self": [2, 0], "dec_self": [4, 4], "dec_enc": [4, 4]}
+  assert (row.dev_bleu, row.test_bleu, row.dev_loss) == (40.5, 39.5, 2.5)
+  assert (row.seconds, row.step, row.init_from) == (60.0, 100, "runs/baseline")
+  assert row.run == str(tmp_path / "a") and row.heads == runs.gates(enc_self=2)
+
+
+def test_without_a_target_heads_have_a_cost(tmp_path):
+  learned = {"gates__kind": "concrete", "l0__coef": 0.5}
+  runs.make(tmp_path / "a", 39.5, runs.gates(enc_self=2), **ENCODER, **learned)
+  (row,) = rows.rows([tmp_path / "a"])
+  assert (row.wanted, row.coef, row.label) == (None, 0.5, "l0, by cost")
+
+
+def test_fixed_gates_are_wanted_as_they_are_and_may_be_known_before_training(tmp_path):
+  fixed = {"gates__kind": "fixed", "gates__chosen_by": "random"}
+  first = {"dev_bleu": 12.5, "test_bleu": 11.5}
+  runs.make(tmp_path / "a", 39.5, runs.gates(enc_self=2), first, **ENCODER, **fixed)
+  before, after = rows.rows([tmp_path / "a"])
+  assert (before.tuned, before.label) == (False, "random, untuned")
+  assert (before.dev_bleu, before.test_bleu, before.dev_loss) == (12.5, 11.5, None)
+  assert (before.seconds, before.step, before.wanted) == (0.0, 0, 2)
+  changed = "tuned", "dev_bleu", "test_bleu", "dev_loss", "seconds", "step"
+  same = dataclasses.replace(before, **{name: getattr(after, name) for name in changed})
+  assert same == after and after.tuned and after.label == "random"
+
+
+def test_new_parameters_and_learned_gates_are_not_told_before_training(tmp_path):
+  first = {"dev_bleu": 0.5}
+  runs.make(tmp_path / "scratch", 39.5, None, first, gates__kind="fixed")
+  runs.make(tmp_path / "l0", 39.5, None, first, gates__kind="concrete")
+  late = {"gates__kind": "fixed", "init_from": "runs/baseline"}
+  runs.make(tmp_path / "no-bleu", 39.5, None, {"dev_loss": 0.5}, **late)
+  runs.make(tmp_path / "late", 39.5, None, {"step": 50, "dev_bleu": 0.5}, **late)
+  assert [row.tuned for row in rows.rows(sorted(tmp_path.iterdir()))] == [True] * 4
+
+
+def test_folders_that_are_left_out_are_named(tmp_path, capsys):
+  runs.make(tmp_path / "done", 39.5)
+  runs.make(tmp_path / "going", 39.5).summary.unlink()
+  compact = runs.make(tmp_path / "small", 39.5)
+  write_json(compact.summary, Summary("compact", "runs/done", "last").to_json())
+  (tmp_path / "tables").mkdir()
+  (tmp_path / "curve.csv").write_text("a file is no folder\n")
+  found = rows.rows([*sorted(tmp_path.iterdir()), str(tmp_path / "done")])
+  assert [row.run for row in found] == [str(tmp_path / "done")], "once"
+  assert capsys.readouterr().err.splitlines() == [
+    f"note: {tmp_path}/going is not finished: left out",
+    f"note: {tmp_path}/small was compact, not trained: left out",
+    f"note: {tmp_path}/tables is not a run (there is no config.json): left out",
+  ]
+  with pytest.raises(UserError, match="elsewhere: no such folder"):
+    rows.rows([tmp_path / "elsewhere"])
+
+
+@pytest.mark.parametrize(
+  "name, content, message",
+  [
+    ("config.json", "{", "config.json: not JSON"),
+    ("summary.json", "{}", "summary.json: damaged"),
+    ("heads.json", "[]", "heads.json: damaged"),
+    ("heads.json", '{"enc_self": []}', "heads.json: damaged .*its types are not enc_self, "),
+    (
+      "heads.json",
+      json.dumps(runs.gates() | {"dec_enc": [[1.0]]}),
+      "heads.json.dec_enc has 1 layers; the model has 2",
+    ),
+  ],
+)
+def test_damaged_files(tmp_path, name, content, message):
+  runs.make(tmp_path, 39.5)
+  (tmp_path / name).write_text(content)
+  with pytest.raises(UserError, match=message):
+    rows.rows([tmp_path])
+
+
+def test_a_damaged_first_row_costs_the_numbers_before_training(tmp_path, capsys):
+  fixed = {"gates__kind": "fixed", "init_from": "runs/baseline"}
+  runs.make(tmp_path, 39.5, None, {"dev_bleu": 1.0, "test_bleu": "high"}, **fixed)
+  assert [row.tuned for row in rows.rows([tmp_path])] == [True]
+  assert "metrics.jsonl, line 1 is damaged" in capsys.readouterr().err
+
+
+def test_names_are_as_short_as_they_can_be(tmp_path):
+  for name in ("a/one", "b/one"):
+    runs.make(tmp_path / name, 39.5)
+  found = rows.rows([tmp_path / "a/one", tmp_path / "b/one"])
+  assert list(rows.names(found).values()) == ["a/one", "b/one"]
+  assert rows.names(found[:1]) == {str(tmp_path / "a/one"): "one"}
+  assert rows.names([]) == {}
+
+
+def test_csv(tmp_path):
+  fixed = {"gates__kind": "fixed", "gates__chosen_by": "a, b", "init_from": "runs/baseline"}
+  first = {"dev_bleu": 12.123456}
+  runs.make(tmp_path / "a", 39.5, runs.gates(2, 3, 4), first, **fixed)
+  found = rows.rows([tmp_path / "a"])
+  folder, types = tmp_path / "a", "enc_self+dec_self+dec_enc"
+  assert rows.to_csv(found) == (
+    "method,tuned,types,seed,wanted,coef,open,enc_self,dec_self,dec_enc,"
+    "dev_bleu,test_bleu,dev_loss,seconds,run\n"
+    f'"a, b",false,{types},0,9,,9,2,3,4,12.1235,,,0.0,{folder}\n'
+    f'"a, b",true,{types},0,9,,9,2,3,4,40.5,39.5,2.5,60.0,{folder}\n'
+  )
+  tested = rows.to_csv(found, {(str(folder), True): 0.123456}).splitlines()
+  assert tested[0].endswith(",run,p")
+  assert tested[1].endswith("/a,") and tested[2].endswith("/a,0.1235")
