@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from headprune.nn import gates
+from headprune.nn import gates, topk
 from headprune.train import target
 
 HEADS = {"enc_self": (2, 3), "dec_enc": (0, 3)}  # the first layer of dec_enc has none
@@ -81,7 +81,7 @@ def test_nothing_is_settled_before_its_step():
 
 
 def test_settled_gates_know_no_noise():
-  log_alpha = jnp.float32([target.SURE, -target.SURE])
+  log_alpha = jnp.float32([topk.SURE, -topk.SURE])
   for u in (gates.EPS, 0.5, 1 - gates.EPS):
     slope = jax.vmap(jax.grad(gates.from_uniform, argnums=1), (None, 0))(jnp.float32(u), log_alpha)
     assert gates.from_uniform(jnp.float32(u), log_alpha).tolist() == [1.0, 0.0]
