@@ -29,31 +29,31 @@ def relaxed(score_M, member_GM, wanted_G, temperature) -> jax.Array:
   Returns:
     gate_M = sigmoid(score_M / temperature - threshold of its group).
   """
-  x_M = score_M / temperature
-  threshold_G = _threshold(jax.lax.stop_gradient(x_M), member_GM, wanted_G)
-  away_GM = jax.lax.stop_gradient(x_M) - threshold_G[:, None]
+  x_1M = score_M[None, :] / temperature
+  still_1M = jax.lax.stop_gradient(x_1M)
+  threshold_G1 = _threshold(still_1M, member_GM, wanted_G)
+  # Sums stay: the threshold follows each score by its share of the sigmoids' slopes.
+  away_GM = still_1M - threshold_G1
   slope_GM = jax.nn.log_sigmoid(away_GM) + jax.nn.log_sigmoid(-away_GM)
-  share_GM = jax.nn.softmax(
-    slope_GM, where=member_GM > 0
-  )  # what the threshold follows, as sums stay
-  threshold_G += jnp.sum(share_GM * (x_M - jax.lax.stop_gradient(x_M)), axis=1)
-  return jnp.sum(member_GM * jax.nn.sigmoid(x_M - threshold_G[:, None]), axis=0)
+  share_GM = jax.nn.softmax(slope_GM, where=member_GM > 0)
+  threshold_G1 += jnp.sum(share_GM * (x_1M - still_1M), axis=1, keepdims=True)
+  return jnp.sum(member_GM * jax.nn.sigmoid(x_1M - threshold_G1), axis=0)
 
 
-def _threshold(x_M, member_GM, wanted_G) -> jax.Array:
-  """threshold_G with sum of sigmoid(x - threshold) = wanted, by bisection."""
+def _threshold(x_1M, member_GM, wanted_G) -> jax.Array:
+  """threshold_G1 with sum of sigmoid(x - threshold) = wanted, by bisection."""
 
-  def halve(_, bounds):
-    low_G, high_G = bounds
-    middle_G = (low_G + high_G) / 2
-    sum_G = jnp.sum(member_GM * jax.nn.sigmoid(x_M - middle_G[:, None]), axis=1)
-    more_G = sum_G > wanted_G
-    return jnp.where(more_G, middle_G, low_G), jnp.where(more_G, high_G, middle_G)
+  def halve(_, ends):
+    low_G1, high_G1 = ends
+    middle_G1 = (low_G1 + high_G1) / 2
+    sum_G1 = jnp.sum(member_GM * jax.nn.sigmoid(x_1M - middle_G1), axis=1, keepdims=True)
+    more_G1 = sum_G1 > wanted_G[:, None]
+    return jnp.where(more_G1, middle_G1, low_G1), jnp.where(more_G1, high_G1, middle_G1)
 
-  ends = jnp.min(x_M) - SURE, jnp.max(x_M) + SURE  # there all gates are 1, or 0
-  bounds = tuple(jnp.broadcast_to(end, jnp.shape(wanted_G)) for end in ends)
-  low_G, high_G = jax.lax.fori_loop(0, _BISECTIONS, halve, bounds)
-  return (low_G + high_G) / 2
+  zero_G1 = jnp.zeros_like(wanted_G)[:, None]
+  ends = zero_G1 + jnp.min(x_1M) - SURE, zero_G1 + jnp.max(x_1M) + SURE  # all are 1, all are 0
+  low_G1, high_G1 = jax.lax.fori_loop(0, _BISECTIONS, halve, ends)
+  return (low_G1 + high_G1) / 2
 
 
 def train_gates(groups, wanted_G, log_alphas: Mapping, uniforms: Mapping, heads, temperature):
