@@ -194,7 +194,7 @@ def _how_many(config: ConfigDict, model: ModelConfig, goal: target.TargetConfig 
     how = f"chosen anew at every step, at a temperature that falls from {first:g} to {last:g}"
   else:
     how = f"aimed at from step {goal.ramp_steps:,} on"
-  return f"l0.target_heads {config.l0.target_heads}, {how}, and {kept}"
+  return f"l0.target_heads {config.l0.target_heads}, {how} and {kept}"
 
 
 def _dev_batches(config: ConfigDict, pairs: encoding.Pairs, rows: int, mesh: Mesh) -> list[dict]:

@@ -198,10 +198,11 @@ def _rows(workdir: pathlib.Path) -> list[dict]:
 def test_a_top_k_has_as_many_open_heads_at_any_step_and_goes_on_exactly(finished, tmp_path, capsys):
   config = small_config("concrete", finished[0] / "baseline")
   config.gates.kind, config.l0.target_heads, config.l0.settled = "topk", "5", 0.4
+  config.model.precision = "float32"
   loop.train(config, tmp_path / "x")
   assert (
     "gates on enc_self, dec_self, dec_enc: l0.target_heads 5, chosen anew at every step, at a "
-    "temperature that falls from 1 to 0.1, and kept exactly from step 7 on\n"
+    "temperature that falls from 1 to 0.1 and kept exactly from step 7 on\n"
   ) in capsys.readouterr().out
   rows = [row for row in _rows(tmp_path / "x") if "open" in row]
   assert [sum(row["open"].values()) for row in rows] == [5, 5, 5, 5]
@@ -214,6 +215,8 @@ def test_a_top_k_has_as_many_open_heads_at_any_step_and_goes_on_exactly(finished
     for name, gate_NH in run.gates().items():
       np.testing.assert_array_equal(as_tested[name], gate_NH)
   assert abs(np.array(rows[1]["log_alpha"]["enc_self"])).max() < 10  # not settled yet
+  scores = headprune.load(tmp_path / "x", "6").score(*sources.read_pairs(config.data)["dev"])
+  np.testing.assert_allclose(rows[1]["dev_loss"], np.concatenate(scores).mean(), rtol=1e-4)
   stop = stopping.Stop()
   stop.asked = lambda step: step == 5
   with pytest.raises(Stopped):
