@@ -15,6 +15,7 @@ import numpy as np
 
 from headprune.nn.config import TYPES, open_gates
 from headprune.nn.transformer import init_params
+from headprune.runs import presets
 from headprune.translator.translator import Translator
 
 _PLACES = {  # attention type -> its place in the parameter tree
@@ -78,7 +79,7 @@ def smaller_config(config: ConfigDict, heads: dict[str, tuple[int, ...]]) -> Con
   """A run's config with these heads in each layer and no gates, as a model that stands alone."""
   result = ConfigDict(config.to_dict())
   result.init_from, result.gates.kind, result.gates.fixed_from = "", "none", ""
-  result.l0.coef, result.l0.target_heads = 0.0, ""
+  result.update_from_flattened_dict(presets.NO_PENALTY)
   result.eval.average = 1  # of one checkpoint, which may be an average already
   for name in TYPES:
     result.model.heads[name] = heads[name]

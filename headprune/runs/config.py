@@ -18,10 +18,11 @@ from headprune.nn.config import (
   ModelConfig,
   attention_precision,
 )
-from headprune.runs import defaults, heads, targets, upgrade
+from headprune.runs import defaults, heads, presets, targets, upgrade
 from headprune.runs.workdir import Workdir, damaged, read_json, write_json
 
-GATE_KINDS = ("none", "concrete", "fixed")
+LEARNED = ("concrete", "topk")  # kinds of gates that have a log_alpha
+GATE_KINDS = ("none", *LEARNED, "fixed")
 _CHOICES = {
   "gates.kind": GATE_KINDS,
   "model.precision": PRECISIONS,
@@ -114,22 +115,44 @@ def _validate_gates(config: ConfigDict) -> None:
       raise UserError(f"config.gates.types names {name!r} twice")
   if config.gates.init != "glorot" and not heads.is_number(config.gates.init):
     raise UserError(f"config.gates.init: {config.gates.init!r} is not 'glorot' or a number")
-  if config.gates.kind == "concrete" and not types:
+  if config.gates.kind in LEARNED and not types:
     raise UserError(f"config.gates.types is empty: name at least one of {known}")
   model = model_config(config.model)
-  if config.gates.kind == "concrete" and not gates.num_modules(types, model.heads):
+  if config.gates.kind in LEARNED and not gates.num_modules(types, model.heads):
     raise UserError(f"config.gates.types={types}: no layer has heads of these types")
   fixed_gates(config.gates, model)
-  if config.l0.target_heads:
+  l0 = config.l0
+  if l0.coef and l0.per_head and not l0.target_heads:
+    raise UserError(
+      f"config.l0.coef={l0.coef} and config.l0.per_head={l0.per_head}: give one, the other is 0"
+    )
+  if config.gates.kind == "topk":
+    _validate_topk(config)
+  if l0.target_heads:
     _validate_target(config, model)
+
+
+def _validate_topk(config: ConfigDict) -> None:
+  if not config.l0.target_heads:
+    raise UserError("config.gates.kind='topk' needs config.l0.target_heads: how many heads to keep")
+  first, last = config.gates.topk_start, config.gates.topk_end
+  if not 0 < last <= first:
+    raise UserError(
+      f"config.gates.topk_start={first} and config.gates.topk_end={last}: temperatures above 0, "
+      "which fall"
+    )
 
 
 def _validate_target(config: ConfigDict, model: ModelConfig) -> None:
   c, train = config.l0, config.train
-  if config.gates.kind != "concrete":
-    raise UserError("config.l0.target_heads needs config.gates.kind='concrete'")
+  if config.gates.kind not in LEARNED:
+    raise UserError("config.l0.target_heads needs config.gates.kind='concrete' or 'topk'")
   targets.parse(c.target_heads, config.gates.types, model)
-  if not (0 <= c.ramp and 0 < c.settled and c.ramp + c.settled <= 1):
+  if config.gates.kind == "topk" and not 0 < c.settled <= 1:
+    raise UserError(f"config.l0.settled={c.settled} is no share of the steps above 0, up to 1")
+  if config.gates.kind == "concrete" and not (
+    0 <= c.ramp and 0 < c.settled and c.ramp + c.settled <= 1
+  ):
     raise UserError(
       f"config.l0.ramp={c.ramp} and config.l0.settled={c.settled} are shares of the steps: the "
       "latter above 0, together at most 1"
@@ -246,6 +269,21 @@ def _read_heads(source: str) -> tuple[dict, str]:
   return values, where
 
 
+def gated_types(config: ConfigDict) -> tuple[str, ...]:
+  """Attention types whose gates are learned."""
+  return config.gates.types if config.gates.kind in LEARNED else ()
+
+
+def coefficient(config: ConfigDict, model: ModelConfig) -> float:
+  """What P(open), summed over heads and averaged over gated modules, costs: `l0.coef`, in nats.
+
+  The paper's lambda, `l0.per_head`, is of the plain sum; a wanted number of heads needs neither.
+  """
+  if config.l0.target_heads:
+    return 0.0
+  return config.l0.coef or config.l0.per_head * gates.num_modules(gated_types(config), model.heads)
+
+
 def save(config: ConfigDict, workdir: Workdir) -> None:
   """Writes the config; gates from another run's file are written out."""
   write_json(workdir.config, _self_contained(config).to_dict(), indent=2)
@@ -335,7 +373,7 @@ def pretraining(config: ConfigDict) -> ConfigDict:
   baseline = ConfigDict(config.to_dict())
   baseline.init_from = ""
   baseline.gates.kind = "none"
-  baseline.l0.coef, baseline.l0.target_heads = 0.0, ""
+  baseline.update_from_flattened_dict(presets.NO_PENALTY)
   baseline.train = config.pretrain.train
   baseline.optim = config.pretrain.optim
   del baseline.pretrain

@@ -79,9 +79,11 @@ def base() -> ConfigDict:
   config.model.attention_precision = ""  # of attention's own; "" is float32 on CPUs, else as above
 
   config.gates = ConfigDict()
-  config.gates.kind = "none"  # "none", "concrete" (learned) or "fixed"
+  config.gates.kind = "none"  # "none", "concrete" or "topk" (learned), or "fixed"
   config.gates.types = presets.ALL_TYPES  # attention types with gates: enc_self, dec_self, dec_enc
   config.gates.init = "glorot"  # start of log_alpha: "glorot" (original) or a number as text
+  config.gates.topk_start = 1.0  # topk: temperature at the first step, in the unit of log_alpha
+  config.gates.topk_end = 0.1  # topk: the one that it falls to, geometrically, until gates settle
   config.gates.chosen_by = ""  # fixed: what chose them, for tables: "gradient", "random", ...
   config.gates.fixed_from = ""  # fixed: heads.json, a workdir, or structures.json#name
   config.gates.fixed = ConfigDict()  # fixed: each layer's gates, ((1, 0, .5), ...); () is ones
@@ -91,6 +93,7 @@ def base() -> ConfigDict:
 
   config.l0 = ConfigDict()
   config.l0.coef = 0.0  # times the mean over gated modules of sum P(open); lambda = coef / modules
+  config.l0.per_head = 0.0  # the paper's lambda, of a plain sum over heads: in place of l0.coef
   config.l0.target_heads = ""  # to keep exactly: "16", "33%", "enc_self 2, dec_enc 10", "2 a layer"
   config.l0.ramp = 0.4  # share of the steps over which the target falls to target_heads
   config.l0.ascent = 1.0  # nats per head by which the penalty would grow if no head ever closed
@@ -204,7 +207,7 @@ def _fixed(result: ConfigDict, preset: str, part: str) -> None:
     _baseline(result, preset, part)
     return
   result.update_from_flattened_dict(presets.SCHEDULES["concrete"][preset])
-  result.l0.coef, result.l0.target_heads = 0.0, ""
+  result.update_from_flattened_dict(presets.NO_PENALTY)
   result.train.steps //= 3  # no head has to close any more
   result.train.checkpoint_every //= 3
   result.train.eval_every //= 3

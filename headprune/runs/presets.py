@@ -32,6 +32,7 @@ MARIAN = {  # what MarianMT computes whatever its config: fields of the `model` 
   "source_bias": False,
   "logits_bias": True,
 }
+NO_PENALTY = {"l0.coef": 0.0, "l0.per_head": 0.0, "l0.target_heads": ""}
 
 
 def noam(scale: float, model_size: int, warmup_steps: int) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 from headprune.errors import UserError
 from headprune.nn import gates, transformer
 from headprune.nn.config import TYPES, ModelConfig, attention_precision
-from headprune.runs import checkpoint, heads
+from headprune.runs import checkpoint, heads, targets
 from headprune.runs import config as config_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir, new_folder
@@ -222,9 +222,10 @@ def load(workdir: str | pathlib.Path, which: str = "last", precision: str | None
     sizes = dataclasses.replace(sizes, precision=precision, attention_precision=attention)
   params = checkpoint.load_params(workdir, which, config.eval.average)
   _check_shapes(workdir, sizes, params["model"])
-  gate_values = gates.eval_gates(config_lib.fixed_gates(config.gates, sizes), params["gates"])
+  log_alphas = jax.device_get(targets.as_tested(config, sizes, params["gates"]))
+  gate_values = gates.eval_gates(config_lib.fixed_gates(config.gates, sizes), log_alphas)
   translator = Translator(sizes, params["model"], gate_values)
-  return Run(workdir, config, translator, params["gates"], *tokenizers)
+  return Run(workdir, config, translator, log_alphas, *tokenizers)
 
 
 def _check_shapes(workdir: Workdir, sizes: ModelConfig, params: dict) -> None:

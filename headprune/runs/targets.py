@@ -1,11 +1,13 @@
-"""`l0.target_heads` as text: how many heads of which attention types to keep."""
+"""`l0.target_heads` as text: how many heads of which attention types to keep, and those."""
 
 import math
 import re
 
+from ml_collections import ConfigDict
 import numpy as np
 
 from headprune.errors import UserError
+from headprune.nn import topk
 from headprune.nn.config import ModelConfig
 
 _PART = re.compile(r"(?:([a-z_]+)\s+)?(\d+%?)(\s+a\s+layer)?")
@@ -56,6 +58,21 @@ def parse(
     for name in some:
       groups.append((name, tuple(next(group) if a_layer else first for _ in model.heads[name])))
   return tuple(groups), np.array(wanted, np.float32)
+
+
+def as_tested(config: ConfigDict, model: ModelConfig, log_alphas: dict) -> dict:
+  """log_alphas with which a run is evaluated and used: type -> log_alpha_NH.
+
+  A top-K has as many open heads at any step, before its gates are settled too: the likeliest ones.
+  Args:
+    config: of the run.
+    model: its sizes.
+    log_alphas: type -> log_alpha_NH.
+  """
+  if config.gates.kind != "topk":
+    return log_alphas
+  groups, wanted_G = parse(config.l0.target_heads, config.gates.types, model)
+  return topk.best(groups, wanted_G, log_alphas, model.heads)
 
 
 def _number(amount: str, size: int) -> int:

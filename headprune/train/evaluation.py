@@ -4,6 +4,7 @@ import jax
 
 from headprune.nn import gates
 from headprune.runs import heads as heads_lib
+from headprune.runs import targets
 from headprune.runs.run import Run
 from headprune.runs.workdir import write_text
 from headprune.text import bleu
@@ -13,6 +14,7 @@ from headprune.translator.translator import Translator
 
 def dev_losses(job: prepare.Job, params: dict) -> dict:
   """Losses per target token over all batches, summed first and divided once."""
+  params = params | {"gates": _as_tested(job, params["gates"])}
   totals = [steps.eval_step(job.step_config, job.knobs, params, b) for b in job.dev_batches]
   loss, smoothed, tokens = (float(sum(values)) for values in zip(*totals))
   return {"dev_loss": loss / tokens, "dev_smoothed_loss": smoothed / tokens}
@@ -40,12 +42,18 @@ def translate(job: prepare.Job, params: dict, splits: list[str], step: int) -> d
 
 def _evaluated(job: prepare.Job, params: dict) -> Run:
   """The run as it would be loaded with these parameters, which are on the host."""
-  gate_values = gates.eval_gates(job.knobs.fixed_gates, params["gates"])
+  log_alphas = _as_tested(job, params["gates"])
+  gate_values = gates.eval_gates(job.knobs.fixed_gates, log_alphas)
   translator = Translator(job.step_config.model, params["model"], gate_values)
-  return Run(job.workdir, job.config, translator, params["gates"], *job.tokenizers)
+  return Run(job.workdir, job.config, translator, log_alphas, *job.tokenizers)
 
 
 def gate_lists(job: prepare.Job, log_alphas: dict) -> dict:
   """Test-time gates as heads.json holds them."""
+  log_alphas = _as_tested(job, log_alphas)
   values = jax.device_get(gates.eval_gates(job.knobs.fixed_gates, log_alphas))
   return heads_lib.as_lists(values, job.step_config.model.heads)
+
+
+def _as_tested(job: prepare.Job, log_alphas: dict) -> dict:
+  return targets.as_tested(job.config, job.step_config.model, log_alphas)

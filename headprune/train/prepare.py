@@ -173,20 +173,11 @@ def _set_damaged_aside(workdir: Workdir, say) -> None:
 def _say_settings(
   config: ConfigDict, step_config: steps.StepConfig, knobs: steps.Knobs, params: dict, say
 ) -> None:
-  model, types, goal = step_config.model, _gated_types(config), step_config.goal
+  model, types, goal = step_config.model, config_lib.gated_types(config), step_config.goal
   labels = optim.label(params, step_config.optim.rules)
   say(optim.table(labels, params, model.heads))
-  if goal:
-    say(
-      f"gates on {', '.join(types)}: l0.target_heads {config.l0.target_heads}, aimed at from step "
-      f"{goal.ramp_steps:,} on and kept exactly from step {goal.settle_step:,} on"
-    )
-  elif types:
-    modules = gates.num_modules(types, model.heads)
-    say(
-      f"gates on {', '.join(types)}: l0.coef {config.l0.coef:g} is lambda "
-      f"{config.l0.coef / modules:g} on a plain sum over heads ({modules} modules)"
-    )
+  if types:
+    say(f"gates on {', '.join(types)}: {_how_many(config, model, goal)}")
   for line in schedule.notes(config, step_config, knobs):
     say(f"note: {line}")
   count = sum(x.size for x in jax.tree.leaves(params["model"]))
@@ -195,6 +186,22 @@ def _say_settings(
     f"{_batch_rows(config)} rows x {config.data.row_length} tokens on {jax.device_count()} "
     f"{jax.devices()[0].platform} device(s)"
   )
+
+
+def _how_many(config: ConfigDict, model: ModelConfig, goal: target.TargetConfig | None) -> str:
+  """What decides how many heads stay, and when."""
+  if not goal:
+    coef = config_lib.coefficient(config, model)
+    modules = gates.num_modules(config.gates.types, model.heads)
+    per_head = f"lambda {coef / modules:g} on a plain sum over heads ({modules} modules)"
+    return f"l0.coef {coef:g} is {per_head}"
+  kept = f"kept exactly from step {goal.settle_step:,} on"
+  if goal.temperatures:
+    first, last = goal.temperatures
+    how = f"chosen anew at every step, at a temperature that falls from {first:g} to {last:g}"
+  else:
+    how = f"aimed at from step {goal.ramp_steps:,} on"
+  return f"l0.target_heads {config.l0.target_heads}, {how} and {kept}"
 
 
 def _dev_batches(config: ConfigDict, pairs: encoding.Pairs, rows: int, mesh: Mesh) -> list[dict]:
@@ -216,20 +223,16 @@ def _new_params(
 ) -> dict:
   gate_key, model_key = jax.random.split(key)
   log_alphas = module.init(gate_key).get("params", {})
-  multipliers = {"multipliers": target.new_multipliers(goal)} if goal else {}
+  penalised = goal and not goal.temperatures
+  multipliers = {"multipliers": target.new_multipliers(goal)} if penalised else {}
   return {"model": init_params(model, model_key), "gates": log_alphas} | multipliers
 
 
 def _settings(config: ConfigDict, model: ModelConfig) -> tuple:
   """What `_new_params` compiles in."""
-  shapes = tuple((name, model.gate_shapes[name]) for name in _gated_types(config))
+  shapes = tuple((name, model.gate_shapes[name]) for name in config_lib.gated_types(config))
   goal, _ = schedule.goal(config, model)
   return model, gates.Gates(shapes, config.gates.init), goal
-
-
-def _gated_types(config: ConfigDict) -> tuple[str, ...]:
-  """Attention types whose gates are learned."""
-  return config.gates.types if config.gates.kind == "concrete" else ()
 
 
 def _shapes(config: ConfigDict, model: ModelConfig) -> dict:

@@ -33,7 +33,8 @@ def settings(config: ConfigDict, model: ModelConfig) -> tuple[steps.StepConfig, 
   )
   fixed_gates = config_lib.fixed_gates(config.gates, model)
   scale = optim.noam_scale(optim_config, c.learning_rate)
-  return step_config, steps.knobs(config.seed, config.l0.coef, scale, fixed_gates, wanted_G)
+  coef = config_lib.coefficient(config, model)
+  return step_config, steps.knobs(config.seed, coef, scale, fixed_gates, wanted_G)
 
 
 def goal(config: ConfigDict, model: ModelConfig) -> tuple[target.TargetConfig | None, tuple]:
@@ -43,7 +44,9 @@ def goal(config: ConfigDict, model: ModelConfig) -> tuple[target.TargetConfig | 
     return None, ()
   groups, wanted_G = targets.parse(c.target_heads, config.gates.types, model)
   ramp_steps, settle_step = round(c.ramp * total), total - round(c.settled * total)
-  return target.TargetConfig(groups, ramp_steps, settle_step), wanted_G
+  g = config.gates
+  temperatures = (g.topk_start, g.topk_end) if g.kind == "topk" else None
+  return target.TargetConfig(groups, ramp_steps, settle_step, temperatures), wanted_G
 
 
 def notes(config: ConfigDict, step_config: steps.StepConfig, knobs: steps.Knobs) -> list[str]:

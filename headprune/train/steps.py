@@ -92,7 +92,7 @@ def gradients(
     params = jax.tree.map(
       lambda p, label: jax.lax.stop_gradient(p) if label == "freeze" else p, params, labels
     )
-    gate_values = gates.train_gates(knobs.fixed_gates, params["gates"], uniforms)
+    gate_values = _train_gates(config, knobs, params["gates"], uniforms, step)
     noise = None if noise_bits is None else ops.Noise(noise_bits, micro["row_B"])
     loss_BT = token_losses(
       config.model, params["model"], micro, gate_values, config.label_smoothing, noise
@@ -115,10 +115,20 @@ def gradients(
   return {"objective": smoothed + l0, "smoothed_loss": smoothed, "penalty": penalty}, grads
 
 
+def _train_gates(config: StepConfig, knobs: Knobs, log_alphas: dict, uniforms: dict, step) -> dict:
+  """Training-time gates of all types."""
+  if not (config.goal and config.goal.temperatures):
+    return gates.train_gates(knobs.fixed_gates, log_alphas, uniforms)
+  heads = config.model.heads
+  return knobs.fixed_gates | target.train_gates(
+    config.goal, knobs.wanted_G, log_alphas, uniforms, heads, step
+  )
+
+
 def _l0(config: StepConfig, knobs: Knobs, params: dict, step):
   """What open heads cost, in nats."""
   heads = config.model.heads
-  if config.goal is None:
+  if "multipliers" not in params:  # with a top-K the coefficient is 0
     return knobs.l0_coef * gates.penalty(params["gates"], heads)
   return target.penalty(
     config.goal, knobs.wanted_G, params["multipliers"], params["gates"], heads, step

@@ -4,6 +4,9 @@ Heads form groups, each with its wanted number. A group's penalty is linear * (s
 (s - t)^2 / n: s is its sum of P(open), n its heads, and t falls from where training begins to the
 wanted number. The parameters learn to lower it, its two multipliers to raise it (Xia et al. 2022,
 "Structured Pruning Learns Compact and Accurate Models", section 3.2).
+
+With temperatures there is no penalty: a step's gates are a relaxed top-K of their groups (nn/topk),
+ever closer to a hard one.
 """
 
 import collections
@@ -14,9 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from headprune.nn import gates
-
-SURE = 20.0  # a log_alpha whose gate is 1, that of -SURE 0, whatever the noise
+from headprune.nn import gates, topk
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,11 +27,12 @@ class TargetConfig:
   groups: tuple[tuple[str, tuple[int, ...]], ...]  # (attention type, number of each layer's group)
   ramp_steps: int  # over which the target falls
   settle_step: int  # from here on wanted_G gates are 1 and all others 0
+  temperatures: tuple[float, float] | None = None  # of a top-K without penalty, first and last
 
 
 def new_multipliers(config: TargetConfig) -> dict[str, jax.Array]:
   """No penalty yet: {"linear": [G], "quadratic": [G]}, in nats per head."""
-  return {name: jnp.zeros(_count(config)) for name in ("linear", "quadratic")}
+  return {name: jnp.zeros(topk.count(config.groups)) for name in ("linear", "quadratic")}
 
 
 def group_sizes(groups, heads: Mapping) -> tuple[int, ...]:
@@ -55,7 +57,7 @@ def penalty(
     heads: type -> heads of each layer.
     step: steps taken.
   """
-  log_alpha_M, member_GM = _members(config, log_alphas, heads)
+  log_alpha_M, member_GM = topk.members(config.groups, log_alphas, heads)
   count_G = member_GM.sum(1)
   first_G = count_G * gates.p_open(0.0)
   done = jnp.clip(step / max(config.ramp_steps, 1), 0.0, 1.0)
@@ -69,31 +71,20 @@ def settle(config: TargetConfig, wanted_G, log_alphas: Mapping, heads: Mapping, 
 
   Args and shapes are those of `penalty`; what is settled stays as it is.
   """
-  log_alpha_M, member_GM = _members(config, log_alphas, heads)
-  same_MM = member_GM.T @ member_GM > 0
-  earlier_MM = np.tril(np.ones(same_MM.shape, bool), -1)  # of equals the first ones are kept
-  mine_MM, other_MM = log_alpha_M[:, None], log_alpha_M[None, :]
-  ahead_MM = (other_MM > mine_MM) | ((other_MM == mine_MM) & earlier_MM)
-  rank_M = jnp.sum(ahead_MM & same_MM, axis=1)
-  settled_M = jnp.where(rank_M < wanted_G @ member_GM, SURE, -SURE)
-  settled_M = jnp.where(step >= config.settle_step, settled_M, log_alpha_M)
-  sizes = [log_alphas[name].size for name, _ in config.groups]
-  pieces = jnp.split(settled_M, np.cumsum(sizes)[:-1])
-  return {
-    name: piece.reshape(log_alphas[name].shape) for (name, _), piece in zip(config.groups, pieces)
-  }
+  best = topk.best(config.groups, wanted_G, log_alphas, heads)
+  return jax.tree.map(lambda b, a: jnp.where(step >= config.settle_step, b, a), best, log_alphas)
 
 
-def _count(config: TargetConfig) -> int:
-  return 1 + max(max(numbers) for _, numbers in config.groups)
+def train_gates(
+  config: TargetConfig, wanted_G, log_alphas: Mapping, uniforms: Mapping, heads: Mapping, step
+) -> dict:
+  """Training-time gates of a top-K, which `settle` makes hard: type -> gate_NH.
 
-
-def _members(config: TargetConfig, log_alphas: Mapping, heads: Mapping):
-  """All log_alphas in a row, and which of them belong to which group: (log_alpha_M, member_GM)."""
-  numbers = []
-  for name, group_N in config.groups:
-    there_NH = gates.present(heads[name], log_alphas[name].shape[1]) > 0
-    numbers.append(np.where(there_NH, np.array(group_N)[:, None], -1).ravel())
-  number_M = np.concatenate(numbers)
-  member_GM = (number_M == np.arange(_count(config))[:, None]).astype(np.float32)
-  return jnp.concatenate([log_alphas[name].ravel() for name, _ in config.groups]), member_GM
+  Args and shapes are those of `penalty`; uniforms are from `gates.draw_uniforms`.
+  """
+  first, last = config.temperatures
+  done = jnp.clip(step / max(config.settle_step, 1), 0.0, 1.0)
+  temperature = first * (last / first) ** done
+  soft = topk.train_gates(config.groups, wanted_G, log_alphas, uniforms, heads, temperature)
+  hard = jax.tree.map(gates.from_uniform, dict(uniforms), dict(log_alphas))
+  return jax.tree.map(lambda h, s: jnp.where(step >= config.settle_step, h, s), hard, soft)

@@ -49,7 +49,7 @@ def _config(**fields):
     ("model.dec_num_heads", 3, "dec_num_heads=3 does not divide config.model.model_size=128"),
     ("model.attention_precision", "int8", "config.model.attention_precision='int8'"),
     ("model.share_embeddings", True, "share_embeddings needs config.tokenizer.shared"),
-    ("gates.kind", "concret", "config.gates.kind='concret': .*none, concrete, fixed"),
+    ("gates.kind", "concret", "config.gates.kind='concret': .*none, concrete, topk, fixed"),
     ("gates.types", ("enc",), "config.gates.types: 'enc' is not one of enc_self"),
     ("gates.types", ("enc_self", "enc_self"), "config.gates.types names 'enc_self' twice"),
     ("gates.init", "uniform", "config.gates.init: 'uniform' is not 'glorot' or a number"),
@@ -87,7 +87,7 @@ def test_concrete_gates_need_a_type():
 @pytest.mark.parametrize(
   "fields, message",
   [
-    ({"gates__kind": "none"}, "target_heads needs config.gates.kind='concrete'"),
+    ({"gates__kind": "none"}, "target_heads needs config.gates.kind='concrete' or 'topk'"),
     ({"l0__target_heads": "49"}, "49 of 48 enc_self, dec_self, dec_enc heads"),
     ({"l0__settled": 0.0}, "l0.ramp=0.4 and config.l0.settled=0.0 are shares of the steps"),
     ({"l0__ramp": -0.1}, "l0.ramp=-0.1"),
@@ -103,6 +103,41 @@ def test_a_wanted_number_of_heads_that_cannot_be_had(fields, message):
   config_lib.validate(_config(**good, eval__average=2, train__checkpoint_every=149))
   with pytest.raises(UserError, match=message):
     config_lib.validate(_config(**(good | fields)))
+
+
+@pytest.mark.parametrize(
+  "fields, message",
+  [
+    ({"l0__target_heads": ""}, "kind='topk' needs config.l0.target_heads"),
+    ({"l0__target_heads": "49"}, "49 of 48 enc_self, dec_self, dec_enc heads"),
+    ({"gates__types": ()}, "config.gates.types is empty"),
+    ({"gates__topk_end": 0.0}, "topk_end=0.0: temperatures above 0, which fall"),
+    ({"gates__topk_start": 0.05}, "topk_start=0.05 and config.gates.topk_end=0.1"),
+    ({"l0__settled": 0.0}, "config.l0.settled=0.0 is no share of the steps above 0, up to 1"),
+    ({"l0__settled": 0.2}, "average=2 checkpoints reach back 149 steps, to before"),
+  ],
+)
+def test_a_top_k_that_cannot_be(fields, message):
+  good = {"gates__kind": "topk", "l0__target_heads": "16", "l0__settled": 1.0, "l0__coef": 0.08}
+  good |= {"train__steps": 500, "eval__average": 2, "train__checkpoint_every": 149}
+  config_lib.validate(_config(**good))  # the coefficient of a preset has no effect
+  with pytest.raises(UserError, match=message):
+    config_lib.validate(_config(**(good | fields)))
+
+
+def test_the_papers_lambda_is_the_coefficient_over_the_number_of_gated_modules():
+  def coefficient(**fields):
+    config = _config(gates__kind="concrete", gates__types=("enc_self", "dec_enc"), **fields)
+    config_lib.validate(config)
+    return config_lib.coefficient(config, config_lib.model_config(config.model))
+
+  assert coefficient(l0__coef=0.3) == 0.3 and coefficient() == 0.0
+  assert coefficient(l0__per_head=0.25) == 1.0  # 2 types of 2 layers
+  no_heads = {"model.heads.dec_enc": (0, 8)}
+  assert coefficient(l0__per_head=0.25, **no_heads) == 0.75
+  assert coefficient(l0__per_head=0.25, l0__target_heads="16") == 0.0
+  with pytest.raises(UserError, match="l0.coef=0.3 and config.l0.per_head=0.25: give one"):
+    coefficient(l0__coef=0.3, l0__per_head=0.25)
 
 
 class _Vocabulary:

@@ -19,6 +19,7 @@ from headprune.errors import Stopped, UserError
 from headprune.nn import gates
 from headprune.runs import checkpoint, defaults, lock, metrics
 from headprune.runs import config as config_lib
+from headprune.runs import heads as heads_lib
 from headprune.runs.workdir import Workdir
 from headprune.text import sources
 from headprune.train import evaluation, loop, prepare, progress, steps, stopping
@@ -192,6 +193,36 @@ def _rows(workdir: pathlib.Path) -> list[dict]:
   timed = ("tokens_per_second", "train_seconds")
   rows = metrics.read(Workdir(workdir))
   return [{name: x for name, x in row.items() if name not in timed} for row in rows]
+
+
+def test_a_top_k_has_as_many_open_heads_at_any_step_and_goes_on_exactly(finished, tmp_path, capsys):
+  config = small_config("concrete", finished[0] / "baseline")
+  config.gates.kind, config.l0.target_heads, config.l0.settled = "topk", "5", 0.4
+  config.model.precision = "float32"
+  loop.train(config, tmp_path / "x")
+  assert (
+    "gates on enc_self, dec_self, dec_enc: l0.target_heads 5, chosen anew at every step, at a "
+    "temperature that falls from 1 to 0.1 and kept exactly from step 7 on\n"
+  ) in capsys.readouterr().out
+  rows = [row for row in _rows(tmp_path / "x") if "open" in row]
+  assert [sum(row["open"].values()) for row in rows] == [5, 5, 5, 5]
+  assert rows[-1]["objective"] == rows[-1]["smoothed_loss"]  # heads cost nothing
+  for which, row in (("6", rows[1]), ("last", rows[3])):
+    run = headprune.load(tmp_path / "x", which)
+    assert heads_lib.as_lists(run.gates(), run.translator.config.heads) == row["gates"]
+    assert {g for gate_NH in run.gates().values() for g in gate_NH.ravel()} == {0.0, 1.0}
+    as_tested = gates.eval_gates(run.gates(), run.log_alphas)
+    for name, gate_NH in run.gates().items():
+      np.testing.assert_array_equal(as_tested[name], gate_NH)
+  assert abs(np.array(rows[1]["log_alpha"]["enc_self"])).max() < 10  # not settled yet
+  scores = headprune.load(tmp_path / "x", "6").score(*sources.read_pairs(config.data)["dev"])
+  np.testing.assert_allclose(rows[1]["dev_loss"], np.concatenate(scores).mean(), rtol=1e-4)
+  stop = stopping.Stop()
+  stop.asked = lambda step: step == 5
+  with pytest.raises(Stopped):
+    loop.train(config, tmp_path / "y", stop)
+  loop.train(config, tmp_path / "y")
+  assert _rows(tmp_path / "y") == _rows(tmp_path / "x")
 
 
 def test_stopped_between_checkpoints_and_in_an_evaluation_it_loses_nothing(

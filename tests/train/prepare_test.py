@@ -7,7 +7,7 @@ from headprune.errors import UserError
 from headprune.runs import config as config_lib
 from headprune.runs import defaults
 from headprune.runs.workdir import Workdir
-from headprune.train import optim, prepare
+from headprune.train import optim, prepare, schedule
 
 
 @pytest.mark.parametrize("preset, table", [("", "src_embed"), ("multi30k", None)])
@@ -19,6 +19,41 @@ def test_encoder_only_trains_the_source_side_and_the_gates(preset, table):
   outside = {p.removeprefix("model/") for p in trained if not p.startswith("model/enc")}
   assert outside == {"gates/enc_self", "src_bias"} | ({table} if table else set())
   assert all(label != "freeze" for path, label in labels.items() if path.startswith("model/enc"))
+
+
+@pytest.mark.parametrize(
+  "fields, line",
+  [
+    ({"l0.coef": 0.3}, "l0.coef 0.3 is lambda 0.05 on a plain sum over heads (6 modules)"),
+    (
+      {"l0.coef": 0.0, "l0.per_head": 0.05},
+      "l0.coef 0.3 is lambda 0.05 on a plain sum over heads (6 modules)",
+    ),
+    (
+      {"l0.target_heads": "12"},
+      "l0.target_heads 12, aimed at from step 200 on and kept exactly from step 350 on",
+    ),
+    (
+      {"l0.target_heads": "12", "gates.kind": "topk", "gates.topk_start": 2.0},
+      "l0.target_heads 12, chosen anew at every step, at a temperature that falls from 2 to 0.1 "
+      "and kept exactly from step 350 on",
+    ),
+  ],
+)
+def test_what_decides_how_many_heads_stay_is_told(fields, line):
+  config = defaults.config("concrete")
+  config.update_from_flattened_dict(fields)
+  model = config_lib.model_config(config.model)
+  assert prepare._how_many(config, model, schedule.goal(config, model)[0]) == line
+
+
+@pytest.mark.parametrize("kind, names", [("concrete", {"linear", "quadratic"}), ("topk", set())])
+def test_a_top_k_has_no_multipliers(kind, names):
+  config = defaults.config("concrete")
+  config.gates.kind, config.l0.target_heads = kind, "12"
+  shapes = prepare._shapes(config, config_lib.model_config(config.model))
+  assert set(shapes.get("multipliers", ())) == names
+  assert set(shapes["gates"]) == {"enc_self", "dec_self", "dec_enc"}
 
 
 def test_folders_that_are_not_runs_are_left_alone(tmp_path):

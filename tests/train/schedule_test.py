@@ -71,6 +71,28 @@ def test_gates_that_cannot_close_in_so_few_steps_are_told():
   ]
 
 
+def test_a_top_k_needs_no_gate_to_close_and_knows_no_penalty():
+  config = defaults.config("concrete", "multi30k")
+  config.gates.kind, config.l0.target_heads = "topk", "16"
+  config.train.update(
+    {"steps": 25, "eval_every": 25, "checkpoint_every": 25, "translate_every": 25}
+  )
+  config.gates.update({"topk_start": 2.0, "topk_end": 0.25})
+  step_config, knobs = settings(config)
+  assert schedule.notes(config, step_config, knobs) == []
+  assert knobs.l0_coef == 0.0 and knobs.wanted_G.tolist() == [16.0]
+  goal = step_config.goal
+  assert (goal.temperatures, goal.settle_step) == ((2.0, 0.25), 25 - 8)
+  config.gates.kind = "concrete"
+  assert settings(config)[0].goal.temperatures is None
+
+
+def test_the_papers_lambda_is_a_coefficient():
+  config = defaults.config("concrete")
+  config.l0.coef, config.l0.per_head = 0.0, 0.01
+  assert settings(config)[1].l0_coef == np.float32(0.06)
+
+
 def test_what_would_not_come_before_the_end_is_told():
   config = defaults.config("baseline")
   config.train.steps = 250

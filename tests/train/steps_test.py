@@ -11,7 +11,7 @@ from headprune.nn import gates
 from headprune.nn.config import TYPES, open_gates
 from headprune.nn.transformer import init_params, token_losses
 from headprune.text import batching
-from headprune.train import devices, optim, steps
+from headprune.train import devices, optim, steps, target
 from tests import tiny
 
 DROPOUT = {f"{n}_dropout": 0.1 for n in ("embed", "residual", "attention", "activation")}
@@ -103,6 +103,32 @@ def test_the_objective_is_the_smoothed_loss_plus_l0():
   np.testing.assert_allclose(values["smoothed_loss"], xent, rtol=1e-5)
   np.testing.assert_allclose(values["penalty"], np.mean(p_open), rtol=1e-5)
   np.testing.assert_allclose(values["objective"], xent + 0.3 * np.mean(p_open), rtol=1e-5)
+
+
+def test_the_objective_of_a_top_k_is_the_smoothed_loss_and_its_number_is_a_knob():
+  groups = tuple((name, (0, 0)) for name in TYPES)
+  goal = target.TargetConfig(groups, 0, settle_step=10, temperatures=(1.0, 0.1))
+  model = dataclasses.replace(SIZES, **dict.fromkeys(DROPOUT, 0.0))
+  config = dataclasses.replace(make_config(model=model), goal=goal)
+  params, batch = initial_params(), make_batch()
+  uniforms = gates.draw_uniforms(jax.random.key(3), params["gates"])
+  knobs = make_knobs(l0_coef=0.0)
+
+  def gradients(wanted_G):
+    lane = knobs.replace(wanted_G=wanted_G)
+    return steps.gradients(config, lane, params, batch, uniforms, None, 5)
+
+  wanted_LG = np.float32([[3], [24]])
+  values, grads = jax.jit(jax.vmap(gradients))(wanted_LG)
+  np.testing.assert_array_equal(values["objective"], values["smoothed_loss"])
+  assert all(np.all(grads["gates"][name][0]) for name in TYPES)
+  for lane, wanted_G in enumerate(wanted_LG):
+    drawn = target.train_gates(goal, wanted_G, params["gates"], uniforms, SIZES.heads, 5)
+    loss_BT = jax.jit(token_losses, static_argnums=(0, 4))(
+      model, params["model"], batch, drawn, 0.1
+    )
+    xent = loss_BT.sum() / (batch["tgt_segment_BT"] > 0).sum()
+    np.testing.assert_allclose(values["objective"][lane], xent, rtol=1e-5)
 
 
 def test_dropout_is_a_function_of_the_noise_bits_and_absent_without_them():

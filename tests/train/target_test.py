@@ -1,4 +1,5 @@
-"""A wanted number of heads: its penalty by hand, exactly so many settled, and it is reached."""
+"""A wanted number of heads: its penalty by hand, exactly so many settled, and it is reached;
+a top-K has as many at any step."""
 
 import dataclasses
 
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from headprune.nn import gates
+from headprune.nn import gates, topk
 from headprune.train import target
 
 HEADS = {"enc_self": (2, 3), "dec_enc": (0, 3)}  # the first layer of dec_enc has none
@@ -81,7 +82,7 @@ def test_nothing_is_settled_before_its_step():
 
 
 def test_settled_gates_know_no_noise():
-  log_alpha = jnp.float32([target.SURE, -target.SURE])
+  log_alpha = jnp.float32([topk.SURE, -topk.SURE])
   for u in (gates.EPS, 0.5, 1 - gates.EPS):
     slope = jax.vmap(jax.grad(gates.from_uniform, argnums=1), (None, 0))(jnp.float32(u), log_alpha)
     assert gates.from_uniform(jnp.float32(u), log_alpha).tolist() == [1.0, 0.0]
@@ -112,3 +113,51 @@ def test_descent_and_ascent_meet_the_target(wanted):
   np.testing.assert_allclose(gates.p_open(log_alpha_NH).sum(), wanted, atol=0.5)
   kept = np.argsort(-log_alpha_NH[0])[: int(wanted)]
   assert set(kept.tolist()) == set(np.argsort(-worth)[: int(wanted)].tolist())
+
+
+TOPK = dataclasses.replace(BY_TYPE, ramp_steps=0, temperatures=(2.0, 0.02))
+
+
+@pytest.mark.parametrize(
+  "step, temperature", [(0, 2.0), (5, 2 * 0.1**0.5), (10, 0.2), (19, 0.02518)]
+)
+def test_the_temperature_of_a_top_k_falls_geometrically(step, temperature):
+  uniforms = gates.draw_uniforms(jax.random.key(0), LOG_ALPHAS)
+  wanted_G = jnp.float32([2, 1])
+  got = target.train_gates(TOPK, wanted_G, LOG_ALPHAS, uniforms, HEADS, step)
+  want = topk.train_gates(TOPK.groups, wanted_G, LOG_ALPHAS, uniforms, HEADS, temperature)
+  for name in HEADS:
+    np.testing.assert_allclose(got[name], want[name], rtol=1e-3, atol=1e-6)
+
+
+def test_settled_a_top_k_knows_no_noise():
+  wanted_G = jnp.float32([2, 1])
+  settled = target.settle(TOPK, wanted_G, LOG_ALPHAS, HEADS, 20)
+  for seed in range(20):
+    uniforms = gates.draw_uniforms(jax.random.key(seed), LOG_ALPHAS)
+    got = target.train_gates(TOPK, wanted_G, settled, uniforms, HEADS, 20)
+    for name in HEADS:
+      np.testing.assert_array_equal(got[name], settled[name] > 0)
+
+
+def test_a_top_k_keeps_the_heads_that_are_of_use():
+  """Heads of different worth, a lane for each wanted number: noise tries all, the best stay."""
+  worth = jnp.float32([0.01, 0.03, 0.02, 0.05, 0.04, 0.06])
+  config = target.TargetConfig((("enc_self", (0,)),), 0, 400, (1.0, 0.1))
+  heads = {"enc_self": (6,)}
+
+  @jax.vmap
+  def learn(wanted_G):
+    def loss(log_alpha_NH, step):
+      log_alphas = {"enc_self": log_alpha_NH}
+      uniforms = gates.draw_uniforms(jax.random.fold_in(jax.random.key(0), step), log_alphas)
+      gate_NH = target.train_gates(config, wanted_G, log_alphas, uniforms, heads, step)["enc_self"]
+      return -jnp.sum(worth * gate_NH[0])
+
+    descend = lambda step, a_NH: a_NH - 20.0 * jax.grad(loss)(a_NH, step)
+    last = {"enc_self": jax.lax.fori_loop(0, 400, descend, jnp.zeros((1, 6)))}
+    return target.settle(config, wanted_G, last, heads, 400)["enc_self"][0]
+
+  best = np.argsort(-worth)
+  for count, log_alpha_H in zip((1, 2, 5), learn(jnp.float32([[1], [2], [5]]))):
+    assert set(np.flatnonzero(log_alpha_H > 0)) == set(best[:count])
