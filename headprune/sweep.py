@@ -17,7 +17,8 @@ import jax
 from ml_collections import ConfigDict
 
 from headprune import cli, config_flag
-from headprune.curve import importance, points
+from headprune.curve import importance, output, points, rows
+from headprune.curve.markdown import markdown
 from headprune.curve.points import Point
 from headprune.errors import UserError
 from headprune.runs import checkpoint, inherit, lock
@@ -35,6 +36,9 @@ _HEADS = flags.DEFINE_string(
   "heads", ",".join(points.HEADS),
   "Numbers of open heads, each as l0.target_heads; with ; between them where they have commas.",
 )  # fmt: skip
+_COMPARE = flags.DEFINE_string(
+  "compare", "", "Those of --heads at which methods besides l0 are tried; all without it."
+)
 _COEFS = flags.DEFINE_list("coefs", [], "Values of l0.coef, besides or (--heads=) instead.")
 _METHODS = flags.DEFINE_list("methods", ["l0", "random"], f"Of {', '.join(points.METHODS)}.")
 _SEEDS = flags.DEFINE_integer("seeds", 1, "How many, from config.seed on.")
@@ -44,7 +48,7 @@ _BASELINES = flags.DEFINE_list(
 _TOGETHER = flags.DEFINE_integer(
   "together", 0, "Runs that train at a time, in one program; 0 is 8 on an accelerator, 1 on CPUs."
 )
-_FLAGS = (_HEADS, _COEFS, _METHODS, _SEEDS, _BASELINES, _TOGETHER)
+_FLAGS = (_HEADS, _COMPARE, _COEFS, _METHODS, _SEEDS, _BASELINES, _TOGETHER)
 _POLL = 5.0  # seconds between looks at runs that others are at
 
 
@@ -55,11 +59,17 @@ def _sweep(argv: list[str]) -> None:
   plans = _plans(config)
   _check(config, plans, folder)
   with stopping.on_signals() as stop:
-    failed = {}
+    failed, folders = {}, []
     for number, (seed, (first, later)) in enumerate(plans.items()):
       baseline = _baseline(config, seed, number, folder, stop)
+      folders += [pathlib.Path(baseline), *(folder / point.name for point in first + later)]
       for chosen in (first, later):
         failed |= _train_all(_runs(config, chosen, baseline, folder), stop)
+  found = rows.rows(dict.fromkeys(folders))
+  output.write(found, folder)
+  print(
+    f"\n{markdown(found)}\nfiles: {folder}: curve.html, curve.md, curve.csv, figures, structures"
+  )
   for name, error in failed.items():
     print(f"error: {name}: {error}", file=sys.stderr)
   if failed:
@@ -70,8 +80,10 @@ def _plans(config: ConfigDict) -> dict[int, tuple[list[Point], list[Point]]]:
   """Seed -> its points; raises a UserError that names a flag."""
   if config.gates.kind not in points.LEARNED.values():
     raise UserError("--config: a sweep prunes: take concrete, with any preset")
-  heads = _HEADS.value.split(";" if ";" in _HEADS.value else ",")
-  heads = [amount.strip() for amount in heads if amount.strip()]
+  heads, compared = _amounts(_HEADS.value), _amounts(_COMPARE.value)
+  for amount in compared:
+    if amount not in heads:
+      raise UserError(f"--compare {amount}: is not one of --heads {', '.join(heads)}")
   for method in _METHODS.value:
     if method not in points.METHODS:
       raise UserError(f"--methods {method!r}: is not one of {', '.join(points.METHODS)}")
@@ -89,7 +101,12 @@ def _plans(config: ConfigDict) -> dict[int, tuple[list[Point], list[Point]]]:
     if not Workdir(pathlib.Path(path)).read_summary():
       raise UserError(f"--baselines {path}: there is no finished run")
   seeds = range(config.seed, config.seed + _SEEDS.value)
-  return {seed: points.plan(_METHODS.value, heads, coefs, seed) for seed in seeds}
+  return {seed: points.plan(_METHODS.value, heads, coefs, seed, compared) for seed in seeds}
+
+
+def _amounts(text: str) -> list[str]:
+  amounts = text.split(";" if ";" in text else ",")
+  return [amount.strip() for amount in amounts if amount.strip()]
 
 
 def _check(config: ConfigDict, plans: dict, folder: pathlib.Path) -> None:

@@ -1,5 +1,6 @@
 """The points of a pruning curve: which runs there are, what each is called, and its config."""
 
+from collections.abc import Sequence
 import dataclasses
 import re
 
@@ -39,7 +40,11 @@ def baseline_name(seed: int) -> str:
 
 
 def plan(
-  methods: list[str], heads: list[str], coefs: list[float], seed: int
+  methods: Sequence[str],
+  heads: Sequence[str],
+  coefs: Sequence[float],
+  seed: int,
+  compared: Sequence[str] = (),
 ) -> tuple[list[Point], list[Point]]:
   """The points of one seed: those that start from its baseline, and those that need these.
 
@@ -50,6 +55,7 @@ def plan(
     heads: targets, each in a form that l0.target_heads has.
     coefs: of l0.coef.
     seed: of initialisation, data order and noise.
+    compared: those of `heads` at which methods besides "l0" are tried; () is all.
   Raises:
     UserError: "scratch" without the runs whose heads it takes.
   """
@@ -57,11 +63,14 @@ def plan(
     raise UserError("--methods scratch takes the heads that l0 finds: name l0 as well")
   first = [Point(CONTROL, seed)]
   for method in (m for m in methods if m != SCRATCH):
-    first += [Point(method, seed, heads=amount) for amount in heads]
+    amounts = heads if method == "l0" else compared or heads
+    first += [Point(method, seed, heads=amount) for amount in amounts]
     if method == "l0":
       first += [Point(method, seed, coef=coef) for coef in coefs]
-  later = [dataclasses.replace(p, method=SCRATCH) for p in first if p.method == "l0"]
-  return first, later if SCRATCH in methods else []
+  if SCRATCH not in methods:
+    return first, []
+  found = [p for p in first if p.method == "l0" and (p.heads in compared or not compared)]
+  return first, [dataclasses.replace(point, method=SCRATCH) for point in found]
 
 
 def baseline_config(config: ConfigDict, seed: int) -> ConfigDict:

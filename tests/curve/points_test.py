@@ -36,6 +36,10 @@ def test_the_points_of_a_seed():
     [Point("control", 0), Point("gradient", 0, "2 a layer")],
     [],
   )
+  first, later = points.plan(["l0", "random", "scratch"], ["12", "6"], [0.05], 7, ["6"])
+  assert [point.name for point in (*first[1:], *later)] == [
+    "l0-12-seed7", "l0-6-seed7", "l0-coef0.05-seed7", "random-6-seed7", "scratch-6-seed7",
+  ]  # fmt: skip
   assert Point("l0", 0, "enc_self 2, dec_enc 10").name == "l0-enc_self-2-dec_enc-10-seed0"
   with pytest.raises(UserError, match="--methods scratch"):
     points.plan(["gradient", "scratch"], ["12"], [], 0)
