@@ -1,9 +1,10 @@
 """The best K of each group of heads, exactly or relaxed: Gumbel top-K (Li et al. 2021).
 
-Li, Cotterell and Sachan, "Differentiable Subset Pruning of Transformer Heads". Which K scores are
-the highest is relaxed as by Amos et al. 2019 ("The Limited Multi-Label Projection Layer", equation
-8): sigmoids around a threshold. Where the K softmaxes of Xie and Ermon (2019) can take a head
-twice, these gates stay between 0 and 1, and K may be traced at the price of one.
+Li, Cotterell and Sachan, "Differentiable Subset Pruning of Transformer Heads", relax it by K
+softmaxes one after the other (Xie and Ermon 2019), which may take a head twice: gates up to 2. Here
+it is the projection of Amos et al. 2019 ("The Limited Multi-Label Projection Layer"): sigmoids
+around the one threshold at which they sum to K. It has the same limit, gates are in [0, 1] at any
+temperature, and the cost does not depend on K, which may be traced.
 """
 
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ import numpy as np
 from headprune.nn import gates
 
 SURE = 20.0  # a log_alpha whose gate is 1, that of -SURE 0, whatever the noise
-_BISECTIONS = 40  # of a float32's 24 bits, with room for scores far apart
+_BISECTIONS = 40  # 24 bits of a float32, with room for scores that are far apart
 
 
 def relaxed(score_M, member_GM, wanted_G, temperature) -> jax.Array:

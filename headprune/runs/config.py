@@ -148,11 +148,8 @@ def _validate_target(config: ConfigDict, model: ModelConfig) -> None:
   if config.gates.kind not in LEARNED:
     raise UserError("config.l0.target_heads needs config.gates.kind='concrete' or 'topk'")
   targets.parse(c.target_heads, config.gates.types, model)
-  if config.gates.kind == "topk" and not 0 < c.settled <= 1:
-    raise UserError(f"config.l0.settled={c.settled} is no share of the steps above 0, up to 1")
-  if config.gates.kind == "concrete" and not (
-    0 <= c.ramp and 0 < c.settled and c.ramp + c.settled <= 1
-  ):
+  ramp = c.ramp if config.gates.kind == "concrete" else 0.0  # a top-K has none
+  if not (0 <= ramp and 0 < c.settled and ramp + c.settled <= 1):
     raise UserError(
       f"config.l0.ramp={c.ramp} and config.l0.settled={c.settled} are shares of the steps: the "
       "latter above 0, together at most 1"

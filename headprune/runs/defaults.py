@@ -93,7 +93,7 @@ def base() -> ConfigDict:
 
   config.l0 = ConfigDict()
   config.l0.coef = 0.0  # times the mean over gated modules of sum P(open); lambda = coef / modules
-  config.l0.per_head = 0.0  # the paper's lambda, of a plain sum over heads: in place of l0.coef
+  config.l0.per_head = 0.0  # the paper's lambda, in place of coef: times the plain sum of P(open)
   config.l0.target_heads = ""  # to keep exactly: "16", "33%", "enc_self 2, dec_enc 10", "2 a layer"
   config.l0.ramp = 0.4  # share of the steps over which the target falls to target_heads
   config.l0.ascent = 1.0  # nats per head by which the penalty would grow if no head ever closed

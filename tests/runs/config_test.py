@@ -113,7 +113,7 @@ def test_a_wanted_number_of_heads_that_cannot_be_had(fields, message):
     ({"gates__types": ()}, "config.gates.types is empty"),
     ({"gates__topk_end": 0.0}, "topk_end=0.0: temperatures above 0, which fall"),
     ({"gates__topk_start": 0.05}, "topk_start=0.05 and config.gates.topk_end=0.1"),
-    ({"l0__settled": 0.0}, "config.l0.settled=0.0 is no share of the steps above 0, up to 1"),
+    ({"l0__settled": 0.0}, "config.l0.settled=0.0 are shares of the steps"),
     ({"l0__settled": 0.2}, "average=2 checkpoints reach back 149 steps, to before"),
   ],
 )
