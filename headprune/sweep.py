@@ -61,7 +61,9 @@ def _sweep(argv: list[str]) -> None:
   with stopping.on_signals() as stop:
     failed, folders = {}, []
     for number, (seed, (first, later)) in enumerate(plans.items()):
-      baseline = _baseline(config, seed, number, folder, stop)
+      baseline = _start(config, seed, number, folder)
+      if _trains_baselines(config):
+        _train_baseline(config, seed, pathlib.Path(baseline), stop)
       folders += [pathlib.Path(baseline), *(folder / point.name for point in first + later)]
       for chosen in (first, later):
         failed |= _train_all(_runs(config, chosen, baseline, folder), stop)
@@ -112,33 +114,34 @@ def _amounts(text: str) -> list[str]:
 def _check(config: ConfigDict, plans: dict, folder: pathlib.Path) -> None:
   """Raises a UserError for what can be known to be wrong before the first run trains."""
   seed, (first, _) = next(iter(plans.items()))
-  if not _BASELINES.value and "pretrain" in config:
-    baseline = Workdir(folder / points.baseline_name(seed))
-    prepare.check(points.baseline_config(config, seed), baseline)
-  elif not Workdir(pathlib.Path(_start(config, 0))).read_summary():
-    raise UserError(f"config.init_from={config.init_from}: there is no finished run")
+  start = _start(config, seed, 0, folder)
+  if _trains_baselines(config):
+    prepare.check(points.baseline_config(config, seed), Workdir(pathlib.Path(start)))
+  elif not Workdir(pathlib.Path(start)).read_summary():
+    raise UserError(f"config.init_from={start}: there is no finished run")
   for point in (p for p in first if p.method in points.LEARNED):
-    known = _start(config, 0) if _BASELINES.value or "pretrain" not in config else ""
     workdir = Workdir(folder / point.name)
-    prepare.check(inherit.inherit(points.point_config(config, point, known), workdir), workdir)
+    own = points.point_config(config, point, start)
+    prepare.check(inherit.inherit(own, workdir), workdir)
 
 
-def _start(config: ConfigDict, number: int) -> str:
-  """The finished run that a seed starts from, where none is trained for it."""
+def _trains_baselines(config: ConfigDict) -> bool:
+  return not _BASELINES.value and "pretrain" in config
+
+
+def _start(config: ConfigDict, seed: int, number: int, folder: pathlib.Path) -> str:
+  """The workdir that the points of a seed start from."""
+  if _trains_baselines(config):
+    return str(folder / points.baseline_name(seed))
   given = _BASELINES.value or [config.init_from]
   return given[number % len(given)]
 
 
-def _baseline(config: ConfigDict, seed: int, number: int, folder: pathlib.Path, stop) -> str:
-  """The workdir of a seed's baseline, which is trained if it is to be and is not there."""
-  if _BASELINES.value or "pretrain" not in config:
-    return _start(config, number)
-  workdir = folder / points.baseline_name(seed)
+def _train_baseline(config: ConfigDict, seed: int, workdir: pathlib.Path, stop) -> None:
   baseline = points.baseline_config(config, seed)
   if not prepare.finished(baseline, Workdir(workdir)):
     print(f"\n{workdir.name}", flush=True)
     loop.train(baseline, workdir, stop, wait=True)
-  return str(workdir)
 
 
 def _runs(config: ConfigDict, chosen: list[Point], baseline: str, folder: pathlib.Path) -> dict:

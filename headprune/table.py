@@ -13,9 +13,8 @@ import argparse
 import pathlib
 
 from headprune import cli
-from headprune.curve import aggregate, output, significance
+from headprune.curve import aggregate, output, significance, speeds
 from headprune.curve import rows as rows_lib
-from headprune.curve.markdown import markdown
 from headprune.curve.structures import structures
 from headprune.errors import UserError
 from headprune.runs.workdir import write_json
@@ -29,11 +28,12 @@ def main() -> None:
   p_values = None
   if args.significance:
     p_values = significance.p_values(rows, aggregate.common_split(rows))
-  print(markdown(rows, p_values), end="")
+  timed = speeds.measure(rows) if args.speed else ()
+  print(output.text(rows, p_values, timed), end="")
   if args.structures:
     write_json(pathlib.Path(args.structures), structures(rows), indent=None)
   if args.out:
-    output.write(rows, pathlib.Path(args.out), p_values)
+    output.write(rows, pathlib.Path(args.out), p_values, timed)
     print(f"\nfiles: {args.out}")
 
 
@@ -46,6 +46,10 @@ def _parse() -> argparse.Namespace:
   add(
     "--significance", action="store_true",
     help="test each run against its control by sacreBLEU's paired bootstrap (needs the text)",
+  )  # fmt: skip
+  add(
+    "--speed", action="store_true",
+    help="time the compact models of the first seed against the unpruned one (minutes)",
   )  # fmt: skip
   add("--structures", metavar="FILE", help="write the open heads of all runs to a JSON file")
   return parser.parse_args()

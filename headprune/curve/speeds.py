@@ -1,0 +1,73 @@
+"""What heads cost in time: compact models of a curve translate by turns, beside arithmetic."""
+
+from collections.abc import Sequence
+import dataclasses
+import pathlib
+
+from headprune.bench import deployed
+from headprune.curve.points import CONTROL
+from headprune.curve.rows import BASELINE, Row
+from headprune.errors import UserError
+from headprune.nn import cost
+from headprune.nn.config import ModelConfig
+from headprune.prune.cut import cut
+from headprune.runs.run import load
+
+SENTENCES, BATCH, REPEATS = 300, 100, 6
+
+
+@dataclasses.dataclass(frozen=True)
+class Speed:
+  """How fast a compact model translates, over the model with all heads."""
+
+  run: str
+  open: int  # heads
+  sentences: float  # a second, median
+  gain: float  # median ratio of turns
+  low: float
+  high: float
+  arithmetic: float  # what the removed operations alone would give
+
+
+def measure(rows: Sequence[Row]) -> list[Speed]:
+  """Speeds of one seed's pruned models, one for each number of open heads, and of its unpruned one.
+
+  Args:
+    rows: from rows.rows, whose folders hold checkpoints.
+  Raises:
+    UserError: there is no unpruned run among them, or a folder holds no checkpoint.
+  """
+  dense = next((row for row in rows if row.method in (BASELINE, CONTROL)), None)
+  if dense is None:
+    raise UserError("--speed compares with a baseline or a control: name one of them as well")
+  pruned = {row.open: row for row in rows if row.tuned and row.seed == dense.seed}
+  others = [pruned[n] for n in sorted(pruned, reverse=True) if n < dense.open]
+  runs = [load(pathlib.Path(row.run)) for row in (dense, *others)]
+  small = [dataclasses.replace(run, translator=cut(run.translator)) for run in runs]
+  found = deployed.measure(small, (), BATCH, SENTENCES, REPEATS)
+  lines, _ = deployed.test_text(runs[0], SENTENCES)
+  words = sum(map(len, runs[0].encode(lines, lines)[0])) / len(lines)
+  flops = [_flops(run.translator.config, words, run.config.eval.beams) for run in small]
+  return [
+    Speed(row.run, row.open, one["median"], *one["ratio"], arithmetic=flops[0] / own)
+    for row, one, own in zip((dense, *others), found, flops)
+  ]
+
+
+def _flops(config: ModelConfig, words: float, beams: int) -> float:
+  return cost.pair_flops(config, words, words, beams)
+
+
+def table(speeds: Sequence[Speed]) -> str:
+  """The speeds as Markdown."""
+  lines = [
+    f"Translation of {SENTENCES} test sentences at most, in batches of {BATCH}, by compact models "
+    "that take turns (median, least and most of the turns' ratios):",
+    "",
+    "| heads | sentences/s | gain | by arithmetic |",
+    "| --- | --- | --- | --- |",
+  ]
+  for one in speeds:
+    gain = f"{one.gain:.2f} ({one.low:.2f} - {one.high:.2f})"
+    lines.append(f"| {one.open} | {one.sentences:,.0f} | {gain} | {one.arithmetic:.2f} |")
+  return "\n".join(lines) + "\n"

@@ -1,0 +1,138 @@
+"""The sweep command on a small corpus: its runs, its table, what it refuses, several at a time."""
+
+import csv
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+from absl import flags
+from absl.testing import flagsaver
+import pytest
+
+import headprune
+from headprune import config_flag, sweep, table
+from headprune.errors import UserError
+from headprune.nn.config import TYPES
+from headprune.runs.workdir import Workdir, read_json
+from tests.train.loop_test import SMALL
+
+ROOT = pathlib.Path(__file__).parents[1]
+CHANGES = SMALL | {"l0.settled": 0.4, "train.eval_every": 12, "train.translate_every": 12}
+NAMES = [
+  "baseline-seed0", "control-seed0", "l0-12-seed0", "l0-5-seed0", "random-5-seed0",
+  "scratch-5-seed0",
+]  # fmt: skip
+
+
+def start(workdir: pathlib.Path, *arguments: str) -> subprocess.Popen:
+  flags = [f"--config.{field}={value}" for field, value in CHANGES.items()]
+  flags += [
+    f"--config.pretrain.{field}={value}"
+    for field, value in CHANGES.items()
+    if field.startswith("train.")
+  ]
+  command = [
+    sys.executable, "-m", "headprune.sweep", "--config", "configs/concrete.py", "--workdir",
+    str(workdir), *flags, *arguments,
+  ]  # fmt: skip
+  pipe = subprocess.PIPE
+  return subprocess.Popen(
+    command, cwd=ROOT, env=dict(os.environ), stdout=pipe, stderr=pipe, text=True
+  )
+
+
+POINTS = ("--heads", "12,5", "--compare", "5", "--methods", "l0,random,scratch", "--together", "2")
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+  """(folder, what was printed) of a sweep that two programs shared out among them."""
+  folder = tmp_path_factory.mktemp("sweep") / "curve"
+  programs = [start(folder, *POINTS) for _ in range(2)]
+  ended = [program.communicate(timeout=400) for program in programs]
+  assert [program.returncode for program in programs] == [0, 0], ended
+  return folder, [printed for printed, _ in ended]
+
+
+def test_each_point_is_a_run_with_the_heads_that_were_wanted(swept):
+  folder, printed = swept
+  assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == NAMES
+  counts = {}
+  for name in NAMES:
+    heads = Workdir(folder / name).read_heads()
+    counts[name] = sum(g > 0 for layers in heads.values() for row in layers for g in row)
+    assert Workdir(folder / name).read_summary().step == 12
+  assert list(counts.values()) == [24, 24, 12, 5, 5, 5]
+  found = Workdir(folder / "l0-5-seed0").read_heads()
+  assert Workdir(folder / "scratch-5-seed0").read_heads() == found
+  both = "".join(printed)  # each run was trained by one of the two
+  for name in NAMES[1:]:
+    assert both.count(f"  {name} ") == 1
+
+
+def test_the_table_stands_at_the_end_and_in_files(swept):
+  folder, printed = swept
+  assert all("Wanted count hit in 2 of 2 runs" in text for text in printed)
+  rows = list(csv.DictReader((folder / "curve.csv").open()))
+  tuned = [(row["method"], row["open"], row["tuned"]) for row in rows]
+  assert ("random", "5", "false") in tuned and ("random", "5", "true") in tuned
+  assert len(rows) == 7
+  structures = read_json(folder / "structures.json")
+  assert list(structures["l0-5-seed0"]) == list(TYPES)
+
+
+def test_the_same_command_trains_nothing_again(swept):
+  before = {path: path.stat().st_mtime_ns for path in swept[0].rglob("metrics.jsonl")}
+  program = start(swept[0], *POINTS)
+  printed, _ = program.communicate(timeout=200)
+  assert program.returncode == 0 and "step " not in printed
+  assert before == {path: path.stat().st_mtime_ns for path in swept[0].rglob("metrics.jsonl")}
+
+
+def test_compact_models_are_timed(swept, monkeypatch, capsys, tmp_path):
+  folders = [str(swept[0] / name) for name in NAMES[:4]]
+  monkeypatch.setattr(sys, "argv", ["table", *folders, "--speed", "--out", str(tmp_path)])
+  table.main()
+  printed = capsys.readouterr().out
+  lines = [line.split(" | ") for line in printed.splitlines() if line.startswith("| ")][-3:]
+  assert [line[0] for line in lines] == ["| 24", "| 12", "| 5"]
+  assert [float(line[2].split()[0]) > 0 for line in lines] == [True] * 3
+  gains = [float(line[3].strip(" |")) for line in lines]
+  assert gains == sorted(gains) and gains[0] == 1.0 < gains[2]
+  assert (tmp_path / "speed.svg").is_file()
+
+
+def test_a_point_is_loaded_like_any_run(swept):
+  run = headprune.load(swept[0] / "l0-5-seed0")
+  assert len(run.translate(["June 5, 2014"])) == 1
+
+
+@pytest.mark.parametrize(
+  "arguments, message",
+  [
+    (["--methods", "l0,gradiant"], "--methods 'gradiant': is not one of l0, topk, gradient"),
+    (["--heads", "999"], "config.l0.target_heads='999': 999 of 48"),
+    (["--heads", "12", "--compare", "5"], "--compare 5: is not one of --heads 12"),
+    (["--heads="], "--heads and --coefs are both empty"),
+    (["--coefs", "0.1,x"], "--coefs 0.1,x: not all numbers"),
+    (["--seeds", "0"], "--seeds 0 --together 0: at least 1 and 0"),
+    (["--baselines", "nowhere"], "--baselines nowhere: there is no finished run"),
+    (["--methods", "scratch"], "--methods scratch takes the heads that l0 finds"),
+    (["--config.gates.kind=none"], "--config: a sweep prunes: take concrete"),
+    (["--config.optim.warmup=3"], "config.optim.warmup=3.0 is no share"),
+  ],
+)
+def test_mistakes_are_told_before_anything_trains(tmp_path, monkeypatch, arguments, message):
+  saved = flagsaver.save_flag_values()
+  argv = ["sweep", "--config", "concrete", "--workdir", str(tmp_path / "x"), *arguments]
+  try:
+    flags.FLAGS.unparse_flags()
+    monkeypatch.setattr(sys, "argv", argv)
+    config_flag.parser("", sweep._FLAGS)(argv)
+    with pytest.raises(UserError, match=re.escape(message)):
+      sweep._sweep(argv)
+  finally:
+    flagsaver.restore_flag_values(saved)
+  assert not (tmp_path / "x").exists()
