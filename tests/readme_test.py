@@ -56,7 +56,7 @@ class _Parsed(Exception):
 def test_a_command_takes_its_arguments(words, monkeypatch):
   name, *arguments = words
   module, _ = command.COMMANDS[name]
-  if name == "train":
+  if name in ("train", "sweep"):
     config_flag._check_config(config_flag._name_config_file(["train", *arguments]))
     return
   parse = argparse.ArgumentParser.parse_args
