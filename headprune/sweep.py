@@ -1,9 +1,10 @@
 """Makes a pruning curve: `headprune sweep --config concrete:multi30k --workdir runs/curve`.
 
 Many runs, one folder each: for every seed a baseline, a control that trains on as long without
-gates, and one run for each method and number of heads. The same command goes on where it was and
-skips what is finished; started several times (on several machines that share the folder), each
-takes runs that no other is at.
+gates, and one run for each method and number of heads; "onepass" has a trunk, which it needs once,
+and short runs that leave it. The same command goes on where it was and skips what is finished;
+started several times (on several machines that share the folder), each takes runs that no other is
+at.
 """
 
 import collections
@@ -17,11 +18,12 @@ import jax
 from ml_collections import ConfigDict
 
 from headprune import cli, config_flag
-from headprune.curve import importance, output, points, rows
+from headprune.curve import importance, onepass, output, points, rows
 from headprune.curve.markdown import markdown
 from headprune.curve.points import Point
 from headprune.errors import UserError
 from headprune.runs import checkpoint, inherit, lock
+from headprune.runs import config as config_lib
 from headprune.runs.heads import Lists, count_open
 from headprune.runs.run import load
 from headprune.runs.summary import Summary, duration
@@ -101,7 +103,17 @@ def _plans(config: ConfigDict) -> dict[int, tuple[list[Point], list[Point]]]:
     if not Workdir(pathlib.Path(path)).read_summary():
       raise UserError(f"--baselines {path}: there is no finished run")
   seeds = range(config.seed, config.seed + _SEEDS.value)
-  return {seed: points.plan(_METHODS.value, heads, coefs, seed, compared) for seed in seeds}
+  fewest = _fewest(config, compared or heads) if points.ONEPASS in _METHODS.value else ""
+  given = _METHODS.value, heads, coefs
+  return {seed: points.plan(*given, seed, compared, fewest) for seed in seeds}
+
+
+def _fewest(config: ConfigDict, amounts: list[str]) -> str:
+  """The number of heads that trunks end with."""
+  known = ConfigDict(config.to_dict())
+  known.init_from = _known_start(config)
+  model = inherit.inherit(known, Workdir(pathlib.Path(config_flag.WORKDIR.value))).model
+  return onepass.fewest(amounts, config.gates.types, config_lib.model_config(model))
 
 
 def _amounts(text: str) -> list[str]:
@@ -111,16 +123,23 @@ def _amounts(text: str) -> list[str]:
 
 def _check(config: ConfigDict, plans: dict, folder: pathlib.Path) -> None:
   """Raises a UserError for what can be known to be wrong before the first run trains."""
-  seed, (first, _) = next(iter(plans.items()))
+  seed, (first, later) = next(iter(plans.items()))
   if not _BASELINES.value and "pretrain" in config:
     baseline = Workdir(folder / points.baseline_name(seed))
     prepare.check(points.baseline_config(config, seed), baseline)
   elif not Workdir(pathlib.Path(_start(config, 0))).read_summary():
     raise UserError(f"config.init_from={config.init_from}: there is no finished run")
-  for point in (p for p in first if p.method in points.LEARNED):
-    known = _start(config, 0) if _BASELINES.value or "pretrain" not in config else ""
+  for point in first + later:
     workdir = Workdir(folder / point.name)
-    prepare.check(inherit.inherit(points.point_config(config, point, known), workdir), workdir)
+    begun_fork = point.method == points.ONEPASS and workdir.is_run()  # has its own gates
+    if point.method in (*points.LEARNED, points.TRUNK, points.ONEPASS) and not begun_fork:
+      mine = points.point_config(config, point, _known_start(config), {})
+      prepare.check(inherit.inherit(mine, workdir), workdir)
+
+
+def _known_start(config: ConfigDict) -> str:
+  """The run that the first seed starts from, "" if the sweep trains it."""
+  return _start(config, 0) if _BASELINES.value or "pretrain" not in config else ""
 
 
 def _start(config: ConfigDict, number: int) -> str:
@@ -145,19 +164,21 @@ def _runs(config: ConfigDict, chosen: list[Point], baseline: str, folder: pathli
   """Folder -> (point, config); without those that need another run, which failed."""
   runs = {}
   for point in chosen:
-    found = folder / Point("l0", point.seed, point.heads, point.coef).name
-    if point.method == points.SCRATCH and not Workdir(found).read_summary():
+    source = Workdir(folder / point.source.name) if point.source else None
+    if source and not source.read_summary():
       continue
-    heads = _heads(config, point, baseline, folder)
-    runs[folder / point.name] = point, points.point_config(config, point, baseline, heads)
+    if point.method == points.ONEPASS:
+      step, heads = onepass.fork(source, point.heads)
+      mine = points.point_config(config, point, str(source.path), heads, str(step))
+    else:
+      heads = source.read_heads() if source else _heads(config, point, baseline, folder)
+      mine = points.point_config(config, point, baseline, heads)
+    runs[folder / point.name] = point, mine
   return runs
 
 
 def _heads(config: ConfigDict, point: Point, baseline: str, folder: pathlib.Path) -> Lists | None:
-  """The gates that a point begins with, if it does not learn them."""
-  if point.method == points.SCRATCH:
-    found = Workdir(folder / Point("l0", point.seed, point.heads, point.coef).name)
-    return found.read_heads()
+  """The gates of a point whose heads are chosen by how important they are in the baseline."""
   if point.method not in points.CHOSEN:
     return None
   path = folder / f"importance-{point.method}-seed{point.seed}.json"
