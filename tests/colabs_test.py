@@ -113,17 +113,16 @@ def test_from_baseline_to_compact(folder):
     "4_from_baseline_to_compact",
     folder,
     FOLDER=str(folder / "curve"),
-    COEFS=(0.01, 3.0),
-    CHANGES=SMALL,
+    HEADS=("3",),
+    METHODS=("l0",),
+    CHANGES=SMALL | PRETRAIN | {"l0.coef": 3.0, "l0.settled": 0.4},
   )
   text = printed(notebook)
-  rows = [line for line in text.split("\n") if "heads open, test BLEU" in line]
-  assert [row.split()[:2] for row in rows[:2]] == [["baseline", "12"], ["control", "12"]]
-  lines = [row.split() for row in rows[2:]]
-  assert [line[1] for line in lines] == ["0.01", "3"]
-  assert int(lines[1][2]) < int(lines[0][2]) <= 12, "the larger penalty closes more heads"
   assert "all translations are identical" in text
   assert (folder / "curve" / "compact" / "config.json").exists()
+  assert "  l0-3-seed0 " in text and "  control-seed0 " in text
+  (table,) = shown(notebook, "text/markdown")
+  assert "by heads kept of 12" in table and "hit in 1 of 1 runs" in table
   assert pictures(notebook) == 3
   (animation,) = shown(notebook, "text/html")  # which exported pages show, other than image/gif
   assert animation.startswith('<img src="data:image/gif;base64,R0lGOD')

@@ -112,7 +112,10 @@ def test_a_point_is_loaded_like_any_run(swept):
 @pytest.mark.parametrize(
   "arguments, message",
   [
-    (["--methods", "l0,gradiant"], "--methods 'gradiant': is not one of l0, topk, gradient"),
+    (
+      ["--methods", "l0,gradiant"],
+      "--methods 'gradiant': is not one of l0, topk, onepass,",
+    ),
     (["--heads", "999"], "config.l0.target_heads='999': 999 of 48"),
     (["--heads", "12", "--compare", "5"], "--compare 5: is not one of --heads 12"),
     (["--heads="], "--heads and --coefs are both empty"),

@@ -6,6 +6,7 @@ import re
 
 from ml_collections import ConfigDict
 
+from headprune.curve import onepass
 from headprune.errors import UserError
 from headprune.runs import config as config_lib
 from headprune.runs.heads import Lists
@@ -13,7 +14,8 @@ from headprune.runs.heads import Lists
 CONTROL, SCRATCH = "control", "scratch"
 LEARNED = {"l0": "concrete", "topk": "topk"}  # method -> gates.kind
 CHOSEN = ("gradient", "confidence", "lrp", "random")  # heads are chosen once, before training on
-METHODS = (*LEARNED, *CHOSEN, SCRATCH)
+ONEPASS, TRUNK = "onepass", "trunk"  # heads are chosen on the way of one run, the seed's trunk
+METHODS = (*LEARNED, ONEPASS, *CHOSEN, SCRATCH)
 HEADS = ("75%", "50%", "33%", "25%", "16%", "8%")
 
 
@@ -21,7 +23,7 @@ HEADS = ("75%", "50%", "33%", "25%", "16%", "8%")
 class Point:
   """One run of a sweep."""
 
-  method: str  # CONTROL or one of METHODS
+  method: str  # CONTROL, TRUNK or one of METHODS
   seed: int
   heads: str = ""  # as l0.target_heads; "" for the control and where `coef` says what heads cost
   coef: float | None = None  # as l0.coef
@@ -30,8 +32,16 @@ class Point:
   def name(self) -> str:
     """That of its folder, such as l0-12-seed0."""
     amount = self.heads.replace("%", "pct") if self.coef is None else f"coef{self.coef:g}"
+    amount = "" if self.method == TRUNK else amount  # one for all numbers of heads
     parts = (self.method, re.sub(r"[^\w.]+", "-", amount), f"seed{self.seed}")
     return "-".join(filter(None, parts))
+
+  @property
+  def source(self) -> "Point | None":
+    """The point of the same sweep that finds its heads, if one does."""
+    if self.method == SCRATCH:
+      return dataclasses.replace(self, method="l0")
+    return Point(TRUNK, self.seed) if self.method == ONEPASS else None
 
 
 def baseline_name(seed: int) -> str:
@@ -45,8 +55,9 @@ def plan(
   coefs: Sequence[float],
   seed: int,
   compared: Sequence[str] = (),
+  fewest: str = "",
 ) -> tuple[list[Point], list[Point]]:
-  """The points of one seed: those that start from its baseline, and those that need these.
+  """The points of one seed: those that need only its baseline, and those that need these.
 
   The control is the first, whatever the methods. Coefficients are for "l0" alone.
 
@@ -56,21 +67,25 @@ def plan(
     coefs: of l0.coef.
     seed: of initialisation, data order and noise.
     compared: those of `heads` at which methods besides "l0" are tried; () is all.
+    fewest: what the trunk of "onepass" ends with, see onepass.fewest.
   Raises:
     UserError: "scratch" without the runs whose heads it takes.
   """
   if SCRATCH in methods and "l0" not in methods:
     raise UserError("--methods scratch takes the heads that l0 finds: name l0 as well")
   first = [Point(CONTROL, seed)]
-  for method in (m for m in methods if m != SCRATCH):
+  if ONEPASS in methods:
+    first.append(Point(TRUNK, seed, heads=fewest))
+  for method in (m for m in methods if m not in (ONEPASS, SCRATCH)):
     amounts = heads if method == "l0" else compared or heads
     first += [Point(method, seed, heads=amount) for amount in amounts]
     if method == "l0":
       first += [Point(method, seed, coef=coef) for coef in coefs]
-  if SCRATCH not in methods:
-    return first, []
-  found = [p for p in first if p.method == "l0" and (p.heads in compared or not compared)]
-  return first, [dataclasses.replace(point, method=SCRATCH) for point in found]
+  later = [Point(ONEPASS, seed, amount) for amount in compared or heads if ONEPASS in methods]
+  if SCRATCH in methods:
+    found = [p for p in first if p.method == "l0" and (p.heads in compared or not compared)]
+    later += [dataclasses.replace(point, method=SCRATCH) for point in found]
+  return first, later
 
 
 def baseline_config(config: ConfigDict, seed: int) -> ConfigDict:
@@ -79,21 +94,29 @@ def baseline_config(config: ConfigDict, seed: int) -> ConfigDict:
 
 
 def point_config(
-  config: ConfigDict, point: Point, baseline: str, heads: Lists | None = None
+  config: ConfigDict,
+  point: Point,
+  baseline: str,
+  heads: Lists | None = None,
+  checkpoint: str = "",
 ) -> ConfigDict:
   """The config of a point.
 
   Args:
     config: of the "concrete" method; what all points share.
     point: which one.
-    baseline: workdir that it starts from.
-    heads: the gates of a method in CHOSEN, or of "scratch".
+    baseline: workdir that it starts from, the trunk for "onepass".
+    heads: the gates of a method in CHOSEN, of "onepass" or of "scratch".
+    checkpoint: of `baseline`, as init_checkpoint; "" is what `config` says.
   """
   own = {"seed": point.seed, "init_from": baseline, "l0.coef": 0.0, "l0.target_heads": ""}
   if point.method in LEARNED:
     own |= {"gates.kind": LEARNED[point.method], "l0.target_heads": point.heads}
     own["l0.coef"] = point.coef or 0.0
     return _changed(config, own)
+  if point.method == TRUNK:
+    own |= {"gates.kind": LEARNED["l0"], "gates.chosen_by": TRUNK, "l0.target_heads": point.heads}
+    return _changed(config, own | onepass.trunk_fields(config))
   own["optim.rules"] = _without_gates(config.optim.rules)
   if point.method == CONTROL:
     return _changed(config, own | {"gates.kind": "none"})
@@ -102,13 +125,14 @@ def point_config(
   if point.method == SCRATCH:
     baseline = baseline_config(config, point.seed)
     return _changed(baseline, own | {"init_from": "", "optim.rules": baseline.optim.rules})
-  return _changed(config, own | {"train.translate_first": True})
+  own |= {"train.translate_first": True, "init_checkpoint": checkpoint or config.init_checkpoint}
+  return _changed(config, own | (onepass.fork_fields(config) if point.method == ONEPASS else {}))
 
 
 def together(point: Point) -> tuple:
   """Points of one seed and of equal value here differ in what is traced alone."""
-  if point.method == SCRATCH:
-    return (SCRATCH,)
+  if point.method in (SCRATCH, ONEPASS, TRUNK):
+    return (point.method,)
   if point.method not in LEARNED:
     return ("fixed",)
   return point.method, re.sub(r"\d+%?", "N", point.heads)

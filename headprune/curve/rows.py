@@ -10,14 +10,14 @@ import sys
 
 from ml_collections import ConfigDict
 
-from headprune.curve.points import CONTROL, LEARNED, SCRATCH
+from headprune.curve.points import CONTROL, LEARNED, SCRATCH, TRUNK
 from headprune.errors import UserError
 from headprune.nn.config import TYPES, ModelConfig
 from headprune.runs import config as config_lib
 from headprune.runs import heads as heads_lib
 from headprune.runs import metrics, targets
 from headprune.runs.heads import Lists
-from headprune.runs.summary import Summary
+from headprune.runs.summary import Summary, duration
 from headprune.runs.workdir import Workdir, damaged
 
 BASELINE = "baseline"
@@ -45,7 +45,7 @@ class Row:
   dev_bleu: float | None  # percent
   test_bleu: float | None  # percent
   dev_loss: float | None  # nats per target token
-  seconds: float  # of training here
+  seconds: float  # of training here; for "onepass", the trunk's come on top once for all heads
   step: int  # whose translations are its own
   run: str  # the folder
   init_from: str
@@ -105,7 +105,12 @@ def _summary(workdir: Workdir) -> Summary | str:
   summary = workdir.read_summary()
   if summary is None:
     return "is not finished"
-  return summary if summary.kind == "trained" else f"was {summary.kind}, not trained"
+  if summary.kind != "trained":
+    return f"was {summary.kind}, not trained"
+  if config_lib.load(workdir).gates.chosen_by == TRUNK:
+    seconds = duration(summary.train_seconds)
+    return f"is a trunk, whose {seconds} of training serve all onepass runs of its seed together"
+  return summary
 
 
 def _of_run(workdir: Workdir, summary: Summary) -> Iterator[Row]:

@@ -265,6 +265,11 @@ def save_params(workdir: Workdir, params: dict, step: int = 0) -> None:
     target.save(step, args=ocp.args.Composite(params=ocp.args.StandardSave(params)))
 
 
+def choices(workdir: Workdir) -> list[str]:
+  """What `load_params` can load of a run: "last", "best" and the steps that it keeps."""
+  return ["last", "best", *map(str, _steps(workdir.checkpoints))]
+
+
 def load_params(workdir: Workdir, which: str = "last", average: int = 1) -> dict:
   """Parameters of a run on the host, without its optimiser.
 
@@ -291,7 +296,8 @@ def load_params(workdir: Workdir, which: str = "last", average: int = 1) -> dict
   elif which.isdigit() and int(which) in steps:
     chosen = [int(which)]
   else:
-    raise UserError(f"{folder}: no checkpoint {which!r}; there are last, best, {str(steps)[1:-1]}")
+    there = ", ".join(choices(workdir))
+    raise UserError(f"{folder}: no checkpoint {which!r}; there are {there}")
   _require_whole(folder, chosen)
   return mean([_load_step(folder, step) for step in chosen])
 

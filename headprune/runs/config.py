@@ -83,6 +83,10 @@ def validate(config: ConfigDict) -> None:
     if not 0.0 <= fields[name] < 1.0:
       raise UserError(f"config.{name}={fields[name]} is not a probability below 1")
   _validate_schedule(config.optim)
+  if config.init_checkpoint not in ("last", "best") and not config.init_checkpoint.isdecimal():
+    raise UserError(
+      f"config.init_checkpoint={config.init_checkpoint!r}: choose last, best or a step's number"
+    )
   if not 0 <= config.seed < 2**32:
     raise UserError(f"config.seed={config.seed} is not in 0 ... 4294967295")
   if not config.model.norm_epsilon > 0:
@@ -368,7 +372,7 @@ def flatten(config: ConfigDict) -> dict:
 def pretraining(config: ConfigDict) -> ConfigDict:
   """The config of the baseline that `config` starts from: no gates, its own schedule."""
   baseline = ConfigDict(config.to_dict())
-  baseline.init_from = ""
+  baseline.init_from, baseline.init_checkpoint = "", "last"
   baseline.gates.kind = "none"
   baseline.update_from_flattened_dict(presets.NO_PENALTY)
   baseline.train = config.pretrain.train

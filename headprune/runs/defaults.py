@@ -19,6 +19,7 @@ def base() -> ConfigDict:
   config = ConfigDict()
   config.seed = 0  # of initialisation, shuffling, dropout and gates
   config.init_from = ""  # workdir of the run whose parameters to start from; "" starts from scratch
+  config.init_checkpoint = "last"  # of init_from: "last" (averaged as there), "best" or a step
 
   config.data = ConfigDict()
   config.data.kind = "corpus"  # "corpus" (built-in), "text" (files) or "tfds"

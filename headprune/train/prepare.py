@@ -88,8 +88,22 @@ def check(config: ConfigDict, workdir: Workdir) -> None:
   _check_workdir(config, workdir)
   if not finished(config, workdir):
     schedule.check_average(config)
+    _check_start(config, workdir)
   if config.init_from and pathlib.Path(config.init_from).absolute() == workdir.path.absolute():
     raise UserError("config.init_from and --workdir are the same folder: take another --workdir")
+
+
+def _check_start(config: ConfigDict, workdir: Workdir) -> None:
+  """Raises a UserError if a run is to begin with a checkpoint that is not at `init_from`."""
+  which, there = config.init_checkpoint, Workdir(pathlib.Path(config.init_from))
+  if not config.init_from or which in ("last", "best") or not there.read_summary():
+    return
+  known = checkpoint.choices(there)
+  if which not in known and not checkpoint.begun(workdir):
+    raise UserError(
+      f"config.init_checkpoint={which}: there is no such checkpoint at "
+      f"config.init_from={config.init_from}, but {', '.join(known)}"
+    )
 
 
 def _check_workdir(config: ConfigDict, workdir: Workdir) -> None:
@@ -248,7 +262,7 @@ def _first_params(config: ConfigDict, model: ModelConfig, resumes: bool, say) ->
   there = Workdir(pathlib.Path(config.init_from))
   there_config = config_lib.load(there)
   _say_what_differs(there_config, config, say)
-  found = checkpoint.load_params(there, average=there_config.eval.average)
+  found = checkpoint.load_params(there, config.init_checkpoint, there_config.eval.average)
   return _adopt(found, new, config.init_from)
 
 

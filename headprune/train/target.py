@@ -44,6 +44,13 @@ def group_sizes(groups, heads: Mapping) -> tuple[int, ...]:
   return tuple(max(sizes[number], 1) for number in range(len(sizes)))
 
 
+def aim(config: TargetConfig, wanted_G, count_G, step) -> jax.Array:
+  """t at a step: how many open heads of each group are aimed at, of count_G that there are."""
+  first_G = count_G * gates.p_open(0.0)
+  done = jnp.clip(step / max(config.ramp_steps, 1), 0.0, 1.0)
+  return first_G + (wanted_G - first_G) * done
+
+
 def penalty(
   config: TargetConfig, wanted_G, multipliers: Mapping, log_alphas: Mapping, heads: Mapping, step
 ) -> jax.Array:
@@ -59,9 +66,7 @@ def penalty(
   """
   log_alpha_M, member_GM = topk.members(config.groups, log_alphas, heads)
   count_G = member_GM.sum(1)
-  first_G = count_G * gates.p_open(0.0)
-  done = jnp.clip(step / max(config.ramp_steps, 1), 0.0, 1.0)
-  excess_G = member_GM @ gates.p_open(log_alpha_M) - (first_G + (wanted_G - first_G) * done)
+  excess_G = member_GM @ gates.p_open(log_alpha_M) - aim(config, wanted_G, count_G, step)
   quadratic_G = multipliers["quadratic"] * excess_G**2 / np.maximum(count_G, 1)
   return jnp.sum(multipliers["linear"] * excess_G + quadratic_G)
 

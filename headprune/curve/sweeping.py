@@ -1,0 +1,228 @@
+"""Makes the runs of a pruning curve: those that are missing, in an order in which all can start."""
+
+import collections
+from collections.abc import Sequence
+import dataclasses
+import itertools
+import pathlib
+import time
+
+import jax
+from ml_collections import ConfigDict
+
+from headprune.curve import importance, onepass, points
+from headprune.curve.points import Point
+from headprune.errors import UserError
+from headprune.runs import checkpoint, inherit, lock
+from headprune.runs import config as config_lib
+from headprune.runs.heads import Lists, count_open
+from headprune.runs.run import load
+from headprune.runs.summary import Summary, duration
+from headprune.runs.workdir import Workdir, read_json, write_json
+from headprune.train import loop, prepare, stopping
+
+_POLL = 5.0  # seconds between looks at runs that others are at
+_TOGETHER = 8  # on an accelerator
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+  """What a sweep is made of; its command's flags have the same names and say more."""
+
+  config: ConfigDict  # of the "concrete" method; what all points share
+  workdir: pathlib.Path
+  methods: Sequence[str] = ("l0", "random")
+  heads: Sequence[str] = points.HEADS
+  compare: Sequence[str] = ()
+  coefs: Sequence[float] = ()
+  seeds: int = 1
+  baselines: Sequence[str] = ()
+  together: int = 0
+
+  @property
+  def trains_baselines(self) -> bool:
+    """Whether each seed has a baseline of its own, in the workdir."""
+    return not self.baselines and "pretrain" in self.config
+
+  def start(self, seed: int) -> pathlib.Path:
+    """The workdir that the points of a seed start from."""
+    if self.trains_baselines:
+      return self.workdir / points.baseline_name(seed)
+    given = self.baselines or [self.config.init_from]
+    return pathlib.Path(given[(seed - self.config.seed) % len(given)])
+
+
+def sweep(
+  wanted: Sweep, stop: stopping.Stop | None = None
+) -> tuple[list[pathlib.Path], dict[str, UserError]]:
+  """Trains all points that are not finished, seed by seed.
+
+  Args:
+    wanted: see Sweep.
+    stop: see loop.train.
+  Returns:
+    (folders of all runs, those before which no point can start first; what failed, by name).
+  Raises:
+    UserError: what cannot work, before anything was trained.
+    Stopped: `stop` said so.
+  """
+  plans, stop = plan(wanted), stop or stopping.Stop()
+  failed, folders = {}, []
+  for seed, stages in plans.items():
+    if wanted.trains_baselines:
+      _train_baseline(wanted, seed, stop)
+    folders.append(wanted.start(seed))
+    for stage in stages:
+      folders += [wanted.workdir / point.name for point in stage]
+      failed |= _train_all(_runs(wanted, stage), wanted.together, stop)
+  return list(dict.fromkeys(folders)), failed
+
+
+def plan(wanted: Sweep) -> dict[int, tuple[list[Point], list[Point]]]:
+  """Seed -> its points, checked, see points.plan; errors name the command's flags."""
+  _check_flags(wanted)
+  fewest = _fewest(wanted) if points.ONEPASS in wanted.methods else ""
+  given = wanted.methods, wanted.heads, wanted.coefs
+  seeds = range(wanted.config.seed, wanted.config.seed + wanted.seeds)
+  plans = {seed: points.plan(*given, seed, wanted.compare, fewest) for seed in seeds}
+  _check_configs(wanted, *next(iter(plans.values())))
+  return plans
+
+
+def _check_flags(wanted: Sweep) -> None:
+  if wanted.config.gates.kind not in points.LEARNED.values():
+    raise UserError("--config: a sweep prunes: take concrete, with any preset")
+  for amount in wanted.compare:
+    if amount not in wanted.heads:
+      raise UserError(f"--compare {amount}: is not one of --heads {', '.join(wanted.heads)}")
+  for method in wanted.methods:
+    if method not in points.METHODS:
+      raise UserError(f"--methods {method!r}: is not one of {', '.join(points.METHODS)}")
+  if wanted.seeds < 1 or wanted.together < 0:
+    raise UserError(f"--seeds {wanted.seeds} --together {wanted.together}: at least 1 and 0")
+  if not wanted.heads and not wanted.coefs:
+    raise UserError("--heads and --coefs are both empty: name numbers of heads")
+  if len(wanted.baselines) not in (0, 1, wanted.seeds):
+    raise UserError(f"--baselines: {len(wanted.baselines)} runs for --seeds {wanted.seeds}")
+  for path in wanted.baselines:
+    if not Workdir(pathlib.Path(path)).read_summary():
+      raise UserError(f"--baselines {path}: there is no finished run")
+
+
+def _fewest(wanted: Sweep) -> str:
+  """The number of heads that trunks end with."""
+  config = ConfigDict(wanted.config.to_dict())
+  config.init_from = str(wanted.start(config.seed))
+  model = config_lib.model_config(inherit.inherit(config, Workdir(wanted.workdir)).model)
+  return onepass.fewest(wanted.compare or wanted.heads, config.gates.types, model)
+
+
+def _check_configs(wanted: Sweep, first: list[Point], later: list[Point]) -> None:
+  """Raises a UserError for what can be known to be wrong with the runs of the first seed."""
+  config, start = wanted.config, wanted.start(wanted.config.seed)
+  if wanted.trains_baselines:
+    prepare.check(points.baseline_config(config, config.seed), Workdir(start))
+  elif not Workdir(start).read_summary():
+    raise UserError(f"config.init_from={start}: there is no finished run")
+  for point in first + later:
+    workdir = Workdir(wanted.workdir / point.name)
+    begun_fork = point.method == points.ONEPASS and workdir.is_run()  # has its own gates
+    if point.method in (*points.LEARNED, points.TRUNK, points.ONEPASS) and not begun_fork:
+      mine = points.point_config(config, point, str(start), {})
+      prepare.check(inherit.inherit(mine, workdir), workdir)
+
+
+def _train_baseline(wanted: Sweep, seed: int, stop: stopping.Stop) -> None:
+  config, workdir = points.baseline_config(wanted.config, seed), wanted.start(seed)
+  if not _finished(config, workdir):
+    print(f"\n{workdir.name}", flush=True)
+    loop.train(config, workdir, stop, wait=True)
+
+
+def _runs(wanted: Sweep, chosen: list[Point]) -> dict[pathlib.Path, tuple[Point, ConfigDict]]:
+  """Folder -> (point, config); without those that need another run, which failed."""
+  runs = {}
+  for point in chosen:
+    source = Workdir(wanted.workdir / point.source.name) if point.source else None
+    if source and not source.read_summary():
+      continue
+    if point.method == points.ONEPASS:
+      step, heads = onepass.fork(source, point.heads)
+      mine = points.point_config(wanted.config, point, str(source.path), heads, str(step))
+    else:
+      heads = source.read_heads() if source else _heads(wanted, point)
+      mine = points.point_config(wanted.config, point, str(wanted.start(point.seed)), heads)
+    runs[wanted.workdir / point.name] = point, mine
+  return runs
+
+
+def _heads(wanted: Sweep, point: Point) -> Lists | None:
+  """The gates of a point whose heads are chosen by how important they are in the baseline."""
+  if point.method not in points.CHOSEN:
+    return None
+  path = wanted.workdir / f"importance-{point.method}-seed{point.seed}.json"
+  start = wanted.start(point.seed)
+  if not path.is_file():
+    print(f"how important heads are by {point.method}, of {start}", flush=True)
+    write_json(path, importance.scores(load(start), point.method, point.seed))
+  model = load(start).translator.config
+  return importance.choose(read_json(path), point.heads, wanted.config.gates.types, model)
+
+
+def _train_all(
+  runs: dict[pathlib.Path, tuple[Point, ConfigDict]], together: int, stop: stopping.Stop
+) -> dict[str, UserError]:
+  """Trains all that is not finished; what failed, by name."""
+  failed, told = {}, set()
+  while True:
+    pending = [path for path in runs if path not in failed and not _finished(runs[path][1], path)]
+    if not pending:
+      return {path.name: error for path, error in failed.items()}
+    free = [path for path in pending if not lock.is_held(path)]
+    if not free:
+      _wait(pending, told)
+      continue
+    group = _next_group({path: runs[path][0] for path in free}, together)
+    print(f"\n{', '.join(path.name for path in group)}", flush=True)
+    try:
+      results = loop.train_together([(runs[path][1], path) for path in group], stop)
+    except lock.InUse:  # another program was quicker
+      continue
+    for path, result in zip(group, results):
+      if isinstance(result, UserError):
+        failed[path] = result
+      else:
+        print(_line(path, result), flush=True)
+
+
+def _finished(config: ConfigDict, path: pathlib.Path) -> bool:
+  return bool(prepare.finished(config, Workdir(path)))
+
+
+def _next_group(runs: dict[pathlib.Path, Point], together: int) -> list[pathlib.Path]:
+  """The first of the runs and those that can train together with it."""
+  most = together or (1 if jax.default_backend() == "cpu" else _TOGETHER)
+  groups = collections.defaultdict(list)
+  for path, point in runs.items():
+    groups[points.together(point), checkpoint.newest_step(Workdir(path))].append(path)
+  return list(itertools.islice(next(iter(groups.values())), most))
+
+
+def _wait(pending: list[pathlib.Path], told: set) -> None:
+  for path in pending:
+    if path not in told:
+      print(f"{path.name} is being trained by another program", flush=True)
+    told.add(path)
+  time.sleep(_POLL)
+
+
+def _line(path: pathlib.Path, done: Summary) -> str:
+  """A finished run in one line."""
+  counts = count_open(Workdir(path).read_heads())
+  heads = f"{sum(map(sum, counts.values()))} heads"
+  scores = [
+    f"{name} BLEU {value:.2f}"
+    for name, value in (("dev", done.dev_bleu), ("test", done.test_bleu))
+    if value is not None
+  ]
+  return f"  {path.name:<24} {heads:<9} {'  '.join(scores)}  {duration(done.train_seconds)}"
