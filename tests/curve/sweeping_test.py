@@ -1,0 +1,87 @@
+"""Which runs of a sweep are trained when: groups, failures, and runs that another program is at."""
+
+import pathlib
+
+import pytest
+
+from headprune.curve import sweeping
+from headprune.curve.points import Point
+from headprune.errors import UserError
+from headprune.runs import lock
+from headprune.runs.summary import Summary
+from headprune.train.stopping import Stop
+
+POINTS = [Point("control", 0), Point("l0", 0, "12"), Point("random", 0, "12"), Point("l0", 0, "5")]
+
+
+@pytest.fixture
+def training(monkeypatch):
+  """Groups as they are trained, by name; nothing is trained."""
+  done, groups = {}, []
+
+  def train_together(runs, stop):
+    paths = [path for _, path in runs]
+    groups.append([path.name for path in paths])
+    results = [
+      UserError("no luck") if "random" in path.name else Summary("trained") for path in paths
+    ]
+    done.update({path: result for path, result in zip(paths, results)})
+    return results
+
+  monkeypatch.setattr(sweeping.loop, "train_together", train_together)
+  is_done = lambda config, path: isinstance(done.get(path), Summary)
+  monkeypatch.setattr(sweeping, "_finished", is_done)
+  monkeypatch.setattr(sweeping, "_line", lambda path, summary: path.name)
+  return done, groups
+
+
+def runs(folder: pathlib.Path) -> dict:
+  return {folder / point.name: (point, None) for point in POINTS}
+
+
+@pytest.mark.parametrize(
+  "together, groups",
+  [
+    (1, [["control-seed0"], ["l0-12-seed0"], ["random-12-seed0"], ["l0-5-seed0"]]),
+    (2, [["control-seed0", "random-12-seed0"], ["l0-12-seed0", "l0-5-seed0"]]),
+  ],
+)
+def test_what_is_alike_trains_together_and_a_failure_stops_nothing(
+  training, tmp_path, together, groups
+):
+  failed = sweeping._train_all(runs(tmp_path), together, Stop())
+  assert training[1] == groups
+  assert {name: str(error) for name, error in failed.items()} == {"random-12-seed0": "no luck"}
+
+
+def test_what_another_program_trains_is_left_to_it_and_waited_for(
+  training, tmp_path, monkeypatch, capsys
+):
+  done, groups = training
+  theirs = tmp_path / "l0-12-seed0"
+
+  def sleep(seconds):
+    assert len(groups) == 3, "all that is free comes first"
+    done[theirs] = Summary("trained")
+
+  monkeypatch.setattr(sweeping.time, "sleep", sleep)
+  with lock.held(theirs):
+    sweeping._train_all(runs(tmp_path), 1, Stop())
+  assert ["l0-12-seed0"] not in groups
+  assert "l0-12-seed0 is being trained by another program" in capsys.readouterr().out
+
+
+def test_another_program_may_be_quicker(training, tmp_path, monkeypatch):
+  done, groups = training
+  train = sweeping.loop.train_together
+
+  def beaten(some, stop):
+    if not groups:
+      groups.append("beaten")
+      done[some[0][1]] = Summary("trained")
+      raise lock.InUse("by another")
+    return train(some, stop)
+
+  monkeypatch.setattr(sweeping.loop, "train_together", beaten)
+  sweeping._train_all(runs(tmp_path), 1, Stop())
+  assert groups == ["beaten", ["l0-12-seed0"], ["random-12-seed0"], ["l0-5-seed0"]]
