@@ -58,7 +58,7 @@ def _sweep(argv: list[str]) -> None:
   del argv
   logging.set_verbosity(logging.FATAL)  # as in main
   folder, config = pathlib.Path(config_flag.WORKDIR.value), config_flag.CONFIG.value
-  plans = _plans(config)
+  plans = _plans(config, folder)
   _check(config, plans, folder)
   with stopping.on_signals() as stop:
     failed, folders = {}, []
@@ -78,7 +78,7 @@ def _sweep(argv: list[str]) -> None:
     raise UserError(f"{len(failed)} of the runs failed; the same command tries them again")
 
 
-def _plans(config: ConfigDict) -> dict[int, tuple[list[Point], list[Point]]]:
+def _plans(config: ConfigDict, folder: pathlib.Path) -> dict[int, tuple[list[Point], list[Point]]]:
   """Seed -> its points; raises a UserError that names a flag."""
   if config.gates.kind not in points.LEARNED.values():
     raise UserError("--config: a sweep prunes: take concrete, with any preset")
@@ -103,16 +103,16 @@ def _plans(config: ConfigDict) -> dict[int, tuple[list[Point], list[Point]]]:
     if not Workdir(pathlib.Path(path)).read_summary():
       raise UserError(f"--baselines {path}: there is no finished run")
   seeds = range(config.seed, config.seed + _SEEDS.value)
-  fewest = _fewest(config, compared or heads) if points.ONEPASS in _METHODS.value else ""
+  fewest = _fewest(config, folder, compared or heads) if points.ONEPASS in _METHODS.value else ""
   given = _METHODS.value, heads, coefs
   return {seed: points.plan(*given, seed, compared, fewest) for seed in seeds}
 
 
-def _fewest(config: ConfigDict, amounts: list[str]) -> str:
+def _fewest(config: ConfigDict, folder: pathlib.Path, amounts: list[str]) -> str:
   """The number of heads that trunks end with."""
-  known = ConfigDict(config.to_dict())
-  known.init_from = _known_start(config)
-  model = inherit.inherit(known, Workdir(pathlib.Path(config_flag.WORKDIR.value))).model
+  start = _start(config, config.seed, 0, folder)
+  point = points.point_config(config, Point(points.CONTROL, config.seed), str(start))
+  model = inherit.inherit(point, Workdir(start)).model
   return onepass.fewest(amounts, config.gates.types, config_lib.model_config(model))
 
 
@@ -124,39 +124,39 @@ def _amounts(text: str) -> list[str]:
 def _check(config: ConfigDict, plans: dict, folder: pathlib.Path) -> None:
   """Raises a UserError for what can be known to be wrong before the first run trains."""
   seed, (first, later) = next(iter(plans.items()))
-  if not _BASELINES.value and "pretrain" in config:
-    baseline = Workdir(folder / points.baseline_name(seed))
-    prepare.check(points.baseline_config(config, seed), baseline)
-  elif not Workdir(pathlib.Path(_start(config, 0))).read_summary():
+  start = _start(config, seed, 0, folder)
+  if _trains_baselines(config):
+    prepare.check(points.baseline_config(config, seed), Workdir(start))
+  elif not Workdir(start).read_summary():
     raise UserError(f"config.init_from={config.init_from}: there is no finished run")
   for point in first + later:
     workdir = Workdir(folder / point.name)
     begun_fork = point.method == points.ONEPASS and workdir.is_run()  # has its own gates
     if point.method in (*points.LEARNED, points.TRUNK, points.ONEPASS) and not begun_fork:
-      mine = points.point_config(config, point, _known_start(config), {})
+      mine = points.point_config(config, point, str(start), {})
       prepare.check(inherit.inherit(mine, workdir), workdir)
 
 
-def _known_start(config: ConfigDict) -> str:
-  """The run that the first seed starts from, "" if the sweep trains it."""
-  return _start(config, 0) if _BASELINES.value or "pretrain" not in config else ""
+def _trains_baselines(config: ConfigDict) -> bool:
+  return not _BASELINES.value and "pretrain" in config
 
 
-def _start(config: ConfigDict, number: int) -> str:
-  """The finished run that a seed starts from, where none is trained for it."""
+def _start(config: ConfigDict, seed: int, number: int, folder: pathlib.Path) -> pathlib.Path:
+  """The baseline of a seed, the `number`th, whether it is there yet or not."""
+  if _trains_baselines(config):
+    return folder / points.baseline_name(seed)
   given = _BASELINES.value or [config.init_from]
-  return given[number % len(given)]
+  return pathlib.Path(given[number % len(given)])
 
 
 def _baseline(config: ConfigDict, seed: int, number: int, folder: pathlib.Path, stop) -> str:
   """The workdir of a seed's baseline, which is trained if it is to be and is not there."""
-  if _BASELINES.value or "pretrain" not in config:
-    return _start(config, number)
-  workdir = folder / points.baseline_name(seed)
-  baseline = points.baseline_config(config, seed)
-  if not prepare.finished(baseline, Workdir(workdir)):
-    print(f"\n{workdir.name}", flush=True)
-    loop.train(baseline, workdir, stop, wait=True)
+  workdir = _start(config, seed, number, folder)
+  if _trains_baselines(config):
+    baseline = points.baseline_config(config, seed)
+    if not prepare.finished(baseline, Workdir(workdir)):
+      print(f"\n{workdir.name}", flush=True)
+      loop.train(baseline, workdir, stop, wait=True)
   return str(workdir)
 
 
