@@ -76,14 +76,19 @@ def test_a_trunk_of_any_length_is_valid_and_keeps_all_its_checkpoints(steps):
   assert -(-mine.train.steps // mine.train.checkpoint_every) <= mine.train.keep
 
 
-def test_forks_average_what_they_may_where_separate_runs_do():
+def test_forks_average_where_separate_runs_do_and_the_trunk_does_not():
   shared = defaults.config("concrete", "multi30k")  # the mean of 8 checkpoints
   mine = points.point_config(shared, Point("onepass", 0, "4"), "", {})
   schedule.check_average(mine)
   assert (mine.train.steps, mine.train.checkpoint_every, mine.eval.average) == (540, 22, 8)
+  trunk = points.point_config(shared, Point("trunk", 0, "4"), "")
+  config_lib.validate(trunk)
+  assert trunk.eval.average == 1
 
 
-@pytest.mark.parametrize("heads, step, open_", [("24", 126, 24), ("8", 306, 8), ("40", 18, 40)])
+@pytest.mark.parametrize(
+  "heads, step, open_", [("24", 126, 24), ("8", 306, 8), ("40", 18, 40), ("5", 342, 5)]
+)
 def test_where_a_fork_leaves_and_which_heads_it_keeps(monkeypatch, tmp_path, heads, step, open_):
   """The target is 48 / (1 + 11^-0.33) (1 - s / 349) + 4 s / 349, a checkpoint every 18 steps."""
   config_lib.save(config("trunk", "4"), Workdir(tmp_path))
