@@ -9,20 +9,25 @@ import sys
 
 from absl import flags
 from absl.testing import flagsaver
+import jax
+import numpy as np
 import pytest
 
 import headprune
 from headprune import config_flag, sweep, table
 from headprune.errors import UserError
 from headprune.nn.config import TYPES
+from headprune.runs import checkpoint
+from headprune.runs import config as config_lib
 from headprune.runs.workdir import Workdir, read_json
+from headprune.train import prepare
 from tests.train.loop_test import SMALL
 
 ROOT = pathlib.Path(__file__).parents[1]
 CHANGES = SMALL | {"l0.settled": 0.4, "train.eval_every": 12, "train.translate_every": 12}
 NAMES = [
-  "baseline-seed0", "control-seed0", "l0-12-seed0", "l0-5-seed0", "random-5-seed0",
-  "scratch-5-seed0",
+  "baseline-seed0", "control-seed0", "l0-12-seed0", "l0-5-seed0", "onepass-5-seed0",
+  "random-5-seed0", "scratch-5-seed0", "trunk-seed0",
 ]  # fmt: skip
 
 
@@ -43,7 +48,9 @@ def start(workdir: pathlib.Path, *arguments: str) -> subprocess.Popen:
   )
 
 
-POINTS = ("--heads", "12,5", "--compare", "5", "--methods", "l0,random,scratch", "--together", "2")
+POINTS = (
+  "--heads", "12,5", "--compare", "5", "--methods", "l0,onepass,random,scratch", "--together", "2",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +70,21 @@ def test_each_point_is_a_run_with_the_heads_that_were_wanted(swept):
   for name in NAMES:
     heads = Workdir(folder / name).read_heads()
     counts[name] = sum(g > 0 for layers in heads.values() for row in layers for g in row)
-    assert Workdir(folder / name).read_summary().step == 12
-  assert list(counts.values()) == [24, 24, 12, 5, 5, 5]
+  assert list(counts.values()) == [24, 24, 12, 5, 5, 5, 5, 5]
   found = Workdir(folder / "l0-5-seed0").read_heads()
   assert Workdir(folder / "scratch-5-seed0").read_heads() == found
   assert all(printed.count(f"  {name} ") == 1 for name in NAMES[1:])
+
+
+def test_a_fork_starts_from_the_trunk_where_its_target_has_come_down(swept, tmp_path):
+  fork, trunk = (Workdir(swept[0] / name) for name in ("onepass-5-seed0", "trunk-seed0"))
+  config = config_lib.load(fork)
+  # A separate run's 12 steps are 7 of the trunk and 5 of the fork; the target is 5 after 6 of 7.
+  assert (trunk.read_summary().step, fork.read_summary().step) == (7, 5)
+  assert (config.init_from, config.init_checkpoint) == (str(trunk.path), "6")
+  _, first = prepare.set_up(config, Workdir(tmp_path / "again"))
+  there = checkpoint.load_params(trunk, "6")
+  jax.tree.map(np.testing.assert_array_equal, first["model"], there["model"])
 
 
 def test_the_table_stands_at_the_end_and_in_files(swept):
@@ -76,7 +93,9 @@ def test_the_table_stands_at_the_end_and_in_files(swept):
   rows = list(csv.DictReader((folder / "curve.csv").open()))
   tuned = [(row["method"], row["open"], row["tuned"]) for row in rows]
   assert ("random", "5", "false") in tuned and ("random", "5", "true") in tuned
-  assert len(rows) == 7
+  assert [row["method"] for row in rows] == [
+    "baseline", "control", "l0", "l0", "random", "random", "onepass", "onepass", "scratch",
+  ]  # fmt: skip
   structures = read_json(folder / "structures.json")
   assert list(structures["l0-5-seed0"]) == list(TYPES)
 

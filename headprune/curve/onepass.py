@@ -51,7 +51,7 @@ def fewest(amounts: Sequence[str], types: tuple[str, ...], model: ModelConfig) -
     if np.array_equal(wanted_G, least_G):
       return amount
   raise UserError(
-    f"--heads {given}: onepass comes by all of them in one run, but none is the last, with the "
+    f"--heads {given}: onepass comes by all of them in one run, but none is last, with the "
     "fewest heads of each type: add one that is"
   )
 

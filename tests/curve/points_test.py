@@ -40,6 +40,13 @@ def test_the_points_of_a_seed():
   assert [point.name for point in (*first[1:], *later)] == [
     "l0-12-seed7", "l0-6-seed7", "l0-coef0.05-seed7", "random-6-seed7", "scratch-6-seed7",
   ]  # fmt: skip
+  first, later = points.plan(["onepass", "scratch", "l0"], ["12", "6"], [], 7, ["12"], "12")
+  assert [point.name for point in first] == [
+    "control-seed7", "trunk-seed7", "l0-12-seed7", "l0-6-seed7",
+  ]  # fmt: skip
+  assert [point.name for point in later] == ["onepass-12-seed7", "scratch-12-seed7"]
+  assert [point.source.name for point in later] == ["trunk-seed7", "l0-12-seed7"]
+  assert first[1].heads == "12" and not any(point.source for point in first)
   assert Point("l0", 0, "enc_self 2, dec_enc 10").name == "l0-enc_self-2-dec_enc-10-seed0"
   with pytest.raises(UserError, match="--methods scratch"):
     points.plan(["gradient", "scratch"], ["12"], [], 0)
@@ -62,6 +69,17 @@ def test_what_each_method_changes():
     "train.translate_first": True,
   }
   assert changes(Point("gradient", 3, "12"), CLOSED) == chosen
+  healing = {
+    "gates.chosen_by": "onepass", "optim.cooldown": 0.8, "train.steps": 150,
+    "train.checkpoint_every": 75, "train.eval_every": 75,
+  }  # fmt: skip
+  assert changes(Point("onepass", 3, "12"), CLOSED) == chosen | healing
+  way = {
+    "gates.chosen_by": "trunk", "l0.ramp": 349 / 350, "l0.settled": 1 / 350,
+    "optim.warmup": 100 / 350, "optim.cooldown": 0.0, "train.steps": 350,
+    "train.checkpoint_every": 18, "train.translate_every": 350, "train.keep": 20,
+  }  # fmt: skip
+  assert changes(Point("trunk", 3, "12")) == start | learned | way
 
 
 def test_runs_without_gates_have_no_rule_for_them():
@@ -83,7 +101,10 @@ def test_which_points_train_together():
   same = points.together(Point("control", 0))
   assert same == points.together(Point("random", 0, "12"))
   assert same != points.together(Point("scratch", 0, "12"))
+  fork = points.together(Point("onepass", 0, "12"))
+  assert fork == points.together(Point("onepass", 0, "6")) != same
   l0 = points.together(Point("l0", 0, "12"))
+  assert points.together(Point("trunk", 0, "12")) != l0
   assert l0 == points.together(Point("l0", 0, "25%")) != points.together(Point("l0", 0, coef=0.1))
   assert l0 != points.together(Point("l0", 0, "2 a layer"))  # another number of groups
   assert points.together(Point("l0", 0, coef=0.1)) == points.together(Point("l0", 0, coef=0.2))

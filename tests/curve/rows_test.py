@@ -25,6 +25,7 @@ ENCODER = {"gates__types": ("enc_self",), "init_from": "runs/baseline"}
     ("fixed", "", "runs/baseline", "fixed"),
     ("fixed", "lrp", "runs/baseline", "lrp"),
     ("fixed", "lrp", "", "scratch"),
+    ("fixed", "onepass", "runs/trunk", "onepass"),
   ],
 )
 def test_methods(kind, chosen_by, init_from, method):
@@ -79,6 +80,7 @@ def test_folders_that_are_left_out_are_named(tmp_path, capsys):
   runs.make(tmp_path / "going", 39.5).summary.unlink()
   compact = runs.make(tmp_path / "small", 39.5)
   write_json(compact.summary, Summary("compact", "runs/done", "last").to_json())
+  runs.make(tmp_path / "stem", 39.5, gates__kind="concrete", gates__chosen_by="trunk")
   (tmp_path / "tables").mkdir()
   (tmp_path / "curve.csv").write_text("a file is no folder\n")
   found = rows.rows([*sorted(tmp_path.iterdir()), str(tmp_path / "done")])
@@ -86,6 +88,8 @@ def test_folders_that_are_left_out_are_named(tmp_path, capsys):
   assert capsys.readouterr().err.splitlines() == [
     f"note: {tmp_path}/going is not finished: left out",
     f"note: {tmp_path}/small was compact, not trained: left out",
+    f"note: {tmp_path}/stem is a trunk, whose 1:00 of training serve all onepass runs of its seed "
+    "together: left out",
     f"note: {tmp_path}/tables is not a run (there is no config.json): left out",
   ]
   with pytest.raises(UserError, match="elsewhere: no such folder"):

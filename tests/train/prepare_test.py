@@ -1,6 +1,7 @@
 """What a run checks before it starts, and what it starts with."""
 
 from flax import traverse_util
+from ml_collections import ConfigDict
 import pytest
 
 from headprune.errors import UserError
@@ -8,6 +9,7 @@ from headprune.runs import config as config_lib
 from headprune.runs import defaults
 from headprune.runs.workdir import Workdir
 from headprune.train import optim, prepare, schedule
+from tests import small_run
 
 
 @pytest.mark.parametrize("preset, table", [("", "src_embed"), ("multi30k", None)])
@@ -65,6 +67,21 @@ def test_folders_that_are_not_runs_are_left_alone(tmp_path):
   with pytest.raises(UserError, match="mine.txt is not a folder"):
     prepare.check(defaults.config("baseline"), Workdir(under_a_file))
   assert (tmp_path / "x" / "tokenizer" / "mine.txt").read_text() == "mine"
+
+
+def test_a_checkpoint_to_start_from_is_there_or_those_are_named(tmp_path):
+  start = small_run.make(tmp_path / "start")
+  config = ConfigDict(start.config.to_dict())
+  config.init_from = str(tmp_path / "start")
+  for which in ("last", "best", "0"):
+    config.init_checkpoint = which
+    prepare.check(config, Workdir(tmp_path / "new"))
+  config.init_checkpoint = "170"
+  with pytest.raises(UserError, match="init_checkpoint=170: .*start, but last, best, 0$"):
+    prepare.check(config, Workdir(tmp_path / "new"))
+  config.init_checkpoint = "first"
+  with pytest.raises(UserError, match="init_checkpoint='first': choose last, best or a step"):
+    prepare.check(config, Workdir(tmp_path / "new"))
 
 
 def test_what_a_failed_start_leaves_is_no_hindrance(tmp_path):
