@@ -107,6 +107,9 @@ def _check_flags(wanted: Sweep) -> None:
   for path in wanted.baselines:
     if not Workdir(pathlib.Path(path)).read_summary():
       raise UserError(f"--baselines {path}: there is no finished run")
+  start = wanted.start(wanted.config.seed)
+  if not wanted.trains_baselines and not Workdir(start).read_summary():
+    raise UserError(f"config.init_from={start}: there is no finished run")
 
 
 def _fewest(wanted: Sweep) -> str:
@@ -122,8 +125,6 @@ def _check_configs(wanted: Sweep, first: list[Point], later: list[Point]) -> Non
   config, start = wanted.config, wanted.start(wanted.config.seed)
   if wanted.trains_baselines:
     prepare.check(points.baseline_config(config, config.seed), Workdir(start))
-  elif not Workdir(start).read_summary():
-    raise UserError(f"config.init_from={start}: there is no finished run")
   for point in first + later:
     workdir = Workdir(wanted.workdir / point.name)
     begun_fork = point.method == points.ONEPASS and workdir.is_run()  # has its own gates
