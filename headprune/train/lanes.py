@@ -52,7 +52,7 @@ def drive_one(
   run: Coroutine,
   batches: Iterator[dict],
   shard: Shard,
-  settle: Callable[[steps.TrainState], steps.TrainState],
+  place: Callable[[steps.TrainState], steps.TrainState],
 ):
   """Moves one run on, step by step, to its end; returns what it returns.
 
@@ -62,14 +62,14 @@ def drive_one(
     run: a coroutine, see above.
     batches: endless.
     shard: see Shard.
-    settle: puts a new state where it belongs on the devices.
+    place: puts a new state where it belongs on the devices.
   """
   try:
     state = next(run)
     while True:
       batch = next(batches)
       state, result = steps.train_step(config, knobs, state, shard(batch))
-      state = settle(state)
+      state = place(state)
       _fetch(result)
       run.send(Stepped(Part(state), Part(result), batch))
   except StopIteration as end:
@@ -118,8 +118,8 @@ def drive(
       batch = next(batches)
       state, result = steps.train_steps(config, knobs_of_all, state, shard(batch))
       _fetch(result)
-      for place, number in enumerate(members):
-        resume(number, Stepped(Part(state, place), Part(result, place), batch))
+      for row, number in enumerate(members):
+        resume(number, Stepped(Part(state, row), Part(result, row), batch))
   finally:
     for run in runs:
       run.close()

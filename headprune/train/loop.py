@@ -111,6 +111,9 @@ def train_together(
       prepare.check(config, workdir)
       say = _say_nothing if jobs else devices.print_first
       jobs.append(prepare.set_up(config, workdir, say))
+    if len({checkpoint.newest_step(job.workdir) for job, _ in jobs}) > 1:  # one was damaged
+      names = ", ".join(str(job.workdir.path) for job, _ in jobs)
+      raise UserError(f"{names} are not at the same step; the same command trains them apart")
     try:
       return _drive(jobs, stop or stopping.Stop())
     except UserError as error:

@@ -122,6 +122,13 @@ def test_real_runs_stop_together_and_go_on_together(baseline, tmp_path, monkeypa
       assert a[name] == pytest.approx(b[name], rel=1e-3)
 
 
+def test_runs_at_different_steps_are_not_mixed(baseline, tmp_path, monkeypatch):
+  config = small_config("concrete", baseline).lock()
+  monkeypatch.setattr(loop.checkpoint, "newest_step", lambda workdir: int(workdir.path.name))
+  with pytest.raises(UserError, match="3, .*6 are not at the same step"):
+    loop.train_together([(config, tmp_path / "3"), (config, tmp_path / "6")])
+
+
 def test_runs_that_need_another_program_are_refused(baseline, tmp_path):
   config = small_config("concrete", baseline)
   other = small_config("concrete", baseline)
