@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 import dataclasses
+import os
 import statistics
 
 from headprune.curve.points import CONTROL, LEARNED, METHODS
@@ -83,7 +84,8 @@ def aggregate(rows: Sequence[Row]) -> list[Setting]:
   """The settings of all rows: those of a method stand together, most heads first."""
   found = {}
   for row in rows:
-    found.setdefault((row.method, row.tuned, row.types, row.wanted, row.coef), []).append(row)
+    key = row.method, row.tuned, row.types, row.wanted, row.coef, row.setting
+    found.setdefault(key, []).append(row)
   settings = [_setting(some, rows) for some in found.values()]
   return sorted(settings, key=lambda p: (*_order(p), p.types, -p.kept))
 
@@ -109,14 +111,19 @@ def control_bleu(row: Row, rows: Sequence[Row], split: str) -> float | None:
 
 
 def control_of(row: Row, rows: Sequence[Row]) -> Row | None:
-  """The control of the row's seed, of the same attention types if there are several.
+  """The control of the row's seed that started where it did; that of its attention types first.
 
-  A row that was not pruned has none.
+  A row that was not pruned has none. Where a seed has one control alone, it need not have started
+  there: a model that was trained from scratch started nowhere.
   """
   controls = [r for r in rows if r.method == CONTROL and r.seed == row.seed]
   if row.method in UNPRUNED or not controls:
     return None
-  return min(controls, key=lambda control: control.types != row.types)
+  start = os.path.abspath(row.init_from)
+  alike = [r for r in controls if row.init_from and os.path.abspath(r.init_from) == start]
+  if not alike and len({control.init_from for control in controls}) > 1:
+    return None
+  return min(alike or controls, key=lambda control: control.types != row.types)
 
 
 @dataclasses.dataclass(frozen=True)

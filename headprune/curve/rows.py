@@ -10,7 +10,7 @@ import sys
 
 from ml_collections import ConfigDict
 
-from headprune.curve.points import CONTROL, LEARNED, SCRATCH, TRUNK
+from headprune.curve.points import CONTROL, LEARNED, ONEPASS, SCRATCH, TRUNK
 from headprune.errors import UserError
 from headprune.nn.config import TYPES, ModelConfig
 from headprune.runs import config as config_lib
@@ -48,7 +48,8 @@ class Row:
   seconds: float  # of training here; for "onepass", the trunk's come on top once for all heads
   step: int  # whose translations are its own
   run: str  # the folder
-  init_from: str
+  init_from: str  # what it was before it was pruned, "" if it was trained from scratch
+  setting: tuple = ()  # what runs share that differ in their seed alone
 
   @property
   def counts(self) -> dict[str, list[int]]:
@@ -59,11 +60,6 @@ class Row:
   def open(self) -> int:
     """Open heads of the types that may lose some."""
     return sum(sum(self.counts[name]) for name in self.types)
-
-  @property
-  def total(self) -> int:
-    """All heads of these types."""
-    return sum(len(layer) for name in self.types for layer in self.heads[name])
 
   @property
   def label(self) -> str:
@@ -93,7 +89,14 @@ def rows(workdirs: Iterable[pathlib.Path | str]) -> list[Row]:
       print(f"note: {path} {summary}: left out", file=sys.stderr)
     else:
       found += _of_run(workdir, summary)
-  return found
+  starts = {os.path.abspath(row.init_from) for row in found if row.init_from}
+  return [_named(row, starts) for row in found]
+
+
+def _named(row: Row, starts: set[str]) -> Row:
+  """A model without gates that others start from is their baseline, however it was trained."""
+  begins = row.method == CONTROL and os.path.abspath(row.run) in starts
+  return dataclasses.replace(row, method=BASELINE) if begins else row
 
 
 def _summary(workdir: Workdir) -> Summary | str:
@@ -126,7 +129,7 @@ def _of_run(workdir: Workdir, summary: Summary) -> Iterator[Row]:
     types=config.gates.types,
     seed=config.seed,
     wanted=_wanted(config, model),
-    coef=_coef(config),
+    coef=_coef(config, model),
     heads=heads,
     dev_bleu=summary.dev_bleu,
     test_bleu=summary.test_bleu,
@@ -134,7 +137,8 @@ def _of_run(workdir: Workdir, summary: Summary) -> Iterator[Row]:
     seconds=summary.train_seconds,
     step=summary.step,
     run=str(workdir.path),
-    init_from=config.init_from,
+    init_from=_origin(config),
+    setting=_setting(config, model),
   )
   fixed = config.gates.kind == "fixed"
   row = dataclasses.replace(row, wanted=row.open) if fixed else row
@@ -162,9 +166,28 @@ def _wanted(config: ConfigDict, model: ModelConfig) -> int | None:
   return int(targets.parse(text, config.gates.types, model)[1].sum()) if text else None
 
 
-def _coef(config: ConfigDict) -> float | None:
-  by_cost = config.gates.kind in LEARNED.values() and not config.l0.target_heads
-  return float(config.l0.coef) if by_cost else None
+def _coef(config: ConfigDict, model: ModelConfig) -> float | None:
+  by_cost = config_lib.gated_types(config) and not config.l0.target_heads
+  return float(config_lib.coefficient(config, model)) if by_cost else None
+
+
+def _origin(config: ConfigDict) -> str:
+  """The run whose heads were pruned: of a fork, what its trunk started from."""
+  trunk = Workdir(pathlib.Path(config.init_from))
+  if config.gates.chosen_by == ONEPASS and config.init_from and trunk.is_run():
+    return config_lib.load(trunk).init_from
+  return config.init_from
+
+
+def _setting(config: ConfigDict, model: ModelConfig) -> tuple:
+  """All fields but those in which the runs of one setting may differ."""
+  own = ("seed", "init_from", "init_checkpoint", "gates.fixed", "l0.target_heads")
+  left_out = (*own, *config_lib.FREE_FIELDS)
+  fields = {k: v for k, v in config_lib.flatten(config).items() if not k.startswith(left_out)}
+  if config.l0.target_heads:  # "12" and "25%" may be the same
+    groups, wanted_G = targets.parse(config.l0.target_heads, config.gates.types, model)
+    fields["l0.target_heads"] = groups, tuple(map(int, wanted_G))
+  return tuple(sorted(fields.items()))
 
 
 def _untuned(workdir: Workdir, row: Row) -> Iterator[Row]:

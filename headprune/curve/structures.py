@@ -9,12 +9,12 @@ Structure = dict[str, list[list[int]]]  # attention type -> layer -> 1 for each 
 
 def structures(rows: Sequence[Row]) -> dict[str, Structure]:
   """Short name of each pruned run -> its structure; `FILE#NAME` finds one."""
-  short = names(rows)
+  pruned = [row for row in rows if row.method not in UNPRUNED]
+  short = names(pruned)
   return {
     short[row.run]: {
       name: [[int(gate > 0) for gate in layer] for layer in layers]
       for name, layers in row.heads.items()
     }
-    for row in rows
-    if row.method not in UNPRUNED
+    for row in pruned
   }

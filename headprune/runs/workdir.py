@@ -156,7 +156,7 @@ def new_folder(out: pathlib.Path) -> Iterator[pathlib.Path]:
 
 def write_bytes(path: pathlib.Path, data: bytes) -> None:
   """Writes a file whole: an interrupted program leaves the old one, or none."""
-  draft = path.with_name(f".{path.name}.tmp")
+  draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # another program may write it as well
   with writing(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     draft.write_bytes(data)

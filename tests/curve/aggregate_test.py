@@ -108,3 +108,18 @@ def test_methods_have_one_order():
   names = "other", "scratch", "random", "gradient", "topk", "l0", "control", "baseline"
   found = [setting.method for setting in aggregate.aggregate([row(name) for name in names])]
   assert found == [*reversed(names[1:]), "other"]
+
+
+def test_a_control_that_started_elsewhere_is_another_ones():
+  rows = [
+    row("control", bleu=30.0, init_from="other"), row("control", bleu=40.0),
+    row(bleu=39.0), row("scratch", bleu=20.0, init_from=""),
+  ]  # fmt: skip
+  assert aggregate.control_of(rows[2], rows) is rows[1]
+  assert aggregate.control_of(rows[3], rows) is None, "there are two, and it started at neither"
+  assert aggregate.control_of(rows[3], rows[1:]) is rows[1]
+
+
+def test_other_settings_are_no_seeds():
+  rows = [row(bleu=39.0, setting=(1,)), row(bleu=37.0, setting=(2,)), row(seed=1, setting=(2,))]
+  assert [len(setting.rows) for setting in aggregate.aggregate(rows)] == [1, 2]

@@ -38,7 +38,7 @@ def test_a_run_with_a_target(tmp_path):
   (row,) = rows.rows([tmp_path / "a"])
   assert (row.method, row.tuned, row.types, row.seed) == ("l0", True, ("enc_self",), 7)
   assert row.wanted == 3, "33% of 8, rounded up"
-  assert (row.open, row.total, row.coef) == (2, 8, None)
+  assert (row.open, row.coef) == (2, None)
   assert row.counts == {"enc_self": [2, 0], "dec_self": [4, 4], "dec_enc": [4, 4]}
   assert (row.dev_bleu, row.test_bleu, row.dev_loss) == (40.5, 39.5, 2.5)
   assert (row.seconds, row.step, row.init_from) == (60.0, 100, "runs/baseline")
@@ -148,3 +148,37 @@ def test_csv(tmp_path):
   tested = rows.to_csv(found, {(str(folder), True): 0.123456}).splitlines()
   assert tested[0].endswith(",run,p")
   assert tested[1].endswith("/a,") and tested[2].endswith("/a,0.1235")
+
+
+def test_what_others_start_from_is_a_baseline_however_it_was_trained(tmp_path):
+  tuned = str(tmp_path / "tuned")
+  runs.make(tmp_path / "tuned", 38.0, init_from="runs/opus")
+  runs.make(tmp_path / "control", 40.0, init_from=tuned)
+  found = rows.rows([tmp_path / "tuned", tmp_path / "control"])
+  assert [row.method for row in found] == ["baseline", "control"]
+
+
+def test_runs_of_one_setting_differ_in_seed_and_start_alone(tmp_path):
+  learned = {"gates__kind": "concrete", "init_from": "runs/baseline"}
+  for name, fields in {
+    "a": {"l0__target_heads": "25%"},
+    "b": {"l0__target_heads": "6", "seed": 1, "init_from": "runs/other", "train__keep": 9},
+    "c": {"l0__target_heads": "enc_self 2, dec_self 2, dec_enc 2"},
+    "d": {"l0__target_heads": "6", "optim__gates_factor": 40.0},
+    "e": {"l0__per_head": 0.01},
+    "f": {"l0__per_head": 0.1},
+  }.items():
+    runs.make(tmp_path / name, 39.0, runs.gates(2, 2, 2), **learned | fields)
+  a, b, c, d, e, f = rows.rows(sorted(tmp_path.iterdir()))
+  assert a.setting == b.setting and len({row.setting for row in (a, c, d, e, f)}) == 5
+  assert [row.wanted for row in (a, b, c, d)] == [6] * 4
+  assert (e.coef, f.coef) == (pytest.approx(0.06), pytest.approx(0.6))  # of six modules
+
+
+def test_a_fork_started_where_its_trunk_did(tmp_path):
+  trunk = {"gates__kind": "concrete", "gates__chosen_by": "trunk", "l0__target_heads": "6"}
+  runs.make(tmp_path / "trunk", 39.0, init_from="runs/baseline", **trunk)
+  fork = {"gates__kind": "fixed", "gates__chosen_by": "onepass"}
+  runs.make(tmp_path / "fork", 39.0, runs.gates(2), init_from=str(tmp_path / "trunk"), **fork)
+  (row,) = rows.rows([tmp_path / "fork"])
+  assert row.init_from == "runs/baseline"
