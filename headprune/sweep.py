@@ -48,7 +48,8 @@ def _sweep(argv: list[str]) -> None:
   wanted = _wanted()
   with stopping.on_signals() as stop:
     folders, failed = sweep(wanted, stop)
-  found = rows.rows(folders)
+  earlier = sorted(path.parent for path in wanted.workdir.glob("*/summary.json"))
+  found = rows.rows([*folders, *earlier])
   output.write(found, wanted.workdir)
   print(f"\n{markdown(found)}\nfiles: {wanted.workdir}: curve.html, curve.md, curve.csv, figures")
   for name, error in failed.items():

@@ -1,6 +1,7 @@
 """The README's examples: commands have the arguments that are printed, Python runs as it stands."""
 
 import argparse
+import dataclasses
 import importlib
 import json
 import pathlib
@@ -8,11 +9,14 @@ import re
 import shlex
 import sys
 
+from absl import flags
+from absl.testing import flagsaver
 import numpy as np
 import pytest
 
 from headprune import __main__ as command
-from headprune import config_flag, evaluate
+from headprune import config_flag, evaluate, sweep
+from headprune.curve import sweeping
 from tests import small_run
 
 README = (pathlib.Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -57,7 +61,17 @@ def test_a_command_takes_its_arguments(words, monkeypatch):
   name, *arguments = words
   module, _ = command.COMMANDS[name]
   if name in ("train", "sweep"):
-    config_flag._check_config(config_flag._name_config_file(["train", *arguments]))
+    saved = flagsaver.save_flag_values()
+    argv = [name, *arguments]
+    monkeypatch.setattr(sys, "argv", argv)
+    try:
+      flags.FLAGS.unparse_flags()
+      config_flag.parser("", sweep._FLAGS if name == "sweep" else [])(argv)
+      if name == "sweep":
+        wanted = dataclasses.replace(sweep._wanted(), baselines=())
+        sweeping._check_flags(wanted)
+    finally:
+      flagsaver.restore_flag_values(saved)
     return
   parse = argparse.ArgumentParser.parse_args
 

@@ -140,7 +140,7 @@ def test_a_point_is_loaded_like_any_run(swept):
     (["--seeds", "0"], "--seeds 0 --together 0: at least 1 and 0"),
     (["--baselines", "nowhere"], "--baselines nowhere: there is no finished run"),
     (["--methods", "scratch"], "--methods scratch takes the heads that l0 finds"),
-    (["--config.gates.kind=none"], "--config: a sweep prunes: take concrete"),
+    (["--config.gates.kind=none"], "--config: take concrete"),
     (["--config.optim.warmup=3"], "config.optim.warmup=3.0 is no share"),
   ],
 )

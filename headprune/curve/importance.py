@@ -3,6 +3,7 @@
 from collections.abc import Callable
 import functools
 
+from ml_collections import ConfigDict
 import numpy as np
 
 from headprune.analysis import confidence, gradient, relevance
@@ -23,11 +24,12 @@ _MEASURES = {
 }
 
 
-def scores(run: Run, method: str, seed: int) -> Lists:
+def scores(run: Run, data: ConfigDict, method: str, seed: int) -> Lists:
   """How important each head is, the more the higher: type -> layer -> a number for each head.
 
   Args:
-    run: the baseline, measured on its dev set.
+    run: the baseline.
+    data: the `data` section of the config whose dev set it is measured on.
     method: "gradient" (Michel et al. 2019), "confidence", "lrp" (Voita et al. 2019, section 4) or
       "random".
     seed: of "random".
@@ -36,7 +38,7 @@ def scores(run: Run, method: str, seed: int) -> Lists:
     rng = np.random.default_rng(seed)
     counts = run.translator.config.heads
     return {name: [rng.random(count).tolist() for count in counts[name]] for name in TYPES}
-  text = sources.read_dev(run.config.data, "give config.data its dev files")
+  text = sources.read_dev(data, "give config.data its dev files")
   subject = subject_lib.encode(run, *text, SENTENCES)
   measure: Callable = _MEASURES[method]
   (score,) = measure(subject).scores

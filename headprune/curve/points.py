@@ -99,6 +99,7 @@ def point_config(
   baseline: str,
   heads: Lists | None = None,
   checkpoint: str = "",
+  like: ConfigDict | None = None,
 ) -> ConfigDict:
   """The config of a point.
 
@@ -108,6 +109,7 @@ def point_config(
     baseline: workdir that it starts from, the trunk for "onepass".
     heads: the gates of a method in CHOSEN, of "onepass" or of "scratch".
     checkpoint: of `baseline`, as init_checkpoint; "" is what `config` says.
+    like: the baseline's config, whose architecture and tokenizer "scratch" has.
   """
   own = {"seed": point.seed, "init_from": baseline, "l0.coef": 0.0, "l0.target_heads": ""}
   if point.method in LEARNED:
@@ -123,13 +125,16 @@ def point_config(
   own |= {"gates.kind": "fixed", "gates.fixed_from": "", "gates.chosen_by": point.method}
   own |= {f"gates.fixed.{name}": _tuples(layers) for name, layers in heads.items()}
   if point.method == SCRATCH:
-    baseline = baseline_config(config, point.seed)
-    return _changed(baseline, own | {"init_from": "", "optim.rules": baseline.optim.rules})
+    recipe = baseline_config(config, point.seed)
+    own |= {"init_from": "", "optim.rules": recipe.optim.rules}
+    fields = config_lib.flatten(like or recipe).items()
+    own |= {name: x for name, x in fields if name.startswith(("model.", "tokenizer."))}
+    return _changed(recipe, own)
   own |= {"train.translate_first": True, "init_checkpoint": checkpoint or config.init_checkpoint}
   return _changed(config, own | (onepass.fork_fields(config) if point.method == ONEPASS else {}))
 
 
-def together(point: Point) -> tuple:
+def program(point: Point) -> tuple:
   """Points of one seed and of equal value here differ in what is traced alone."""
   if point.method in (SCRATCH, ONEPASS, TRUNK):
     return (point.method,)

@@ -37,11 +37,14 @@ def measure(rows: Sequence[Row]) -> list[Speed]:
   Raises:
     UserError: there is no unpruned run among them, or a folder holds no checkpoint.
   """
-  dense = next((row for row in rows if row.method in (BASELINE, CONTROL)), None)
-  if dense is None:
+  unpruned = [row for method in (CONTROL, BASELINE) for row in rows if row.method == method]
+  if not unpruned:
     raise UserError("--speed compares with a baseline or a control: name one of them as well")
+  dense = unpruned[0]
   pruned = {row.open: row for row in rows if row.tuned and row.seed == dense.seed}
   others = [pruned[n] for n in sorted(pruned, reverse=True) if n < dense.open]
+  if not others:
+    raise UserError(f"--speed: no pruned run has the seed of {dense.run}, {dense.seed}")
   runs = [load(pathlib.Path(row.run)) for row in (dense, *others)]
   small = [dataclasses.replace(run, translator=cut(run.translator)) for run in runs]
   found = deployed.measure(small, (), BATCH, SENTENCES, REPEATS)

@@ -13,7 +13,8 @@ from ml_collections import ConfigDict
 from headprune.curve import importance, onepass, points
 from headprune.curve.points import Point
 from headprune.errors import UserError
-from headprune.runs import checkpoint, inherit, lock
+from headprune.nn.config import ModelConfig
+from headprune.runs import checkpoint, inherit, lock, targets
 from headprune.runs import config as config_lib
 from headprune.runs.heads import Lists, count_open
 from headprune.runs.run import load
@@ -61,20 +62,26 @@ def sweep(
     wanted: see Sweep.
     stop: see loop.train.
   Returns:
-    (folders of all runs, those before which no point can start first; what failed, by name).
+    (folders of all finished runs and what they started from; what failed, by name).
   Raises:
     UserError: what cannot work, before anything was trained.
     Stopped: `stop` said so.
   """
   plans, stop = plan(wanted), stop or stopping.Stop()
+  there = wanted.config.init_from
+  if wanted.trains_baselines and Workdir(pathlib.Path(there)).read_summary():
+    print(f"note: each seed has a baseline of its own; --baselines {there} starts from that one")
   failed, folders = {}, []
   for seed, stages in plans.items():
     if wanted.trains_baselines:
       _train_baseline(wanted, seed, stop)
     folders.append(wanted.start(seed))
     for stage in stages:
-      folders += [wanted.workdir / point.name for point in stage]
-      failed |= _train_all(_runs(wanted, stage), wanted.together, stop)
+      runs = _runs(wanted, stage)
+      failed |= _train_all(runs, wanted.together, stop)
+      folders += [path for path in runs if path.name not in failed]
+      lost = [point for point in stage if wanted.workdir / point.name not in runs]
+      failed |= {point.name: UserError(f"needs {point.source.name}") for point in lost}
   return list(dict.fromkeys(folders)), failed
 
 
@@ -90,8 +97,9 @@ def plan(wanted: Sweep) -> dict[int, tuple[list[Point], list[Point]]]:
 
 
 def _check_flags(wanted: Sweep) -> None:
-  if wanted.config.gates.kind not in points.LEARNED.values():
-    raise UserError("--config: a sweep prunes: take concrete, with any preset")
+  config = wanted.config
+  if config.gates.kind != "concrete":
+    raise UserError("--config: take concrete, with any preset; --methods says how heads are chosen")
   for amount in wanted.compare:
     if amount not in wanted.heads:
       raise UserError(f"--compare {amount}: is not one of --heads {', '.join(wanted.heads)}")
@@ -102,22 +110,33 @@ def _check_flags(wanted: Sweep) -> None:
     raise UserError(f"--seeds {wanted.seeds} --together {wanted.together}: at least 1 and 0")
   if not wanted.heads and not wanted.coefs:
     raise UserError("--heads and --coefs are both empty: name numbers of heads")
+  if wanted.coefs and "l0" not in wanted.methods:
+    raise UserError("--coefs are prices for --methods l0: name it, or no --coefs")
+  if not wanted.heads and set(wanted.methods) - {"l0", points.SCRATCH}:
+    raise UserError("--heads is empty: methods besides l0 need numbers of heads")
+  if points.SCRATCH in wanted.methods and "pretrain" not in config:
+    raise UserError("--methods scratch trains as the baseline was: a pretrained model's is unknown")
   if len(wanted.baselines) not in (0, 1, wanted.seeds):
     raise UserError(f"--baselines: {len(wanted.baselines)} runs for --seeds {wanted.seeds}")
   for path in wanted.baselines:
     if not Workdir(pathlib.Path(path)).read_summary():
       raise UserError(f"--baselines {path}: there is no finished run")
-  start = wanted.start(wanted.config.seed)
+  start = wanted.start(config.seed)
   if not wanted.trains_baselines and not Workdir(start).read_summary():
     raise UserError(f"config.init_from={start}: there is no finished run")
 
 
 def _fewest(wanted: Sweep) -> str:
   """The number of heads that trunks end with."""
+  types = wanted.config.gates.types
+  return onepass.fewest(wanted.compare or wanted.heads, types, _model(wanted))
+
+
+def _model(wanted: Sweep) -> ModelConfig:
+  """The sizes of what points start from, whether it is there yet or not."""
   config = ConfigDict(wanted.config.to_dict())
   config.init_from = str(wanted.start(config.seed))
-  model = config_lib.model_config(inherit.inherit(config, Workdir(wanted.workdir)).model)
-  return onepass.fewest(wanted.compare or wanted.heads, config.gates.types, model)
+  return config_lib.model_config(inherit.inherit(config, Workdir(wanted.workdir)).model)
 
 
 def _check_configs(wanted: Sweep, first: list[Point], later: list[Point]) -> None:
@@ -127,9 +146,14 @@ def _check_configs(wanted: Sweep, first: list[Point], later: list[Point]) -> Non
     prepare.check(points.baseline_config(config, config.seed), Workdir(start))
   for point in first + later:
     workdir = Workdir(wanted.workdir / point.name)
-    begun_fork = point.method == points.ONEPASS and workdir.is_run()  # has its own gates
-    if point.method in (*points.LEARNED, points.TRUNK, points.ONEPASS) and not begun_fork:
-      mine = points.point_config(config, point, str(start), {})
+    if point.method in points.CHOSEN:
+      targets.parse(point.heads, config.gates.types, _model(wanted))
+    given = str(start), {}, ""
+    if workdir.is_run():  # it has its own gates
+      begun = config_lib.load(workdir)
+      given = begun.init_from, begun.gates.fixed.to_dict(), begun.init_checkpoint
+    if point.method != points.SCRATCH:
+      mine = points.point_config(config, point, *given)
       prepare.check(inherit.inherit(mine, workdir), workdir)
 
 
@@ -145,29 +169,40 @@ def _runs(wanted: Sweep, chosen: list[Point]) -> dict[pathlib.Path, tuple[Point,
   runs = {}
   for point in chosen:
     source = Workdir(wanted.workdir / point.source.name) if point.source else None
-    if source and not source.read_summary():
-      continue
-    if point.method == points.ONEPASS:
-      step, heads = onepass.fork(source, point.heads)
-      mine = points.point_config(wanted.config, point, str(source.path), heads, str(step))
-    else:
-      heads = source.read_heads() if source else _heads(wanted, point)
-      mine = points.point_config(wanted.config, point, str(wanted.start(point.seed)), heads)
-    runs[wanted.workdir / point.name] = point, mine
+    if not source or source.read_summary():
+      path = wanted.workdir / point.name
+      runs[path] = point, _config(wanted, point, source, Workdir(path))
   return runs
 
 
-def _heads(wanted: Sweep, point: Point) -> Lists | None:
+def _config(wanted: Sweep, point: Point, source: Workdir | None, own: Workdir) -> ConfigDict:
+  """A point's config; of one that has begun with the gates that it has."""
+  config, start = wanted.config, wanted.start(point.seed)
+  if point.method == points.ONEPASS:
+    if own.is_run():
+      begun = config_lib.load(own)
+      step, heads = begun.init_checkpoint, begun.gates.fixed.to_dict()
+    else:
+      step, heads = onepass.fork(source, point.heads)
+    return points.point_config(config, point, str(source.path), heads, str(step))
+  if point.method == points.SCRATCH:
+    like = config_lib.load(Workdir(start))
+    return points.point_config(config, point, "", source.read_heads(), like=like)
+  heads = _heads(wanted, point) if point.method in points.CHOSEN else None
+  return points.point_config(config, point, str(start), heads)
+
+
+def _heads(wanted: Sweep, point: Point) -> Lists:
   """The gates of a point whose heads are chosen by how important they are in the baseline."""
-  if point.method not in points.CHOSEN:
-    return None
   path = wanted.workdir / f"importance-{point.method}-seed{point.seed}.json"
-  start = wanted.start(point.seed)
-  if not path.is_file():
+  start, which = wanted.start(point.seed), wanted.config.init_checkpoint
+  known = read_json(path) if path.is_file() else {}
+  if known.get("of") != [str(start), which]:
     print(f"how important heads are by {point.method}, of {start}", flush=True)
-    write_json(path, importance.scores(load(start), point.method, point.seed))
-  model = load(start).translator.config
-  return importance.choose(read_json(path), point.heads, wanted.config.gates.types, model)
+    scores = importance.scores(load(start, which), wanted.config.data, point.method, point.seed)
+    known = {"of": [str(start), which], "scores": scores}
+    write_json(path, known)
+  return importance.choose(known["scores"], point.heads, wanted.config.gates.types, _model(wanted))
 
 
 def _train_all(
@@ -183,7 +218,8 @@ def _train_all(
     if not free:
       _wait(pending, told)
       continue
-    group = _next_group({path: runs[path][0] for path in free}, together)
+    alone = any(runs[path][1].train.shard_params for path in free)  # memory is what it lacks
+    group = _next_group({path: runs[path][0] for path in free}, 1 if alone else together)
     print(f"\n{', '.join(path.name for path in group)}", flush=True)
     try:
       results = loop.train_together([(runs[path][1], path) for path in group], stop)
@@ -203,9 +239,9 @@ def _finished(config: ConfigDict, path: pathlib.Path) -> bool:
 def _next_group(runs: dict[pathlib.Path, Point], together: int) -> list[pathlib.Path]:
   """The first of the runs and those that can train together with it."""
   most = together or (1 if jax.default_backend() == "cpu" else _TOGETHER)
-  groups = collections.defaultdict(list)
+  groups = collections.defaultdict(list)  # of equal programs at equal steps
   for path, point in runs.items():
-    groups[points.together(point), checkpoint.newest_step(Workdir(path))].append(path)
+    groups[points.program(point), checkpoint.newest_step(Workdir(path))].append(path)
   return list(itertools.islice(next(iter(groups.values())), most))
 
 

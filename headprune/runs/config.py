@@ -252,6 +252,15 @@ def heads_file(source: str) -> tuple[pathlib.Path, str]:
   return pathlib.Path(path), name
 
 
+def has_heads(source: str) -> bool:
+  """Whether there is what `gates.fixed_from` names."""
+  try:
+    _read_heads(source)
+  except UserError:
+    return False
+  return True
+
+
 def _read_heads(source: str) -> tuple[dict, str]:
   """(content, where) of a heads.json, of a workdir that holds one, or of a named structure."""
   path, name = heads_file(source)

@@ -4,7 +4,7 @@ import pathlib
 
 from ml_collections import ConfigDict
 
-from headprune.runs.config import heads_file, load
+from headprune.runs.config import has_heads, load
 from headprune.runs.workdir import Workdir
 
 # What a run chooses for itself in the `model` section; parameters fit any of these.
@@ -36,7 +36,7 @@ def inherit(config: ConfigDict, workdir: Workdir) -> ConfigDict:
   for name, counts in result.model.heads.items():
     if not counts and _layers(found.model, name) == _layers(result.model, name):
       result.model.heads[name] = found.model.heads[name]
-  if run == workdir and fixed_from and not heads_file(fixed_from)[0].exists():
+  if run == workdir and fixed_from and not has_heads(fixed_from):
     result.gates.fixed_from, result.gates.fixed = "", found.gates.fixed
   return result.lock()
 

@@ -1,8 +1,9 @@
 """Runs that take their steps together: each is a coroutine, one compiled step moves them all.
 
-A coroutine yields the TrainState that it begins with and is sent a Stepped for every step; what it
-returns is its result. All runs read the same batches and are at the same step. What differs between
-them is traced (steps.Knobs, steps.TrainState); arrays of several runs have these as first axis.
+A coroutine yields the TrainState that it begins with and is sent a Stepped for every step, or a
+Stopped is thrown in if another run was stopped; what it returns is its result. All runs read the
+same batches and are at the same step. What differs between them is traced (steps.Knobs,
+steps.TrainState); arrays of several runs have these as first axis.
 """
 
 from collections.abc import Callable, Generator, Iterator
@@ -94,10 +95,11 @@ def drive(
   """
   ended, waiting = {}, {}  # number -> result; number -> state to begin with, None once it has begun
 
-  def resume(number: int, value: Stepped | None) -> None:
+  def resume(number: int, value: Stepped | Stopped | None) -> None:
     waiting.pop(number, None)
+    tell = runs[number].throw if isinstance(value, Stopped) else runs[number].send
     try:
-      waiting[number] = runs[number].send(value)
+      waiting[number] = tell(value)
     except StopIteration as end:
       ended[number] = end.value
     except (UserError, Stopped) as error:
@@ -120,6 +122,9 @@ def drive(
       _fetch(result)
       for row, number in enumerate(members):
         resume(number, Stepped(Part(state, row), Part(result, row), batch))
+      for error in [e for e in ended.values() if isinstance(e, Stopped)][:1]:
+        for number in list(waiting):  # before it takes another step than the others
+          resume(number, error)
   finally:
     for run in runs:
       run.close()

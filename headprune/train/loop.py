@@ -4,6 +4,7 @@ import contextlib
 import functools
 import pathlib
 
+import jax
 from ml_collections import ConfigDict
 import numpy as np
 
@@ -109,6 +110,8 @@ def train_together(
       config = inherit.inherit(config, workdir)
       locks.enter_context(_held(workdir, wait=False))
       prepare.check(config, workdir)
+      if prepare.finished(config, workdir):
+        raise lock.InUse(f"{workdir.path} was finished by another program a moment ago")
       say = _say_nothing if jobs else devices.print_first
       jobs.append(prepare.set_up(config, workdir, say))
     if len({checkpoint.newest_step(job.workdir) for job, _ in jobs}) > 1:  # one was damaged
@@ -120,6 +123,13 @@ def train_together(
       if len(jobs) > 1:
         raise
       return [error]
+    except jax.errors.JaxRuntimeError as error:
+      if "RESOURCE_EXHAUSTED" not in str(error):
+        raise
+      raise UserError(
+        f"the device has no room for {len(jobs)} run(s) at a time: lower --together, or "
+        "config.train.batch_tokens"
+      ) from error
 
 
 def _say_nothing(*words) -> None:
@@ -136,7 +146,8 @@ def _drive(jobs: list[tuple[prepare.Job, dict]], stop: stopping.Stop) -> list:
   iterator = packing.train_batches(
     first.pairs, first.rows, data.row_length, data.packing_bins, first.config.seed, *devices.share()
   )
-  runs = [_run(job, params, iterator, stop) for job, params in jobs]
+  clocks = []
+  runs = [_run(job, params, iterator, clocks, stop) for job, params in jobs]
   shard = functools.partial(devices.shard_batch, mesh=first.mesh)
   with contextlib.closing(iterator), stop.waiting():
     if len(jobs) > 1:
@@ -150,8 +161,13 @@ def _as_it_is(state: steps.TrainState) -> steps.TrainState:
   return state
 
 
-def _run(job: prepare.Job, params: dict, iterator, stop: stopping.Stop) -> lanes.Coroutine:
-  """The state and the files; then the loop and what comes after it. Yields what lanes.py says."""
+def _run(
+  job: prepare.Job, params: dict, iterator, clocks: list, stop: stopping.Stop
+) -> lanes.Coroutine:
+  """The state and the files; then the loop and what comes after it. Yields what lanes.py says.
+
+  `clocks` takes this run's clock, and has those of all that train together.
+  """
   config, workdir = job.config, job.workdir
   state = _place(job, steps.init_state(job.step_config, _place(job, params)))
   workdir.reopen()
@@ -166,8 +182,9 @@ def _run(job: prepare.Job, params: dict, iterator, stop: stopping.Stop) -> lanes
     checkpoint.manager(workdir, config.train.keep) as checkpoints,
     _writer(config, workdir, int(state.step)) as writer,
   ):
-    state = yield from _loop(job, state, iterator, checkpoints, writer, log, stop)
-    return _finish(job, state, iterator, checkpoints, writer, stop)
+    state = yield from _loop(job, state, iterator, checkpoints, writer, log, clocks, stop)
+    with progress.paused(clocks):
+      return _finish(job, state, iterator, checkpoints, writer, stop)
 
 
 def _place(job: prepare.Job, tree):
@@ -185,7 +202,9 @@ def _writer(config: ConfigDict, workdir: Workdir, step: int):
   return contextlib.nullcontext()
 
 
-def _loop(job: prepare.Job, state, iterator, checkpoints, writer, log, stop) -> lanes.Coroutine:
+def _loop(
+  job: prepare.Job, state, iterator, checkpoints, writer, log, clocks, stop
+) -> lanes.Coroutine:
   """Trains to the last step, or to where `stop` is asked; returns the state there.
 
   Whatever a step is due (a row of metrics, evaluation, a checkpoint) comes before the next step,
@@ -199,6 +218,7 @@ def _loop(job: prepare.Job, state, iterator, checkpoints, writer, log, stop) -> 
   results, seconds = list(map(upgrade.losses, log.get("results", ()))), log.get("seconds", 0.0)
   clock = progress.Clock(step - len(results), train.steps, _trained_seconds(history), seconds)
   ticker = progress.Ticker(clock, train.steps)
+  clocks.append(clock)
   begin, state, batch = state, lanes.Part(state), None
   while True:
     row, asked = {}, stop.asked(step)
@@ -208,7 +228,7 @@ def _loop(job: prepare.Job, state, iterator, checkpoints, writer, log, stop) -> 
     if not asked and (not history or history[-1]["step"] < step):
       try:
         with stop.waiting(patient=False):
-          row = _measure(job, state, checkpoints, results, clock, step)
+          row = _measure(job, state, checkpoints, results, clock, clocks, step)
       except Stopped:  # `asked` tells below
         pass
     if row:
@@ -222,11 +242,14 @@ def _loop(job: prepare.Job, state, iterator, checkpoints, writer, log, stop) -> 
     if asked or stop.asked(step):
       _stop(job, state.on_devices(), iterator, _log(results, clock), stop)
     if _saves(train, step) and checkpoints.latest_step() != step:
-      with clock.paused():
+      with progress.paused(clocks):
         _save(checkpoints, state.on_devices(), iterator, _log(results, clock), row.get("dev_bleu"))
     if step >= train.steps or _out_of_patience(history, train.patience):
       return state.on_devices()
-    before, stepped = batch, (yield begin)
+    try:
+      before, stepped = batch, (yield begin)
+    except Stopped:  # a signal came when a run that trains with this one asked
+      _stop(job, state.on_devices(), iterator, _log(results, clock), stop)
     begin, state, batch = None, stepped.state, stepped.batch
     results.append(stepped.result)
     # Waits, but a step late: the device always has work.
@@ -249,20 +272,26 @@ def _is_due(train: ConfigDict, step: int) -> bool:
   return step == train.steps or any(step % n == 0 for n in every)
 
 
-def _measure(job: prepare.Job, state, checkpoints, results: list, clock, step: int) -> dict:
+def _measure(job: prepare.Job, state, checkpoints, results: list, clock, clocks, step: int) -> dict:
   """The row of metrics that is due after a step; {} if none is."""
   train, found = job.config.train, {}
   due = lambda every: step > 0 and step % every == 0
   last, first = step == train.steps, step == 0 and train.translate_first
-  with clock.paused():
-    if first or not last and due(train.eval_every):
-      found |= evaluation.dev_losses(job, state.on_devices().params)
-    if first or not last and due(train.translate_every):
-      params = _averaged(job, checkpoints, state.on_devices())
-      found |= evaluation.translate(job, params, list(job.text) if first else ["dev"], step)
-  if results and (last or due(train.log_every)):
-    gates = state.on_devices().params["gates"]
-    found = _log_row(job, results, gates, clock, step) | found
+  evaluates, translates = (
+    first or not last and due(every) for every in (train.eval_every, train.translate_every)
+  )
+  logs = results and (last or due(train.log_every))
+  if not (evaluates or translates or logs):
+    return {}
+  state = state.on_devices()
+  with progress.paused(clocks):
+    if evaluates:
+      found |= evaluation.dev_losses(job, state.params)
+    if translates:
+      splits = list(job.text) if first else ["dev"]
+      found |= evaluation.translate(job, _averaged(job, checkpoints, state), splits, step)
+  if logs:
+    found = _log_row(job, results, state.params["gates"], clock, step) | found
   return found
 
 

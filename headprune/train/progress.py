@@ -3,7 +3,7 @@
 Between the rows of metrics, which come by steps, lines come by time.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 import contextlib
 import math
 import sys
@@ -49,6 +49,15 @@ class Clock:
   def left(self, step: int) -> float:
     """Seconds of training left, at the speed of the last reading."""
     return (self._steps - step) / self._rate if self._rate else math.inf
+
+
+@contextlib.contextmanager
+def paused(clocks: Iterable[Clock]) -> Iterator[None]:
+  """Pauses several clocks: of runs that train together, since all wait."""
+  with contextlib.ExitStack() as stack:
+    for clock in clocks:
+      stack.enter_context(clock.paused())
+    yield
 
 
 class Ticker:

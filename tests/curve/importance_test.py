@@ -1,5 +1,6 @@
 """Heads that are chosen once: as many of each group as are wanted, the best of them."""
 
+import functools
 import types
 
 import pytest
@@ -43,6 +44,7 @@ def test_of_equals_as_many_stay_as_are_wanted():
 
 def test_random_scores_are_those_of_their_seed():
   run = types.SimpleNamespace(translator=types.SimpleNamespace(config=MODEL))
-  found = importance.scores(run, "random", 3)
-  assert found == importance.scores(run, "random", 3) != importance.scores(run, "random", 4)
+  scores = functools.partial(importance.scores, run, None, "random")
+  found = scores(3)
+  assert found == scores(3) != scores(4)
   assert [len(row) for row in found["dec_enc"]] == [2, 2]

@@ -98,13 +98,13 @@ def test_from_scratch_is_trained_as_the_baseline_is():
 
 
 def test_which_points_train_together():
-  same = points.together(Point("control", 0))
-  assert same == points.together(Point("random", 0, "12"))
-  assert same != points.together(Point("scratch", 0, "12"))
-  fork = points.together(Point("onepass", 0, "12"))
-  assert fork == points.together(Point("onepass", 0, "6")) != same
-  l0 = points.together(Point("l0", 0, "12"))
-  assert points.together(Point("trunk", 0, "12")) != l0
-  assert l0 == points.together(Point("l0", 0, "25%")) != points.together(Point("l0", 0, coef=0.1))
-  assert l0 != points.together(Point("l0", 0, "2 a layer"))  # another number of groups
-  assert points.together(Point("l0", 0, coef=0.1)) == points.together(Point("l0", 0, coef=0.2))
+  same = points.program(Point("control", 0))
+  assert same == points.program(Point("random", 0, "12"))
+  assert same != points.program(Point("scratch", 0, "12"))
+  fork = points.program(Point("onepass", 0, "12"))
+  assert fork == points.program(Point("onepass", 0, "6")) != same
+  l0 = points.program(Point("l0", 0, "12"))
+  assert points.program(Point("trunk", 0, "12")) != l0
+  assert l0 == points.program(Point("l0", 0, "25%")) != points.program(Point("l0", 0, coef=0.1))
+  assert l0 != points.program(Point("l0", 0, "2 a layer"))  # another number of groups
+  assert points.program(Point("l0", 0, coef=0.1)) == points.program(Point("l0", 0, coef=0.2))

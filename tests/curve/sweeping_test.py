@@ -7,7 +7,7 @@ import pytest
 from headprune.curve import sweeping
 from headprune.curve.points import Point
 from headprune.errors import UserError
-from headprune.runs import lock
+from headprune.runs import defaults, lock
 from headprune.runs.summary import Summary
 from headprune.train.stopping import Stop
 
@@ -36,7 +36,8 @@ def training(monkeypatch):
 
 
 def runs(folder: pathlib.Path) -> dict:
-  return {folder / point.name: (point, None) for point in POINTS}
+  config = defaults.config("concrete")
+  return {folder / point.name: (point, config) for point in POINTS}
 
 
 @pytest.mark.parametrize(
@@ -85,3 +86,43 @@ def test_another_program_may_be_quicker(training, tmp_path, monkeypatch):
   monkeypatch.setattr(sweeping.loop, "train_together", beaten)
   sweeping._train_all(runs(tmp_path), 1, Stop())
   assert groups == ["beaten", ["l0-12-seed0"], ["random-12-seed0"], ["l0-5-seed0"]]
+
+
+def wanted(folder: pathlib.Path, **changes) -> sweeping.Sweep:
+  config = defaults.config("concrete")
+  config.update_from_flattened_dict(changes.pop("fields", {}))
+  return sweeping.Sweep(config.lock(), folder, **changes)
+
+
+@pytest.mark.parametrize(
+  "changes, message",
+  [
+    ({"methods": ["random"], "heads": ["999"]}, "999 of 48"),
+    ({"methods": ["random"], "fields": {"optim.warmup": 3.0}}, "config.optim.warmup=3.0"),
+    ({"methods": ["topk"], "heads": [], "coefs": [0.1]}, "--coefs are prices for --methods l0"),
+    ({"methods": ["l0", "topk"], "heads": [], "coefs": [0.1]}, "--heads is empty: methods"),
+    ({"fields": {"gates.kind": "topk"}}, "--config: take concrete"),
+    ({"seeds": 3, "baselines": ["a", "b"]}, "--baselines: 2 runs for --seeds 3"),
+  ],
+)
+def test_what_cannot_work_is_told_before_anything_trains(tmp_path, changes, message):
+  with pytest.raises(UserError, match=message):
+    sweeping.plan(wanted(tmp_path / "x", **changes))
+  assert not (tmp_path / "x").exists()
+
+
+def test_a_pretrained_model_has_no_recipe_to_train_it_from_scratch(tmp_path):
+  config = defaults.config("concrete", "opus")
+  with pytest.raises(UserError, match="--methods scratch trains as the baseline was"):
+    sweeping.plan(sweeping.Sweep(config, tmp_path, methods=["l0", "scratch"], heads=["12"]))
+
+
+def test_without_its_trunk_a_fork_is_told_as_failed(tmp_path, monkeypatch):
+  monkeypatch.setattr(sweeping, "_train_baseline", lambda *_: None)
+  lost = {"trunk-seed0": UserError("diverged")}
+  monkeypatch.setattr(sweeping, "_train_all", lambda runs, *_: lost if len(runs) > 1 else {})
+  folders, failed = sweeping.sweep(wanted(tmp_path, methods=["onepass"], heads=["6"]))
+  assert {name: str(error) for name, error in failed.items()} == {
+    "trunk-seed0": "diverged", "onepass-6-seed0": "needs trunk-seed0",
+  }  # fmt: skip
+  assert [path.name for path in folders] == ["baseline-seed0", "control-seed0"]

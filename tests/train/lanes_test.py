@@ -7,7 +7,7 @@ import pytest
 
 from headprune.errors import Stopped, UserError
 from headprune.nn.config import TYPES
-from headprune.runs import metrics
+from headprune.runs import checkpoint, metrics
 from headprune.runs.workdir import Workdir
 from headprune.train import lanes, loop, steps, stopping
 from tests.train import steps_test
@@ -104,10 +104,12 @@ def test_real_runs_stop_together_and_go_on_together(baseline, tmp_path, monkeypa
     config.l0.coef, config.l0.target_heads, config.l0.settled = 0.0, f"{wanted}", 0.4
     configs[wanted] = config.lock()
   runs = [(config, tmp_path / f"{wanted}") for wanted, config in configs.items()]
-  stop = stopping.Stop()
-  monkeypatch.setattr(stop, "asked", lambda step: step == 4)
+  stop, asked = stopping.Stop(), []
+  # The signal comes when the first run has asked at step 4, and is about to take the next step.
+  monkeypatch.setattr(stop, "asked", lambda step: asked.append(step) or asked.count(4) > 2)
   with pytest.raises(Stopped, match="stopped at step 4 of 12"):
     loop.train_together(runs, stop)
+  assert [checkpoint.newest_step(Workdir(folder)) for _, folder in runs] == [4, 4]
   done = loop.train_together(runs)
   loop.train(configs[5], tmp_path / "alone")
   for summary, (config, folder) in zip(done, runs):
