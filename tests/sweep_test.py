@@ -24,10 +24,13 @@ from headprune.train import prepare
 from tests.train.loop_test import SMALL
 
 ROOT = pathlib.Path(__file__).parents[1]
-CHANGES = SMALL | {"l0.settled": 0.4, "train.eval_every": 12, "train.translate_every": 12}
+CHANGES = SMALL | {
+  "l0.settled": 0.4, "train.eval_every": 12, "train.translate_every": 12, "model.layers": 1,
+  "eval.beams": 1,
+}  # fmt: skip
 NAMES = [
-  "baseline-seed0", "control-seed0", "l0-12-seed0", "l0-5-seed0", "onepass-5-seed0",
-  "random-5-seed0", "scratch-5-seed0", "trunk-seed0",
+  "baseline-seed0", "control-seed0", "l0-2-seed0", "l0-6-seed0", "onepass-2-seed0",
+  "random-2-seed0", "scratch-2-seed0", "trunk-seed0",
 ]  # fmt: skip
 
 
@@ -49,7 +52,7 @@ def start(workdir: pathlib.Path, *arguments: str) -> subprocess.Popen:
 
 
 POINTS = (
-  "--heads", "12,5", "--compare", "5", "--methods", "l0,onepass,random,scratch", "--together", "2",
+  "--heads", "6,2", "--compare", "2", "--methods", "l0,onepass,random,scratch", "--together", "2",
 )  # fmt: skip
 
 
@@ -70,16 +73,16 @@ def test_each_point_is_a_run_with_the_heads_that_were_wanted(swept):
   for name in NAMES:
     heads = Workdir(folder / name).read_heads()
     counts[name] = sum(g > 0 for layers in heads.values() for row in layers for g in row)
-  assert list(counts.values()) == [24, 24, 12, 5, 5, 5, 5, 5]
-  found = Workdir(folder / "l0-5-seed0").read_heads()
-  assert Workdir(folder / "scratch-5-seed0").read_heads() == found
+  assert list(counts.values()) == [12, 12, 2, 6, 2, 2, 2, 2]
+  found = Workdir(folder / "l0-2-seed0").read_heads()
+  assert Workdir(folder / "scratch-2-seed0").read_heads() == found
   assert all(printed.count(f"  {name} ") == 1 for name in NAMES[1:])
 
 
 def test_a_fork_starts_from_the_trunk_where_its_target_has_come_down(swept, tmp_path):
-  fork, trunk = (Workdir(swept[0] / name) for name in ("onepass-5-seed0", "trunk-seed0"))
+  fork, trunk = (Workdir(swept[0] / name) for name in ("onepass-2-seed0", "trunk-seed0"))
   config = config_lib.load(fork)
-  # A separate run's 12 steps are 7 of the trunk and 5 of the fork; the target is 5 after 6 of 7.
+  # A separate run's 12 steps are 7 of the trunk and 5 of the fork; the target is 2 after 6 of 7.
   assert (trunk.read_summary().step, fork.read_summary().step) == (7, 5)
   assert (config.init_from, config.init_checkpoint) == (str(trunk.path), "6")
   _, first = prepare.set_up(config, Workdir(tmp_path / "again"))
@@ -92,12 +95,12 @@ def test_the_table_stands_at_the_end_and_in_files(swept):
   assert "Wanted count hit in 2 of 2 runs" in printed
   rows = list(csv.DictReader((folder / "curve.csv").open()))
   tuned = [(row["method"], row["open"], row["tuned"]) for row in rows]
-  assert ("random", "5", "false") in tuned and ("random", "5", "true") in tuned
+  assert ("random", "2", "false") in tuned and ("random", "2", "true") in tuned
   assert [row["method"] for row in rows] == [
     "baseline", "control", "l0", "l0", "random", "random", "onepass", "onepass", "scratch",
   ]  # fmt: skip
   structures = read_json(folder / "structures.json")
-  assert list(structures["l0-5-seed0"]) == list(TYPES)
+  assert list(structures["l0-2-seed0"]) == list(TYPES)
 
 
 def test_the_same_command_trains_nothing_again(swept):
@@ -114,7 +117,7 @@ def test_compact_models_are_timed(swept, monkeypatch, capsys, tmp_path):
   table.main()
   printed = capsys.readouterr().out
   lines = [line.split(" | ") for line in printed.splitlines() if line.startswith("| ")][-3:]
-  assert [line[0] for line in lines] == ["| 24", "| 12", "| 5"]
+  assert [line[0] for line in lines] == ["| 12", "| 6", "| 2"]
   assert [float(line[2].split()[0]) > 0 for line in lines] == [True] * 3
   gains = [float(line[3].strip(" |")) for line in lines]
   assert gains == sorted(gains) and gains[0] == 1.0 < gains[2]
@@ -122,7 +125,7 @@ def test_compact_models_are_timed(swept, monkeypatch, capsys, tmp_path):
 
 
 def test_a_point_is_loaded_like_any_run(swept):
-  run = headprune.load(swept[0] / "l0-5-seed0")
+  run = headprune.load(swept[0] / "l0-2-seed0")
   assert len(run.translate(["June 5, 2014"])) == 1
 
 

@@ -14,7 +14,7 @@ from headprune.train import devices, progress
 
 
 def load(
-  config: ConfigDict, workdir: Workdir, say: Callable[..., None]
+  config: ConfigDict, workdir: Workdir, say: Callable[..., None] = devices.print_first
 ) -> tuple[dict, tuple, dict]:
   """Reads, or makes, what the workdir is to hold; the training text is read only if it must be.
 
