@@ -9,7 +9,6 @@ from headprune.curve.points import CONTROL
 from headprune.curve.rows import BASELINE, Row
 from headprune.errors import UserError
 from headprune.nn import cost
-from headprune.nn.config import ModelConfig
 from headprune.prune.cut import cut
 from headprune.runs.run import load
 
@@ -50,15 +49,13 @@ def measure(rows: Sequence[Row]) -> list[Speed]:
   found = deployed.measure(small, (), BATCH, SENTENCES, REPEATS)
   lines, _ = deployed.test_text(runs[0], SENTENCES)
   words = sum(map(len, runs[0].encode(lines, lines)[0])) / len(lines)
-  flops = [_flops(run.translator.config, words, run.config.eval.beams) for run in small]
+  flops = [
+    cost.pair_flops(run.translator.config, words, words, run.config.eval.beams) for run in small
+  ]
   return [
     Speed(row.run, row.open, one["median"], *one["ratio"], arithmetic=flops[0] / own)
     for row, one, own in zip((dense, *others), found, flops)
   ]
-
-
-def _flops(config: ModelConfig, words: float, beams: int) -> float:
-  return cost.pair_flops(config, words, words, beams)
 
 
 def table(speeds: Sequence[Speed]) -> str:

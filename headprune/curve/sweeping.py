@@ -68,8 +68,9 @@ def sweep(
     Stopped: `stop` said so.
   """
   plans, stop = plan(wanted), stop or stopping.Stop()
-  there = wanted.config.init_from
-  if wanted.trains_baselines and Workdir(pathlib.Path(there)).read_summary():
+  there = pathlib.Path(wanted.config.init_from)
+  own = wanted.start(wanted.config.seed)
+  if wanted.trains_baselines and there != own and Workdir(there).read_summary():
     print(f"note: each seed has a baseline of its own; --baselines {there} starts from that one")
   failed, folders = {}, []
   for seed, stages in plans.items():

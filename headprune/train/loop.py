@@ -101,7 +101,8 @@ def train_together(
   Returns:
     Each run's summary, or what ended it.
   Raises:
-    Stopped, UserError: as `train`; nothing was trained.
+    Stopped: `stop` said so, and all of them are saved.
+    UserError: as `train`, before anything was trained, or the device has no room for so many.
   """
   jobs = []
   with contextlib.ExitStack() as locks:
