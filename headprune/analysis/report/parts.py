@@ -1,0 +1,48 @@
+"""What the report's parts are made of: sections, and what is folded away."""
+
+from collections.abc import Iterable, Sequence
+import html
+
+from headprune.analysis import tables
+from headprune.analysis.result import Column
+
+
+def section(name: str, title: str, *body: str) -> str:
+  """A part of the page with its heading, "" without a body; `name` is its address in the page."""
+  text = "\n".join(filter(None, body))
+  heading = f"<h2>{html.escape(title)}</h2>"
+  return f'<section id="{name}">{heading}\n{text}\n</section>' if text else ""
+
+
+def text(content: str, soft: bool = False) -> str:
+  """A paragraph."""
+  kind = ' class="soft"' if soft else ""
+  return f"<p{kind}>{html.escape(content)}</p>"
+
+
+def folded(title: str, body: str) -> str:
+  """What a reader rather sees only when asked for; `title` says what it is and why."""
+  return f"<details><summary>{html.escape(title)}</summary>\n{body}\n</details>"
+
+
+def table(
+  name: str, columns: Sequence[Column], rows: Sequence[tuple], nothing: str, tall: bool = False
+) -> str:
+  """A sortable table that can be taken along; without rows it is folded away.
+
+  Args:
+    name: of the file that the reader gets.
+    columns: of the table.
+    rows: as many cells as columns each.
+    nothing: why there may be no rows.
+    tall: it scrolls.
+  """
+  if rows:
+    return f'<div data-csv="{name}">{tables.sortable(columns, rows, tall)}</div>'
+  return folded(nothing, tables.sortable(columns, rows))
+
+
+def figure(name: str, pictures: Iterable[str], caption: str = "") -> str:
+  """Pictures side by side that can be taken along as one file of that name."""
+  below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
+  return f'<figure data-svg="{name}"><div class="row">{"".join(pictures)}</div>{below}</figure>'
