@@ -1,10 +1,11 @@
 """Grids of layers and heads as SVG, whose colours are the page's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import dataclasses
 import html
 
 from headprune.analysis import tables
+from headprune.analysis.report import parts
 from headprune.analysis.result import Head, Ragged
 
 _CELL, _ROW, _LEFT, _TOP, _BELOW = 34, 24, 18, 18, 16  # CSS pixels
@@ -21,49 +22,52 @@ class Cell:
   strength: float = 1.0  # of the colours, 0..1
 
 
-def draw(title: str, gates: Ragged, cell: Callable[[Head], Cell], name: str = "") -> str:
+def draw(
+  title: str,
+  counts: Sequence[int],
+  cell: Callable[[Head], Cell],
+  name: str = "",
+  scale: float = 1.0,
+) -> str:
   """Layers (the first is the lowest row) x heads.
 
   Args:
     title: what stands above.
-    gates: test-time gates, which say what heads there are and which of them are closed.
+    counts: heads of each layer.
     cell: how a head is drawn.
     name: the attention type, if a click on a head is to show its map.
+    scale: of the whole drawing.
   """
-  width, depth = max((1, *map(len, gates))), len(gates)
-  parts = [f'<text class="title" x="{_LEFT}" y="12">{html.escape(title)}</text>']
-  for n, row in enumerate(gates):
+  width, depth = max((1, *counts)), len(counts)
+  drawn = [f'<text class="title" x="{_LEFT}" y="12">{html.escape(title)}</text>']
+  for n, count in enumerate(counts):
     y = _TOP + _ROW * (depth - 1 - n)
-    parts.append(f'<text class="axis" x="{_LEFT // 2}" y="{y + 16}">{n + 1}</text>')
-    for h, gate in enumerate(row):
+    drawn.append(f'<text class="axis" x="{_LEFT // 2}" y="{y + 16}">{n + 1}</text>')
+    for h in range(count):
       at = f' data-at="{name} {n} {h}"' if name else ""
-      drawn = _cell(cell((n, h)), _LEFT + _CELL * h, y)
-      parts.append(f'<g{at} class="{"open" if gate > 0 else "shut"}">{drawn}</g>')
+      drawn.append(f"<g{at}>{_cell(cell((n, h)), _LEFT + _CELL * h, y)}</g>")
   bottom = _TOP + _ROW * depth
   for h in range(width):
     x = _LEFT + _CELL * h + _CELL // 2
-    parts.append(f'<text class="axis" x="{x}" y="{bottom + 12}">{h + 1}</text>')
-  size = max(_LEFT + _CELL * width, _LEFT + _LETTER * len(title)), bottom + _BELOW
-  return (
-    f'<svg class="grid" role="img" aria-label="{html.escape(title)}" width="{size[0]}" '
-    f'height="{size[1]}" viewBox="0 0 {size[0]} {size[1]}">{"".join(parts)}</svg>'
-  )
+    drawn.append(f'<text class="axis" x="{x}" y="{bottom + 12}">{h + 1}</text>')
+  right = _LEFT + max(_CELL * width, _LETTER * len(title))
+  return parts.picture("grid", title, (right, bottom + _BELOW), drawn, scale)
 
 
 def _cell(cell: Cell, x: int, y: int) -> str:
-  parts = [f"<title>{html.escape(cell.tip)}</title>"]
+  drawn = [f"<title>{html.escape(cell.tip)}</title>"]
   width, height = _CELL - 2, _ROW - 2
   for i, color in enumerate(cell.colors):
     part = width / len(cell.colors)
-    parts.append(
+    drawn.append(
       f'<rect x="{x + 1 + part * i:g}" y="{y + 1}" width="{part:g}" height="{height}" '
       f'style="fill:{color}" fill-opacity="{cell.strength:.3g}"/>'
     )
   if not cell.colors:
     box = f'x="{x + 1.5}" y="{y + 1.5}" width="{width - 1}" height="{height - 1}"'
-    parts.append(f'<rect class="empty" {box}/>')
-  parts.append(f'<text x="{x + _CELL // 2}" y="{y + 16}">{html.escape(cell.text)}</text>')
-  return "".join(parts)
+    drawn.append(f'<rect class="empty" {box}/>')
+  drawn.append(f'<text x="{x + _CELL // 2}" y="{y + 16}">{html.escape(cell.text)}</text>')
+  return "".join(drawn)
 
 
 def of_score(title: str, values: Ragged, gates: Ragged, full: float, name: str = "") -> str:
@@ -86,4 +90,4 @@ def of_score(title: str, values: Ragged, gates: Ragged, full: float, name: str =
     # Numbers stay readable on .62 of the colour.
     return Cell(tables.short(values[n][h]), tip, ("rgb(var(--heat))",), 0.62 * share)
 
-  return draw(title, gates, cell, name)
+  return draw(title, list(map(len, gates)), cell, name)

@@ -19,7 +19,7 @@ function showMaps({maps, gates, titles, labels}) {
     sentence.weights[type].forEach((row, n) => {
       const line = document.createElement("div");
       line.className = "layer";
-      line.style.gridTemplateColumns = "3.2rem repeat(" + row.length + ", clamp(30px, 10vw, 64px))";
+      line.style.gridTemplateColumns = "2.8rem repeat(" + row.length + ", minmax(27px, 64px))";
       put("span", line, "layer " + (n + 1));
       row.forEach((weights, h) => thumb(line, weights, n, h));
       box.prepend(line);
@@ -35,7 +35,7 @@ function showMaps({maps, gates, titles, labels}) {
       ink.fillStyle = "rgba(" + heat + "," + weight / 255 + ")";
       ink.fillRect(m, q, 1, 1);
     }));
-    button.append((n + 1) + "." + (h + 1) + (open ? "" : " ×"));
+    button.append((n + 1) + "." + (h + 1));
     button.className = open ? "" : "shut";
     button.ariaLabel = "layer " + (n + 1) + ", head " + (h + 1) + (open ? "" : ", closed");
     button.addEventListener("click", () => { [layer, head] = [n, h]; draw(); });

@@ -17,6 +17,7 @@ _MEASURES = (  # field of the summary, what it is called, digits
   ("dev_perplexity", "perplexity", 2),
 )
 _UNKNOWN = "var(--unknown)"
+_SCALE = 1.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +47,8 @@ def _qualities(qualities: Sequence[Quality]) -> str:
     if values[-1:] != [None] and values:
       cells = ["" if value is None else f"{value:.{digits}f}" for value in values]
       change = ""
-      if len(values) > 1 and values[0] is not None:
-        change = f"{values[-1] - values[0]:+.{digits}f}"
+      if len(values) > 1 and values[0] is not None:  # of the numbers that stand beside it
+        change = f"{float(cells[-1]) - float(cells[0]):+.{digits}f}"
       rows.append((name, *cells, change))
   if not rows:
     return ""
@@ -109,7 +110,7 @@ def _of_run(run: Result, kinds: Sequence[str], named: bool, maps: bool) -> str:
       return grid.Cell("".join(kind[0].upper() for kind in own), tip + doing, colors)
 
     title = f"{TITLES[name]}: {_count({name: gates})}"
-    grids.append(grid.draw(title, gates, cell, name if maps else ""))
+    grids.append(grid.draw(title, list(map(len, gates)), cell, name if maps else "", _SCALE))
   title = f"<h3>{html.escape(run.run)}</h3>" if named else ""
   return title + parts.figure(f"{run.run}-functions", grids)
 

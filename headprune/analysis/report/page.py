@@ -43,7 +43,7 @@ def page(
     maps_lib.section(result, maps),
     scores.importances(runs, bool(maps)),
     scores.shares(runs, bool(maps)),
-    *(_table(i, table) for i, table in enumerate(result.tables)),
+    *map(_table, result.tables),
     scores.all_heads(result),
     scores.correlations(result),
   ]
@@ -68,11 +68,12 @@ def page(
 
 
 def _contents(body: str) -> str:
-  """Links to the sections."""
-  found = re.findall(r'<section id="([\w-]+)"><h2>(.*?)</h2>', body)
-  return "".join(f'<a href="#{name}">{title}</a>' for name, title in found)
+  """Links to the sections, by their short names."""
+  found = re.findall(r'<section id="([\w-]+)">', body)
+  return "".join(f'<a href="#{name}">{name.replace("-", " ")}</a>' for name in found)
 
 
-def _table(number: int, table: Table) -> str:
-  found = parts.table(f"table-{number + 1}", table.columns, table.rows, "Nothing was found.")
-  return parts.section(f"table-{number + 1}", table.title, parts.text(table.meaning), found)
+def _table(table: Table) -> str:
+  name = re.sub(r"\W+", "-", table.title.lower())
+  found = parts.table(name, table.columns, table.rows, "Nothing was found.")
+  return parts.section(name, table.title, parts.text(table.meaning), found)

@@ -42,6 +42,25 @@ def table(
   return folded(nothing, tables.sortable(columns, rows))
 
 
+def picture(
+  kind: str, label: str, size: tuple[float, float], drawn: Sequence[str], scale: float = 1.0
+) -> str:
+  """An SVG element.
+
+  Args:
+    kind: its class.
+    label: what it shows, for those who cannot see it.
+    size: width and height of what is drawn.
+    drawn: its elements.
+    scale: CSS pixels for each unit of `size`.
+  """
+  width, height = size
+  return (
+    f'<svg class="{kind}" role="img" aria-label="{html.escape(label)}" width="{scale * width:g}" '
+    f'height="{scale * height:g}" viewBox="0 0 {width:g} {height:g}">{"".join(drawn)}</svg>'
+  )
+
+
 def figure(name: str, pictures: Iterable[str], caption: str = "") -> str:
   """Pictures side by side that can be taken along as one file of that name."""
   below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""

@@ -30,7 +30,7 @@ function showPruning({steps, p_open}) {
       slider.value = Number(slider.value) + 1;
       show();
       if (slider.value === slider.max) stop();
-    }, Math.max(60, 6000 / steps.length));
+    }, Math.max(60, Math.min(250, 6000 / steps.length)));
   });
   slider.addEventListener("input", () => { stop(); show(); });
   show();

@@ -75,8 +75,7 @@ def _grid(name: str, rows: Sequence[Sequence[int]]) -> str:
     share = rows[head[0]][head[1]] / 255
     return grid.Cell("", tables.name_head(head), ("rgb(var(--heat))",), share)
 
-  ones = [[1.0] * len(row) for row in rows]
-  return grid.draw("", ones, cell)
+  return grid.draw("", list(map(len, rows)), cell)
 
 
 def _lines(name: str, steps: Sequence[int], rows: Sequence) -> str:
@@ -98,9 +97,8 @@ def _lines(name: str, steps: Sequence[int], rows: Sequence) -> str:
       line = f'<polyline style="stroke:{_color(n)}" points="{" ".join(points)}">{title}</polyline>'
       drawn.append(line)
   drawn.append(f'<path class="cursor" d="M{xs[-1]:.1f} {_TOP}V{bottom}"/>')
-  size = f'width="{_WIDTH}" height="{bottom + 18}" viewBox="0 0 {_WIDTH} {bottom + 18}"'
-  label = html.escape(f"P(open) of {TITLES[name]}")
-  return f'<svg class="lines" role="img" aria-label="{label}" {size}>{"".join(drawn)}</svg>'
+  label = f"P(open) of {TITLES[name]}"
+  return parts.picture("lines", label, (_WIDTH, bottom + _BELOW), drawn)
 
 
 def _color(layer: int) -> str:

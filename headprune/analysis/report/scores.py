@@ -57,7 +57,7 @@ def _full(score: Score, runs: Sequence[Result]) -> float:
 def _figures(
   panels: Sequence[tuple[str, str, Score]], runs: Sequence[Result], maps: bool, full: float
 ) -> list[str]:
-  """The grids of all panels (type, title, score); those of which no head is open are folded."""
+  """The grids of all panels (type, title, score); types without an open head are folded away."""
   live, folded = [], {}
   for name, title, score in panels:
     grids = []
@@ -68,14 +68,14 @@ def _figures(
         own = name if maps and run is runs[-1] else ""
         grids.append(grid.of_score(heading, other.values[name], run.heads[name], full, own))
     picture = f'<div class="pair">{"".join(grids)}</div>'
-    if any(any(run.open_heads(name)) for run in runs):
+    if any(runs[-1].open_heads(name)):
       live.append(picture)
     else:
       folded.setdefault(name, []).append(picture)
   key = panels[0][2].key if len({score.key for _, _, score in panels}) == 1 else panels[0][2].kind
   found = [parts.figure(key, live)] if live else []
   for name, pictures in folded.items():
-    reason = f"{TITLES[name].capitalize()}: all heads are closed"
+    reason = f"{TITLES[name].capitalize()}: all heads are closed in {runs[-1].run}"
     found.append(parts.folded(reason, parts.figure(f"{key}-{name}", pictures)))
   return found
 
