@@ -13,15 +13,16 @@ from headprune import cli
 from headprune.analysis import compare, figures, survey, tables
 from headprune.analysis import result as result_lib
 from headprune.analysis import subject as subject_lib
-from headprune.analysis.report import overview, pruning
+from headprune.analysis.report import functions, pruning
 from headprune.analysis.report import page as page_lib
 from headprune.analysis.report.maps import attention_maps
-from headprune.analysis.report.overview import Quality
+from headprune.analysis.report.quality import Quality
 from headprune.analysis.result import Result
+from headprune.analysis.subject import Subject
 from headprune.errors import UserError
 from headprune.meter import Meter
 from headprune.runs import metrics
-from headprune.runs.run import Run, load
+from headprune.runs.run import load
 from headprune.runs.workdir import Workdir, write_bytes, write_text
 
 
@@ -40,19 +41,15 @@ def _analyze(args: argparse.Namespace, meter: Meter) -> None:
   plans = survey.prepare(subject, args)
   for path, earlier in zip(args.before, before):
     _check_alike(path, earlier.settings, survey.settings(subject, plans))
+  qualities = _qualities(subject, args, before)
   meter.clear()
   print(f"{len(subject.text):,} sentence pairs")
   result = survey.measure(subject, plans, meter.begin)
   meter.begin("drawing", 0)
   result_lib.write(run.workdir, result)
   history = draw(run.workdir, result, before)
-  page = page_lib.page(
-    result,
-    before,
-    qualities=_qualities(run, result, args, before),
-    history=history,
-    maps=attention_maps(run, subject.text[: args.maps]),
-  )
+  maps = attention_maps(run, subject.text[: args.maps])
+  page = page_lib.page(result, before, qualities=qualities, history=history, maps=maps)
   write_text(run.workdir.report, page)
   meter.clear()
   _print(result, before)
@@ -89,8 +86,9 @@ def draw(workdir: Workdir, result: Result, before: Sequence[Result]) -> pruning.
   return pruning.history(steps, layers, animation)
 
 
-def _qualities(run: Run, result: Result, args, before: Sequence[Result]) -> list[Quality]:
+def _qualities(subject: Subject, args, before: Sequence[Result]) -> list[Quality]:
   """What this run recorded, and before it the earlier ones or else the run that it started from."""
+  run = subject.run
   earlier = [
     Quality(found.run, Workdir(pathlib.Path(path)).read_summary(), found.heads)
     for path, found in zip(args.before, before)
@@ -100,13 +98,14 @@ def _qualities(run: Run, result: Result, args, before: Sequence[Result]) -> list
     earlier = [Quality(start.path.absolute().name, summary, start.read_heads())]
   # A summary tells of the last checkpoint.
   summary = run.workdir.read_summary() if args.checkpoint == "last" else None
-  return [*earlier, Quality(result.run, summary, result.heads)]
+  own = Quality(run.workdir.path.absolute().name, summary, subject.as_lists(run.gates()))
+  return [*earlier, own]
 
 
 def _print(result: Result, before: Sequence[Result]) -> None:
   for function in result.functions:
     print(f"  {function.name:<18} {tables.name_heads(function.heads)}")
-  for sentence in overview.describe_kinds(result):
+  for sentence in functions.describe_kinds(result):
     print(f"  {sentence}")
   for note in result.notes:
     print(f"  note: {note}")

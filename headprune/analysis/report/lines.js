@@ -1,6 +1,7 @@
 // One head's attention as lines from the tokens that look, on the left, to those looked at.
 function drawLines(rows, columns, weights) {
-  const height = 22, left = longest(rows), middle = Math.max(90, Math.min(420,
+  pick("pointed").textContent = "The tokens on the left look at those on the right; point at one.";
+  const height = 22, left = longest(rows), middle = Math.max(90, Math.min(640,
     pick("map").clientWidth - left - longest(columns)));
   const svg = frame(left + middle + longest(columns), 16 + height * Math.max(rows.length,
     columns.length), "attention as lines");
@@ -22,7 +23,8 @@ function drawLines(rows, columns, weights) {
       pick("pointed").textContent = told();
     });
   };
-  const most = pairs => pairs.sort((a, b) => b[1] - a[1]).slice(0, 3)
+  const most = pairs => pairs.filter(([, weight]) => weight > 2)
+    .sort((a, b) => b[1] - a[1]).slice(0, 3)
     .map(([text, weight]) => text + " " + share(weight)).join(", ");
   rows.forEach((text, q) => name(text, q, left - 8, "end", i => i === q,
     () => text + " looks at " + most(columns.map((column, m) => [column, weights[q][m]]))));

@@ -52,7 +52,7 @@ function showMaps({maps, gates, titles, labels}) {
     pick("head").textContent = titles[type] + (weights ? " " + (layer + 1) + "." + (head + 1) : "")
       + (state ? ": " + state : "");
     pick("map").replaceChildren();
-    pick("pointed").textContent = "Each row is a token that looks, each column one that is looked at.";
+    pick("pointed").textContent = "";
     if (!weights) return;
     const rows = type === "enc_self" ? sentence.source : sentence.target;
     const columns = type === "dec_self" ? ["start", ...sentence.target.slice(0, -1)]
@@ -88,6 +88,7 @@ function frame(width, height, label) {
 const longest = names => 7.6 * Math.max(...names.map(name => name.length)) + 12;
 
 function drawMatrix(rows, columns, weights) {
+  pick("pointed").textContent = "Each row is a token that looks, each column one that is looked at.";
   const room = pick("map").clientWidth, left = longest(rows), height = 24;
   const width = Math.min(120, Math.max(17, (room - left - 8) / columns.length));
   const flat = width > longest(columns) - 6, top = flat ? 24 : longest(columns);

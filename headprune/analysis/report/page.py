@@ -6,11 +6,11 @@ import pathlib
 import re
 
 from headprune.analysis import template
+from headprune.analysis.report import functions, overview, parts, pruning, quality, scores
 from headprune.analysis.report import maps as maps_lib
-from headprune.analysis.report import overview, parts, pruning, scores
 from headprune.analysis.report.maps import Maps
-from headprune.analysis.report.overview import Quality
 from headprune.analysis.report.pruning import History
+from headprune.analysis.report.quality import Quality
 from headprune.analysis.result import TITLES, Result, Table
 
 _FOLDER = pathlib.Path(__file__).parent
@@ -38,8 +38,8 @@ def page(
   sections = [
     overview.picture(runs, bool(maps)),
     pruning.section(history),
-    overview.functions(result),
-    overview.outcomes(before, result),
+    functions.functions(result),
+    functions.outcomes(before, result),
     maps_lib.section(result, maps),
     scores.importances(runs, bool(maps)),
     scores.shares(runs, bool(maps)),
@@ -60,7 +60,7 @@ def page(
     _FOLDER / "page.html",
     [_FOLDER / name for name in _SCRIPTS],
     run=html.escape(result.run),
-    top=overview.top(result, qualities),
+    top=quality.top(result, qualities),
     contents=_contents(body),
     body=body,
     data=template.script_json(data),

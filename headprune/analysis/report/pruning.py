@@ -88,8 +88,9 @@ def _lines(name: str, steps: Sequence[int], rows: Sequence) -> str:
     y = bottom - _HEIGHT * share
     drawn.append(f'<path class="rule" d="M{_LEFT} {y:g}H{right}"/>')
     drawn.append(f'<text class="axis" x="{_LEFT - 12}" y="{y + 4:g}">{share:g}</text>')
-  for x, step in ((xs[0], steps[0]), (xs[-1], steps[-1])):
-    drawn.append(f'<text class="axis" x="{x:g}" y="{bottom + 14}">{step}</text>')
+  for x, step, anchor in ((xs[0], steps[0], "start"), (xs[-1], steps[-1], "end")):
+    at = f'x="{x:g}" y="{bottom + 14}" style="text-anchor:{anchor}"'
+    drawn.append(f'<text class="axis" {at}>{step:,}</text>')
   for n in range(len(rows[0])):
     for h in range(len(rows[0][n])):
       points = (f"{x:.1f},{bottom - _HEIGHT * row[n][h] / 255:.1f}" for x, row in zip(xs, rows))

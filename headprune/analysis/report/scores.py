@@ -1,6 +1,6 @@
 """Scores of heads: grids, of several runs side by side, the table of all heads, correlations."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 import html
 
 from headprune.analysis.report import grid, parts
@@ -17,22 +17,24 @@ def importances(runs: Sequence[Result], maps: bool) -> str:
   """
   found = []
   for score in _drawn(runs[-1], IMPORTANCE):
-    full = _full(score, runs)
+    panels = [(name, TITLES[name], score) for name in score.values]
     found.append(f"<h3>{html.escape(score.heading)}</h3>{parts.text(score.meaning, soft=True)}")
-    found += _figures([(name, TITLES[name], score) for name in score.values], runs, maps, full)
+    found += _figures(score.key, panels, runs, maps)
   return parts.section("importance", "Heads by layer", *found)
 
 
 def shares(runs: Sequence[Result], maps: bool) -> str:
   """How often the largest weight of each head is at one kind of place; arguments as above."""
-  found = []
+  panels = []
   for score in _drawn(runs[-1], SHARE):
     for name in score.values:
       title = score.title if name == "enc_self" else f"{score.title}, {TITLES[name]}"
-      found.append((name, title, score))
-  grids = _figures(found, runs, maps, 1.0) if found else ()
+      panels.append((name, title, score))
+  if not panels:
+    return ""
   intro = "How often a head's largest weight is there; the full colour would be always."
-  return parts.section("shares", "Where encoder heads look", *grids and (parts.text(intro), *grids))
+  grids = _figures("shares", panels, runs, maps)
+  return parts.section("shares", "Where encoder heads look", parts.text(intro), *grids)
 
 
 def _drawn(result: Result, kind: str) -> list[Score]:
@@ -55,29 +57,30 @@ def _full(score: Score, runs: Sequence[Result]) -> float:
 
 
 def _figures(
-  panels: Sequence[tuple[str, str, Score]], runs: Sequence[Result], maps: bool, full: float
+  key: str, panels: Sequence[tuple[str, str, Score]], runs: Sequence[Result], maps: bool
 ) -> list[str]:
-  """The grids of all panels (type, title, score); types without an open head are folded away."""
+  """Grids of (type, title, score); those of types without an open head are folded away."""
   live, folded = [], {}
   for name, title, score in panels:
-    grids = []
-    for run in runs:
-      other = {one.key: one for one in run.scores}.get(score.key)
-      if other and name in other.values:
-        heading = f"{title} · {run.run}" if len(runs) > 1 else title
-        own = name if maps and run is runs[-1] else ""
-        grids.append(grid.of_score(heading, other.values[name], run.heads[name], full, own))
-    picture = f'<div class="pair">{"".join(grids)}</div>'
-    if any(runs[-1].open_heads(name)):
-      live.append(picture)
-    else:
-      folded.setdefault(name, []).append(picture)
-  key = panels[0][2].key if len({score.key for _, _, score in panels}) == 1 else panels[0][2].kind
+    picture = f'<div class="pair">{"".join(_pair(name, title, score, runs, maps))}</div>'
+    is_live = any(runs[-1].open_heads(name))
+    (live if is_live else folded.setdefault(name, [])).append(picture)
   found = [parts.figure(key, live)] if live else []
   for name, pictures in folded.items():
     reason = f"{TITLES[name].capitalize()}: all heads are closed in {runs[-1].run}"
     found.append(parts.folded(reason, parts.figure(f"{key}-{name}", pictures)))
   return found
+
+
+def _pair(name: str, title: str, score: Score, runs: Sequence[Result], maps: bool) -> Iterator[str]:
+  """The grid of each run that has the score."""
+  full = _full(score, runs)
+  for run in runs:
+    same = {other.key: other.values for other in run.scores}.get(score.key, {})
+    if name in same:
+      heading = f"{title} · {run.run}" if len(runs) > 1 else title
+      own = name if maps and run is runs[-1] else ""
+      yield grid.of_score(heading, same[name], run.heads[name], full, own)
 
 
 def all_heads(result: Result) -> str:
@@ -114,5 +117,7 @@ def correlations(result: Result) -> str:
     count = sum(1 for _ in result.open_heads(one.type))
     found.append(f"<h3>{TITLES[one.type].capitalize()}, n = {count} open heads</h3>")
     found.append(parts.table(f"correlations-{one.type}", columns, rows, ""))
+  if not found:
+    return ""
   intro = "Spearman's rank correlation over the open heads; with few of them it says little."
-  return parts.section("agreement", "Do the scores agree?", *found and (parts.text(intro), *found))
+  return parts.section("agreement", "Do the scores agree?", parts.text(intro), *found)
