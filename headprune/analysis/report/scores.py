@@ -103,7 +103,7 @@ def all_heads(result: Result) -> str:
     "heads",
     "All heads",
     parts.table("open-heads", columns, rows[True], "No head is open.", tall=True),
-    parts.folded(f"{len(rows[False])} closed heads", closed) if rows[False] else "",
+    parts.folded(f"Closed heads: {len(rows[False])}", closed) if rows[False] else "",
   )
 
 
