@@ -74,6 +74,6 @@ def _contents(body: str) -> str:
 
 
 def _table(table: Table) -> str:
-  name = re.sub(r"\W+", "-", table.title.lower())
+  name = "-".join(re.findall(r"\w+", table.title.lower()))
   found = parts.table(name, table.columns, table.rows, "Nothing was found.")
   return parts.section(name, table.title, parts.text(table.meaning), found)

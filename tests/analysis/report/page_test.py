@@ -41,6 +41,10 @@ def test_parts_in_order_with_links_to_each():
   assert links == ["#" + name for name in sections]
   assert page.tables[0][1] == ["dev BLEU", "30.00"], "before everything else"
   assert "before" in Page(everything(RESULT, [RESULT])).ids
+  spaced = dataclasses.replace(
+    RESULT, tables=(dataclasses.replace(RESULT.tables[0], title="A (b)"),)
+  )
+  assert '<a href="#a-b">a b</a>' in everything(spaced)
 
 
 def test_parts_that_a_run_does_not_have_are_left_out():

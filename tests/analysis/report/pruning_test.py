@@ -32,6 +32,7 @@ def test_a_line_and_a_square_for_each_head():
   assert grid.strengths == [[1.0], [0.0], [0.2]], "as at the last step"
   colors = re.findall(r'<polyline style="stroke:var\(--(\w+)\)"', text)
   assert colors == ["c0", "c0", "c1"]
+  assert re.findall(r'<i style="background:var\(--(\w+)\)"', text) == ["c0", "c1"]
   # P(open) of 1, 0.5 and 0 from top to bottom, the steps from left to right.
   assert re.findall(r'points="([^"]*)"', text)[1] == "30.0,102.7 310.0,188.0"
   assert "1,000" in page.text and "2,000" in page.text and "layer 2" in page.text

@@ -32,9 +32,9 @@ def test_grids_of_shares():
 
 
 def test_runs_stand_side_by_side_and_share_their_colours():
-  values = {"enc_self": [[2.0, 1.0], [0.5]]}
+  values = {"enc_self": [[2.0, 1.0], [0.5]], "dec_enc": [[9.0], [0.0]]}
   dense = dataclasses.replace(
-    RESULT, run="dense", heads=GATES | {"enc_self": [[1.0, 1.0], [1.0]]},
+    RESULT, run="dense", heads=GATES | {"enc_self": [[1.0, 1.0], [1.0]], "dec_enc": [[0.0], [1.0]]},
     scores=(Score("confidence", "confidence", "", values),),
   )  # fmt: skip
   page = Page(scores.importances([dense, RESULT], maps=False))
@@ -42,7 +42,9 @@ def test_runs_stand_side_by_side_and_share_their_colours():
     "encoder self-attention · dense", "encoder self-attention · a<b",
     "decoder self-attention · a<b",
   ]  # fmt: skip
-  assert page.grids[0].strengths == [[0.62], [0.31], [0.155]]
+  assert page.grids[0].strengths == [[0.62], [0.31], [0.155]], (
+    "that of a closed head, 9, is no matter"
+  )
   assert page.grids[1].strengths[0] == [pytest.approx(0.0775, abs=1e-4)]
 
 
