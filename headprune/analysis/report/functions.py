@@ -43,12 +43,12 @@ def functions(result: Result) -> str:
 
 
 def _why(result: Result) -> str:
-  closed = [
-    f"all heads of {TITLES[name]} are closed"
+  shut = [
+    f"no head of {TITLES[name]} is open"
     for name in TYPES
     if any(kind.type == name for kind in result.kinds) and not any(result.open_heads(name))
   ]
-  return f" (Of those that may have functions, {' and '.join(closed)}.)" if closed else ""
+  return f" ({', '.join(shut).capitalize()}.)" if shut else ""
 
 
 def outcomes(before: Sequence[Result], result: Result) -> str:

@@ -61,10 +61,10 @@ def picture(
   )
 
 
-def figure(name: str, pictures: Iterable[str], caption: str = "") -> str:
+def figure(name: str, pictures: Iterable[str]) -> str:
   """Pictures side by side that can be taken along as one file of that name."""
-  below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
-  return f'<figure data-svg="{name}"><div class="row">{"".join(pictures)}</div>{below}</figure>'
+  row = f'<div class="row">{"".join(pictures)}</div>'
+  return f'<figure data-svg="{html.escape(name)}">{row}</figure>'
 
 
 def count_open(heads: dict) -> str:

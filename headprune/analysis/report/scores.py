@@ -34,7 +34,7 @@ def shares(runs: Sequence[Result], maps: bool) -> str:
     return ""
   intro = "How often a head's largest weight is there; the full colour would be always."
   grids = _figures("shares", panels, runs, maps)
-  return parts.section("shares", "Where encoder heads look", parts.text(intro), *grids)
+  return parts.section("shares", "Where heads look", parts.text(intro), *grids)
 
 
 def _drawn(result: Result, kind: str) -> list[Score]:
@@ -67,7 +67,7 @@ def _figures(
     (live if is_live else folded.setdefault(name, [])).append(picture)
   found = [parts.figure(key, live)] if live else []
   for name, pictures in folded.items():
-    reason = f"{TITLES[name].capitalize()}: all heads are closed in {runs[-1].run}"
+    reason = f"{TITLES[name].capitalize()}: no head is open in {runs[-1].run}"
     found.append(parts.folded(reason, parts.figure(f"{key}-{name}", pictures)))
   return found
 

@@ -34,8 +34,8 @@ def test_no_function_is_folded_with_the_reason():
   assert summary == "No open head passes a threshold."
   closed = dataclasses.replace(nothing, heads=GATES | {"enc_self": CLOSED["enc_self"]})
   (summary, _), *_ = Page(functions.functions(closed)).folded
-  assert summary.endswith("(Of those that may have functions, all heads of encoder self-attention "
-                          "are closed.)")  # fmt: skip
+  reason = "(No head of encoder self-attention is open.)"
+  assert summary == f"No open head passes a threshold. {reason}"
 
 
 def test_before_and_after():

@@ -109,6 +109,6 @@ def test_a_run_without_open_heads_folds_what_is_empty():
   page = Page(everything(closed))
   reasons = [summary for summary, _ in page.folded]
   assert "No head is open." in reasons and "Closed heads: 6" in reasons
-  assert reasons.count("Encoder self-attention: all heads are closed in a<b") == 2
+  assert reasons.count("Encoder self-attention: no head is open in a<b") == 2
   assert "Nothing was found." in reasons
   assert any(reason.startswith("No open head passes a threshold.") for reason in reasons)

@@ -26,8 +26,8 @@ def test_a_table_is_a_file_and_folded_when_it_is_empty():
 
 
 def test_a_figure_is_a_file():
-  page = Page(parts.figure("a&b", ["<i>1</i>", "<i>2</i>"]))
-  assert page.files == ["a&b.svg"] and page.text == "12"
+  page = Page(parts.figure('a"b', ["<i>1</i>", "<i>2</i>"]))
+  assert page.files == ['a"b.svg'] and page.text == "12"
 
 
 def test_open_heads_are_counted():

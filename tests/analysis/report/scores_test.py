@@ -51,7 +51,7 @@ def test_runs_stand_side_by_side_and_share_their_colours():
 def test_types_without_open_heads_are_folded_away():
   page = Page(scores.importances([RESULT, PRUNED], maps=False))
   ((reason, content),) = page.folded
-  assert reason == "Encoder self-attention: all heads are closed in a<b"
+  assert reason == "Encoder self-attention: no head is open in a<b"
   assert page.files == ["confidence.svg", "confidence-enc_self.svg", "errors.svg"]
   assert "decoder self-attention" not in content
   assert [reason for reason, _ in Page(scores.shares([PRUNED], maps=False)).folded] == [reason]
