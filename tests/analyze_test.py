@@ -56,7 +56,7 @@ def test_the_whole_command(folder, monkeypatch, capsys):
   command(
     monkeypatch, folder / "run", "--conllu", folder / "parsed.conllu", "--alignments",
     folder / "links", "--rare-top", 0, "--lrp-sentences", 4, "--bleu-sentences", 4, "--aligning", 1,
-    "--relations", "obj,amod,iobj",
+    "--relations", "obj,amod,iobj", "--target-conllu", folder / "parsed.conllu", "--idle", 1,
   )  # fmt: skip
   workdir = Workdir(folder / "run")
   found = result.read(workdir)
@@ -72,10 +72,11 @@ def test_the_whole_command(folder, monkeypatch, capsys):
   relevance = found.score("relevance").values["dec_enc"]
   np.testing.assert_allclose(np.sum(relevance, axis=1), 1.0, rtol=1e-3)
   assert 1 / 7 < min(found.score("confidence").values["enc_self"][0]) < 1
-  (syntax,) = found.tables
+  syntax, decoder_syntax = found.tables
   rows = {row[0]: row for row in syntax.rows}
   assert rows["obj head→dep"][1] == 1 and rows["obj head→dep"][3] == 1.0
   assert rows["obj head→dep"][5] == 2, "two words further"
+  assert [row[:2] for row in decoder_syntax.rows] == [("amod head→dep", 1), ("obj dep→head", 1)]
   page = workdir.report.read_text(encoding="utf-8")
   assert "Gates while pruning" in page and '["the","dog","saw","the","cat","big","_EOS_"]' in page
   names = {path.name for path in workdir.figures.iterdir()}
@@ -84,8 +85,9 @@ def test_the_whole_command(folder, monkeypatch, capsys):
   assert "position--2.svg" not in names
   printed = capsys.readouterr().out
   assert str(workdir.report) in printed
-  assert "Cross-attention: 2 aligning, 0 unknown." in printed
-  assert "There is no case of iobj in the parsed sentences." in printed
+  assert "Cross-attention: 2 aligning, 0 idle, 0 unknown." in printed
+  assert "There is no case of iobj in the parsed source sentences." in printed
+  assert "The target's syntax is that of 1 of 12 sentences." in printed
 
 
 def test_a_run_that_was_cut_gives_the_same(folder):

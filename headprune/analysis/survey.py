@@ -12,10 +12,12 @@ from headprune.analysis import (
   correlation,
   gate_values,
   gradient,
+  idle,
   positional,
   rare_words,
   relevance,
   syntactic,
+  target_syntactic,
 )
 from headprune.analysis import subject as subject_lib
 from headprune.analysis.plug import Plan
@@ -33,8 +35,10 @@ ANALYSES = (
   confidence,
   positional,
   syntactic,
+  target_syntactic,
   rare_words,
   alignment,
+  idle,  # last: whatever else such a head does comes first
 )
 
 
@@ -94,7 +98,7 @@ def measure(
     if begin:
       sentences = len(subject.text) if plan.sentences is None else plan.sentences
       begin(f"{plan.name}, {i} of {len(plans)}", sentences)
-    found.append(plan.measure())
+    found.append(plan.measure(subject))
   run = subject.run
   heads = subject.as_lists(run.gates())
   merged = _merge(found)
