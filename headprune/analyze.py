@@ -13,7 +13,7 @@ from headprune import cli
 from headprune.analysis import compare, figures, report, survey, tables
 from headprune.analysis import result as result_lib
 from headprune.analysis import subject as subject_lib
-from headprune.analysis.result import Result
+from headprune.analysis.result import TITLES, Result
 from headprune.errors import UserError
 from headprune.meter import Meter
 from headprune.runs import metrics
@@ -38,7 +38,7 @@ def _analyze(args: argparse.Namespace, meter: Meter) -> None:
     _check_alike(path, earlier.settings, survey.settings(subject, plans))
   meter.clear()
   print(f"{len(subject.text):,} sentence pairs")
-  result = survey.measure(subject, plans, meter.begin)
+  result = survey.measure(subject, plans, args, meter.begin)
   meter.begin("drawing", 0)
   result_lib.write(run.workdir, result)
   pictures = draw(run.workdir, result, before)
@@ -85,14 +85,15 @@ def draw(workdir: Workdir, result: Result, before: Sequence[Result]) -> list[rep
 
 
 def _print(result: Result, before: Sequence[Result]) -> None:
-  for function in result.functions:
-    print(f"  {function.name:<18} {tables.name_heads(function.heads)}")
-  for sentence in report.describe_kinds(result):
+  for name, sentence in zip(compare.count_kinds(result), report.describe_kinds(result)):
     print(f"  {sentence}")
+    for function in (f for f in result.functions if f.type == name):
+      strength = compare.describe_strength(function)
+      print(f"    {function.name:<18} {tables.name_heads(function.heads)}: {strength}")
   for note in result.notes:
     print(f"  note: {note}")
   for row in compare.outcomes(before[0], result) if before else ():
-    print(f"  {row.outcome:<6} {row.function}")
+    print(f"  {row.outcome:<6} {row.function} ({TITLES[row.type]})")
 
 
 def _parse() -> argparse.Namespace:

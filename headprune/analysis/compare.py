@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from headprune.analysis.result import Head, Result
+from headprune.analysis.result import Function, Head, Result
 
 UNKNOWN = "unknown"
 
@@ -62,3 +62,30 @@ def count_kinds(result: Result) -> dict[str, dict[str, int]]:
     for head in result.open_heads(name):
       counts[name][min(found.get(head, [UNKNOWN]), key=[*kinds, UNKNOWN].index)] += 1
   return counts
+
+
+def describe_kind(result: Result, name: str, kind: str, count: int) -> str:
+  """A count and what is known about it: "3 positional (95% interval 2 to 4; 0 by chance)".
+
+  Args:
+    result: has the kinds.
+    name: attention type.
+    kind: its name, or UNKNOWN.
+    count: from `count_kinds`.
+  """
+  parts = []
+  for known in result.kinds:
+    if (known.type, known.name) == (name, kind):
+      if known.interval:
+        parts.append("95% interval {} to {}".format(*known.interval))
+      if known.chance is not None:
+        parts.append(f"{round(known.chance, 1):g} by chance")
+  return f"{count} {kind} ({'; '.join(parts)})" if parts else f"{count} {kind}"
+
+
+def describe_strength(function: Function) -> str:
+  """How strong a function is: "share 95% (94% to 96%), baseline 41%"."""
+  text = f"{function.measure} {function.strength:.0%}"
+  if function.interval:
+    text += " ({:.0%} to {:.0%})".format(*function.interval)
+  return text if function.baseline is None else f"{text}, baseline {function.baseline:.0%}"

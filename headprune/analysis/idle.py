@@ -73,7 +73,9 @@ def measure(subject: Subject, src_mark_V, tgt_mark_V, limit: float) -> Counted:
       _score(subject, "on punctuation", "punctuation", marks),
     ),
     kinds=tuple(
-      Kind(KIND, name, f"at least {limit:.0%} of the largest weights on {PLACES[name]}")
+      Kind(
+        KIND, name, f"at least {limit:.0%} of the largest weights on {PLACES[name]}", useful=False
+      )
       for name in TYPES
     ),
     functions=tuple(f for part in found for f in evidence.functions(subject, part)),

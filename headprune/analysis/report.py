@@ -81,7 +81,8 @@ def attention_maps(run: Run, pairs: Sequence[tuple[str, str]]) -> list[Maps]:
 def describe_kinds(result: Result) -> list[str]:
   """A sentence for each attention type that may have functions: how many heads are of each kind."""
   return [
-    f"{TITLES[name].capitalize()}: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}."
+    f"{TITLES[name].capitalize()}: "
+    f"{', '.join(compare.describe_kind(result, name, *item) for item in kinds.items())}."
     for name, kinds in compare.count_kinds(result).items()
   ]
 
@@ -98,9 +99,7 @@ def _summary(result: Result) -> str:
 def _functions(result: Result) -> str:
   rows = []
   for f in result.functions:
-    strength = f"{f.measure} {f.strength:.0%}"
-    strength += "" if f.baseline is None else f", baseline {f.baseline:.0%}"
-    rows.append((f.name, TITLES[f.type], len(f.heads), f.heads, strength))
+    rows.append((f.name, TITLES[f.type], len(f.heads), f.heads, compare.describe_strength(f)))
   columns = (
     Column("function", "text"),
     Column("attention", "text"),
@@ -164,7 +163,7 @@ def _shares(result: Result) -> str:
       parts.append(_grid(result, score, name, title))
   if not parts:
     return ""
-  return f"""<h2>Where encoder heads look</h2>
+  return f"""<h2>Where heads look</h2>
 <p>How often a head's largest weight is there; the full colour would be always.</p>
 <div class="grids">{"".join(parts)}</div>"""
 

@@ -53,7 +53,7 @@ def test_grids_of_importances_and_shares():
   parsed = page()
   assert [["", "1", "2"], ["2", "0.750", ""], ["1", "0.250", "×"]] in parsed.tables
   assert [["", "1", "2"], ["2", "0.600", ""], ["1", "0.100", "×"]] in parsed.tables
-  for text in ("Confidence", "mean of <something>", "rarest", "Where encoder heads look"):
+  for text in ("Confidence", "mean of <something>", "rarest", "Where heads look"):
     assert text in parsed.text
   assert "position -2" not in parsed.text  # not drawn
   # Full colour is the largest value, or what the score says.
