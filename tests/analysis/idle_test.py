@@ -43,6 +43,7 @@ def test_heads_that_look_at_the_end_are_idle():
   assert {(kind.name, kind.type) for kind in found.kinds} == {
     ("idle", name) for name in ("enc_self", "dec_self", "dec_enc")
   }
+  assert not any(kind.useful for kind in found.kinds)
 
 
 def test_heads_that_look_at_punctuation():
