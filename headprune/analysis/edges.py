@@ -61,8 +61,9 @@ class Rule:
   excluded: str = "EOS"  # what the largest weight is not looked for at
 
   def __str__(self) -> str:
+    sides = "to words further left, " if self.type == "dec_self" else ""
     return (
-      f"at least {100 * self.limit:.0f} points above always pointing at the relation's most "
+      f"{sides}at least {100 * self.limit:.0f} points above always pointing at the relation's most "
       f"frequent offset, in at least {self.min_cases} cases"
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -30,9 +31,7 @@ class Evidence:
 
   def weights(self, resamples: int, seed: int) -> np.ndarray:
     """How often each sentence is in each resample: weights_YE, the same for the same text."""
-    rng = np.random.default_rng([seed, *self.text.encode()])
-    sentences = len(self.cases_ER)
-    return rng.multinomial(sentences, np.full(sentences, 1 / sentences), resamples)
+    return _draw_weights(len(self.cases_ER), self.text, resamples, seed)
 
   def shares(self, weights_YE) -> np.ndarray:
     """Shares of hits, share_YRNH."""
@@ -119,6 +118,12 @@ def over_sentences(
     for whole, part in zip(found, parts, strict=True):
       whole[rows] = part[: len(rows)]
   return found
+
+
+@functools.lru_cache(maxsize=4)
+def _draw_weights(sentences: int, text: str, resamples: int, seed: int) -> np.ndarray:
+  rng = np.random.default_rng([seed, *text.encode()])
+  return rng.multinomial(sentences, np.full(sentences, 1 / sentences), resamples)
 
 
 def _weigh(weights_YE, counts) -> np.ndarray:

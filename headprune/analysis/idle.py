@@ -12,7 +12,7 @@ import numpy as np
 
 from headprune.analysis import evidence, plug, pointing
 from headprune.analysis.evidence import Counted, Evidence
-from headprune.analysis.result import SHARE, Kind, Score
+from headprune.analysis.result import SHARE, TITLES, Kind, Score
 from headprune.analysis.subject import Subject
 from headprune.nn.config import TYPES
 
@@ -74,7 +74,10 @@ def measure(subject: Subject, src_mark_V, tgt_mark_V, limit: float) -> Counted:
     ),
     kinds=tuple(
       Kind(
-        KIND, name, f"at least {limit:.0%} of the largest weights on {PLACES[name]}", useful=False
+        KIND,
+        name,
+        f"at least {limit:.0%} of the largest weights of {TITLES[name]} on {PLACES[name]}",
+        useful=False,
       )
       for name in TYPES
     ),

@@ -68,7 +68,10 @@ def measure(subject: Subject, limit: float, max_offset: int) -> Counted:
     f"at least {limit:.0%} of the largest weights at one relative position that half of all tokens "
     "have"
   )
-  decoder = f"the same, counted from the token that a step reads; {_name(-1)} is the one before it"
+  decoder = (
+    "the same in the decoder, where positions are counted from the token that a step reads: "
+    f"{_name(-1)} is the one before it"
+  )
   return Counted(
     scores=tuple(_score(subject, offset, found) for offset in offsets["enc_self"]),
     kinds=(Kind(KIND, "enc_self", rule), Kind(KIND, "dec_self", decoder)),

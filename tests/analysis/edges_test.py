@@ -85,6 +85,7 @@ def test_the_decoders_findings_are_told_apart():
   assert [f.type for f in told.functions] == [told.kinds[0].type] == ["dec_self"]
   assert told.scores[0].key == "target-obj-head-to-dep"
   assert told.scores[0].values == {"dec_self": [[0.9]]}
+  assert told.kinds[0].rule.startswith("to words further left, at least 10 points")
   assert told.tables[0].title == "Syntactic relations in the decoder"
   assert told.evidence[0].text == "parsed target"
 

@@ -58,7 +58,9 @@ def test_functions_of_open_heads():
   assert (first.kind, first.name, first.type, first.measure) == ("k", "a", "enc_self", "share")
   assert (first.heads, first.strength, first.baseline) == (((0, 0), (0, 1)), 0.8, None)
   assert (second.name, second.strength) == ("b", 0.7)
-  closed = evidence.functions(subject((0.0, 1.0)), make(baseline_ER=CASES_ER * [0, 1] // 2, limit=0.2))
+  closed = evidence.functions(
+    subject((0.0, 1.0)), make(baseline_ER=CASES_ER * [0, 1] // 2, limit=0.2)
+  )
   assert [(f.name, f.heads, f.baseline) for f in closed] == [("b", ((0, 1),), 0.5)]
 
 
