@@ -1,7 +1,8 @@
 """Tells what the heads of a run do: `headprune analyze --workdir runs/x`.
 
 Writes analysis.json, figures and a self-contained report.html into the workdir. By default the text
-is the dev set that the run's config names; syntax needs --conllu.
+is the dev set that the run's config names; syntax needs --conllu or --target-conllu, alignment
+needs --alignments.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from headprune.analysis.report import functions, pruning
 from headprune.analysis.report import page as page_lib
 from headprune.analysis.report.maps import attention_maps
 from headprune.analysis.report.quality import Quality
-from headprune.analysis.result import Result
+from headprune.analysis.result import TITLES, Result
 from headprune.analysis.subject import Subject
 from headprune.errors import UserError
 from headprune.meter import Meter
@@ -44,7 +45,7 @@ def _analyze(args: argparse.Namespace, meter: Meter) -> None:
   qualities = _qualities(subject, args, before)
   meter.clear()
   print(f"{len(subject.text):,} sentence pairs")
-  result = survey.measure(subject, plans, meter.begin)
+  result = survey.measure(subject, plans, args, meter.begin)
   meter.begin("drawing", 0)
   result_lib.write(run.workdir, result)
   history = draw(run.workdir, result, before)
@@ -103,14 +104,15 @@ def _qualities(subject: Subject, args, before: Sequence[Result]) -> list[Quality
 
 
 def _print(result: Result, before: Sequence[Result]) -> None:
-  for function in result.functions:
-    print(f"  {function.name:<18} {tables.name_heads(function.heads)}")
-  for sentence in functions.describe_kinds(result):
+  for name, sentence in zip(compare.count_kinds(result), functions.describe_kinds(result)):
     print(f"  {sentence}")
+    for function in (f for f in result.functions if f.type == name):
+      strength = compare.describe_strength(function)
+      print(f"    {function.name:<18} {tables.name_heads(function.heads)}: {strength}")
   for note in result.notes:
     print(f"  note: {note}")
   for row in compare.outcomes(before[0], result) if before else ():
-    print(f"  {row.outcome:<6} {row.function}")
+    print(f"  {row.outcome:<6} {row.function} ({TITLES[row.type]})")
 
 
 def _parse() -> argparse.Namespace:

@@ -63,7 +63,7 @@ def test_the_whole_command(folder, monkeypatch, capsys):
   command(
     monkeypatch, folder / "run", "--conllu", folder / "parsed.conllu", "--alignments",
     folder / "links", "--rare-top", 0, "--lrp-sentences", 4, "--bleu-sentences", 4, "--aligning", 1,
-    "--relations", "obj,amod,iobj",
+    "--relations", "obj,amod,iobj", "--target-conllu", folder / "parsed.conllu", "--idle", 1,
   )  # fmt: skip
   workdir = Workdir(folder / "run")
   found = result.read(workdir)
@@ -79,10 +79,12 @@ def test_the_whole_command(folder, monkeypatch, capsys):
   relevance = found.score("relevance").values["dec_enc"]
   np.testing.assert_allclose(np.sum(relevance, axis=1), 1.0, rtol=1e-3)
   assert 1 / 7 < min(found.score("confidence").values["enc_self"][0]) < 1
-  (syntax,) = found.tables
+  sure, syntax, decoder_syntax = found.tables
+  assert sure.rows[-1] == ("cross-attention", "with a function", 2, 2, 2, 2.0)
   rows = {row[0]: row for row in syntax.rows}
   assert rows["obj head→dep"][1] == 1 and rows["obj head→dep"][3] == 1.0
   assert rows["obj head→dep"][5] == 2, "two words further"
+  assert [row[:2] for row in decoder_syntax.rows] == [("amod head→dep", 1), ("obj dep→head", 1)]
   page = workdir.report.read_text(encoding="utf-8")
   assert "Gates while pruning" in page and '["the","dog","saw","the","cat","big","_EOS_"]' in page
   rows = Page(page).tables[0]
@@ -97,14 +99,15 @@ def test_the_whole_command(folder, monkeypatch, capsys):
   assert "position--2.svg" not in names
   printed = capsys.readouterr().out
   assert str(workdir.report) in printed
-  assert "Cross-attention: 2 aligning, 0 unknown." in printed
-  assert "There is no case of iobj in the parsed sentences." in printed
+  assert "Cross-attention: 2 aligning (95% interval 2 to 2; 2 by chance), 0 idle" in printed
+  assert "There is no case of iobj in the parsed source sentences." in printed
+  assert "The target's syntax is that of 1 of 12 sentences." in printed
 
 
 def test_a_run_that_was_cut_gives_the_same(folder):
   run = subject.encode(analyze.load(folder / "run"), LINES, LINES).run
   small = run.with_translator(cut(run.translator))
-  options = survey.options(lrp_sentences=4)
+  options = survey.options(lrp_sentences=4, chance=0)
   whole, rest = (survey.survey(subject.encode(r, LINES, LINES), options) for r in (run, small))
   np.testing.assert_allclose(rest.numbers["loss"], whole.numbers["loss"], rtol=1e-5)
   for score in ("loss", "gradient", "relevance"):
@@ -120,7 +123,7 @@ def test_a_run_whose_data_are_gone_needs_other_text(folder, monkeypatch, capsys,
   with pytest.raises(UserError, match="dev data cannot be read .*give --text SRC TGT"):
     command(monkeypatch, tmp_path / "run")
   text = "--text", folder / "src", folder / "tgt", "--sentences", 8
-  brief = "--lrp-sentences", 0, "--maps", 0, "--checkpoint", 0
+  brief = "--lrp-sentences", 0, "--maps", 0, "--checkpoint", 0, "--chance", 0
   command(monkeypatch, tmp_path / "run", *text, *brief)
   assert "Words are counted in the analysed text itself" in capsys.readouterr().out
   found = result.read(Workdir(tmp_path / "run"))
@@ -133,7 +136,7 @@ def test_a_run_whose_data_are_gone_needs_other_text(folder, monkeypatch, capsys,
 
 def test_before_and_after(folder, monkeypatch, capsys, tmp_path):
   shutil.copytree(folder / "run", tmp_path / "run")
-  brief = "--lrp-sentences", 0, "--maps", 0
+  brief = "--lrp-sentences", 0, "--maps", 0, "--chance", 0
   with pytest.raises(UserError, match="no analysis.json; run headprune analyze on it first"):
     command(monkeypatch, tmp_path / "run", "--before", tmp_path / "nowhere", *brief)
   # With a share of nothing at least, all open encoder heads look at rare words.
@@ -148,7 +151,8 @@ def test_before_and_after(folder, monkeypatch, capsys, tmp_path):
   before = "--before", tmp_path / "dense"
   command(monkeypatch, tmp_path / "run", *before, "--rare", 0, "--rare-top", 0, *brief)
   printed = capsys.readouterr().out
-  assert "  kept   rare words\n" in printed and "  lost   position +4\n" in printed
+  assert "  kept   rare words (encoder self-attention)\n" in printed
+  assert "  lost   position +4 (encoder self-attention)\n" in printed
   page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
   assert "Before and after: run" in page
   assert Page(page).tables[0][1] == ["dev BLEU", "", "29.50", ""], "dense has no summary"
@@ -164,6 +168,7 @@ def test_before_and_after(folder, monkeypatch, capsys, tmp_path):
   [
     (["--before", "nowhere"], "--before nowhere: no analysis.json"),
     (["--sentences", 0], "--sentences 0 must be at least 1"),
+    (["--resamples", -1], "--resamples -1 must be at least 0"),
     (["--max-offset", 0], "--max-offset 0 must be at least 1"),
     (["--conllu", "missing.conllu"], "missing.conllu: no such file"),
     (["--text", "missing.a", "missing.b"], "missing.a: no such file"),

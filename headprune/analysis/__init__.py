@@ -5,8 +5,9 @@ An analysis is one file here and one entry in `survey.ANALYSES`; `plug` says wha
 Letters that analyses add to the glossary in `headprune/__init__.py`:
 
   X positions of one side    U units (words, or words that share a piece)
-  R relative positions       Z gate settings that are tried
-  P scores that are compared
+  R functions of one kind, such as relative positions
+  Z gate settings that are tried     P scores that are compared
+  E sentences (examples)             Y resamples of them
 and in `lrp`:
   G generation steps, each of which relevance is propagated from; as many as T
   I inputs of an operation   O its outputs    L cuts through the model

@@ -7,8 +7,9 @@ import re
 
 import numpy as np
 
-from headprune.analysis import plug, words
-from headprune.analysis.result import Findings, Function, Kind, Score
+from headprune.analysis import evidence, plug, words
+from headprune.analysis.evidence import Counted, Evidence
+from headprune.analysis.result import Kind, Score
 from headprune.analysis.subject import Subject
 from headprune.errors import UserError
 from headprune.text import sources
@@ -30,11 +31,11 @@ def prepare(subject: Subject, options) -> plug.Plan | None:
   links, needed = read(options.alignments), 1 + max(subject.numbers)
   if len(links) < needed:
     raise UserError(f"{options.alignments} has {len(links)} lines for {needed} sentence pairs")
-  run = functools.partial(measure, subject, links, options.aligning)
+  run = functools.partial(measure, links=links, limit=options.aligning)
   return plug.Plan(run, {"aligning": options.aligning})
 
 
-def measure(subject: Subject, links: Sequence[Links], limit: float) -> Findings:
+def measure(subject: Subject, links: Sequence[Links], limit: float) -> Counted:
   """Error rates of every cross-attention head, and the heads with one of at most `limit`.
 
   Args:
@@ -42,24 +43,32 @@ def measure(subject: Subject, links: Sequence[Links], limit: float) -> Findings:
     links: of all lines that the subject's pairs come from.
     limit: of either step.
   """
-  error_2NH = error_rates(subject, links)
-  best_NH = error_2NH.min(0)
-  heads = subject.find_heads("dec_enc", best_NH <= limit)
-  functions = ()
-  if heads:
-    strength = min(float(best_NH[head]) for head in heads)
-    functions = (Function(KIND, "word alignment", "dec_enc", heads, "error rate", strength),)
+  hits_E2NH, cases_E2 = count(subject, links)
+  found = Evidence(
+    kind=KIND,
+    type="dec_enc",
+    names=("word alignment",) * len(STEPS),
+    measure=evidence.ERROR_RATE,
+    hits_ERNH=hits_E2NH,
+    cases_ER=cases_E2,
+    limit=1.0 - limit,
+  )
   scores = [
     Score(
       key=f"alignment-error-{step}",
       title=f"alignment error, {step}",
       meaning=f"alignment error rate of the steps that are {step} a target word",
-      values=subject.as_lists({"dec_enc": error_NH}),
+      values=subject.as_lists({"dec_enc": 1.0 - share_NH}),
     )
-    for step, error_NH in zip(STEPS, error_2NH)
+    for step, share_NH in zip(STEPS, found.shares(found.everything)[0])
   ]
   rule = f"an alignment error rate of at most {limit:.0%}"
-  return Findings(scores=tuple(scores), kinds=(Kind(KIND, "dec_enc", rule),), functions=functions)
+  return Counted(
+    scores=tuple(scores),
+    kinds=(Kind(KIND, "dec_enc", rule),),
+    functions=evidence.functions(subject, found),
+    evidence=(found,),
+  )
 
 
 def read(path: str | pathlib.Path) -> list[Links]:
@@ -83,9 +92,14 @@ def read(path: str | pathlib.Path) -> list[Links]:
   return links
 
 
-def error_rates(subject: Subject, links: Sequence[Links]) -> np.ndarray:
-  """The alignment error rate of each head at each of STEPS: [2, N, H]."""
-  tokenizers, counts = (subject.run.src_tokenizer, subject.run.tgt_tokenizer), 0
+def count(subject: Subject, links: Sequence[Links]) -> tuple[np.ndarray, np.ndarray]:
+  """What the error rates of the heads at each of STEPS are made of: (hits_E2NH, cases_E2).
+
+  AER = 1 - (|A and S| + |A and P|) / (|A| + |S|) = 1 - hits / cases (Och and Ney 2003), with A the
+  links that a head draws, S the sure and P the possible ones.
+  """
+  tokenizers = subject.run.src_tokenizer, subject.run.tgt_tokenizer
+  hits, cases = {}, {}
   for rows, batch in subject.batches():
     attn_NBHTS = np.asarray(subject.translator.attention(batch)["dec_enc"])
     for row, i in enumerate(rows):
@@ -95,8 +109,10 @@ def error_rates(subject: Subject, links: Sequence[Links]) -> np.ndarray:
       )
       tops = (align(attn_NBHTS[:, row], src_units, tgt_units, shift) for shift in range(len(STEPS)))
       right = links[subject.numbers[i]]
-      counts += np.stack([count_links(top_NHU, src_words, tgt_words, right) for top_NHU in tops])
-  return np.stack([error_rate(counts_4NH) for counts_4NH in counts])
+      counts = [count_links(top_NHU, src_words, tgt_words, right) for top_NHU in tops]
+      hits[i], cases[i] = (np.array(column) for column in zip(*counts))
+  in_order = range(len(subject.text))
+  return np.stack([hits[i] for i in in_order]), np.stack([cases[i] for i in in_order])
 
 
 def align(attn_NHTS, src_units, tgt_units, shift: int) -> np.ndarray:
@@ -114,29 +130,26 @@ def align(attn_NHTS, src_units, tgt_units, shift: int) -> np.ndarray:
   return np.argmax(np.stack(rows, axis=-2), axis=-1)
 
 
-def count_links(top_NHU, src_words, tgt_words, links: Links) -> np.ndarray:
-  """Counts for the error rate: in sure links, in possible ones, links drawn, sure links; [4, N, H].
+def count_links(top_NHU, src_words, tgt_words, links: Links) -> tuple[np.ndarray, int]:
+  """One sentence's counts for the error rate.
 
   Args:
     top_NHU: from `align`, source unit of each target unit.
     src_words: unit of each source word, -1 for none.
     tgt_words: unit of each target word.
     links: the right ones, of words.
+  Returns:
+    (hits_NH, cases): drawn links that are sure, plus those that are possible (sure ones are);
+    links drawn, plus sure links.
   """
   sure, possible = (
     {(src_words[i], tgt_words[j]) for i, j in side if _inside(i, src_words, j, tgt_words)}
     for side in links
   )
-  hits = lambda right: sum(top_NHU[..., t] == s for s, t in right)
-  counts = hits(sure), hits(possible), top_NHU.shape[-1], len(sure)
-  return np.stack([np.broadcast_to(count, top_NHU.shape[:2]) for count in counts])
+  right = [*sure, *possible]
+  hits_NH = sum((top_NHU[..., t] == s for s, t in right), np.zeros(top_NHU.shape[:2], int))
+  return hits_NH, top_NHU.shape[-1] + len(sure)
 
 
 def _inside(i: int, src_words: Sequence[int], j: int, tgt_words: Sequence[int]) -> bool:
   return i < len(src_words) and j < len(tgt_words) and min(src_words[i], tgt_words[j]) >= 0
-
-
-def error_rate(counts_4NH) -> np.ndarray:
-  """AER = 1 - (|A and S| + |A and P|) / (|A| + |S|) of each head (Och and Ney 2003): [N, H]."""
-  in_sure, in_possible, drawn, sure = counts_4NH
-  return 1.0 - (in_sure + in_possible) / np.maximum(drawn + sure, 1)

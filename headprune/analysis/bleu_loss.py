@@ -16,7 +16,7 @@ def add_options(add) -> None:
 def prepare(subject: Subject, options) -> plug.Plan | None:
   if not options.bleu_sentences:
     return None
-  run = functools.partial(measure, subject, options.bleu_sentences)
+  run = functools.partial(measure, sentences=options.bleu_sentences)
   sentences = min(options.bleu_sentences, len(subject.text))
   variants = 1 + len(list(closing.closed_one_by_one(subject.translator)))
   return plug.Plan(run, sentences=sentences * variants)

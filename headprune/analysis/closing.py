@@ -1,7 +1,6 @@
 """What closing one head alone costs in loss, nothing trained (Michel et al. 2019, section 3)."""
 
 from collections.abc import Iterable, Iterator
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +17,8 @@ add_options = plug.no_options
 
 
 def prepare(subject: Subject, options) -> plug.Plan:
-  del options
-  return plug.Plan(functools.partial(measure, subject))
+  del subject, options
+  return plug.Plan(measure)
 
 
 def measure(subject: Subject) -> Findings:

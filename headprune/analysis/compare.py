@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from headprune.analysis.result import Head, Result
+from headprune.analysis.result import Function, Head, Result
 
 UNKNOWN = "unknown"
 
@@ -72,3 +72,30 @@ def kinds_of_heads(result: Result, name: str) -> dict[Head, list[str]]:
       for head in function.heads:
         found.setdefault(head, set()).add(function.kind)
   return {head: sorted(several, key=kinds.index) for head, several in found.items()}
+
+
+def describe_kind(result: Result, name: str, kind: str, count: int) -> str:
+  """A count and what is known about it: "3 positional (95% interval 2 to 4; 0 by chance)".
+
+  Args:
+    result: has the kinds.
+    name: attention type.
+    kind: its name, or UNKNOWN.
+    count: from `count_kinds`.
+  """
+  parts = []
+  for known in result.kinds:
+    if (known.type, known.name) == (name, kind):
+      if known.interval:
+        parts.append("95% interval {} to {}".format(*known.interval))
+      if known.chance is not None:
+        parts.append(f"{round(known.chance, 1):g} by chance")
+  return f"{count} {kind} ({'; '.join(parts)})" if parts else f"{count} {kind}"
+
+
+def describe_strength(function: Function) -> str:
+  """How strong a function is: "share 95% (94% to 96%), baseline 41%"."""
+  text = f"{function.measure} {function.strength:.0%}"
+  if function.interval:
+    text += " ({:.0%} to {:.0%})".format(*function.interval)
+  return text if function.baseline is None else f"{text}, baseline {function.baseline:.0%}"

@@ -1,7 +1,5 @@
 """Confidence: how much of its weight a head puts on one token (Voita et al. 2019, section 4)."""
 
-import functools
-
 import numpy as np
 
 from headprune.analysis import plug, pointing
@@ -13,8 +11,8 @@ add_options = plug.no_options
 
 
 def prepare(subject: Subject, options) -> plug.Plan:
-  del options
-  return plug.Plan(functools.partial(measure, subject))
+  del subject, options
+  return plug.Plan(measure)
 
 
 def measure(subject: Subject) -> Findings:

@@ -1,7 +1,5 @@
 """The gates themselves: their values as at test time, and P(open) where they were learned."""
 
-import functools
-
 import numpy as np
 
 from headprune.analysis import plug
@@ -13,8 +11,8 @@ add_options = plug.no_options
 
 
 def prepare(subject: Subject, options) -> plug.Plan:
-  del options
-  return plug.Plan(functools.partial(measure, subject), sentences=0)
+  del subject, options
+  return plug.Plan(measure, sentences=0)
 
 
 def measure(subject: Subject) -> Findings:

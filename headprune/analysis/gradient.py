@@ -1,7 +1,6 @@
 """The gradient's opinion: how sensitive the loss is to each gate (Michel et al. 2019)."""
 
 from collections.abc import Iterable
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +15,8 @@ add_options = plug.no_options
 
 
 def prepare(subject: Subject, options) -> plug.Plan:
-  del options
-  return plug.Plan(functools.partial(measure, subject))
+  del subject, options
+  return plug.Plan(measure)
 
 
 def measure(subject: Subject) -> Findings:

@@ -8,20 +8,24 @@
     anything is computed. None: the options leave this analysis out. `options` are the parsed ones.
 
 What comes out (`result.Findings`) says itself what it means; command, report, figures and
-analysis.json treat all analyses alike.
+analysis.json treat all analyses alike. An analysis that tells functions gives `evidence.Counted`,
+from which intervals are made.
 """
 
 from collections.abc import Callable
 import dataclasses
 
 from headprune.analysis.result import Findings
+from headprune.analysis.subject import Subject
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
   """An analysis that is ready to run."""
 
-  measure: Callable[[], Findings]
+  # Takes the subject, or one like it whose heads are drawn by lot: if there is a Kind in what it
+  # finds, it is measured on such subjects as well, to tell what chance alone gives.
+  measure: Callable[[Subject], Findings]
   # Thresholds and sizes that decide which head has a function: only runs that share them can be
   # compared with each other. Names are those of the options where there is one.
   settings: dict[str, float | str] = dataclasses.field(default_factory=dict)

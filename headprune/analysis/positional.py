@@ -1,11 +1,18 @@
-"""Positional heads: their largest weight is at one relative position (Voita et al. 2019, 5.1)."""
+"""Positional heads: their largest weight is at one relative position (Voita et al. 2019, 5.1).
 
+In the encoder the position is counted from the token that looks. In the decoder it is counted from
+the token that a step reads, which is the one before the token that it writes: at 0 a step looks at
+the token that it reads, at -1 at the one before. Steps cannot look ahead.
+"""
+
+from collections.abc import Sequence
 import functools
 
 import numpy as np
 
-from headprune.analysis import plug, pointing
-from headprune.analysis.result import SHARE, Findings, Function, Kind, Score
+from headprune.analysis import evidence, plug, pointing
+from headprune.analysis.evidence import Counted, Evidence
+from headprune.analysis.result import SHARE, Kind, Score
 from headprune.analysis.subject import Subject
 from headprune.errors import UserError
 
@@ -19,55 +26,84 @@ def add_options(add) -> None:
 
 
 def prepare(subject: Subject, options) -> plug.Plan:
+  del subject
   if options.max_offset < 1:
     raise UserError(f"--max-offset {options.max_offset} must be at least 1")
   settings = {"positional": options.positional, "max_offset": options.max_offset}
-  run = functools.partial(measure, subject, options.positional, options.max_offset)
+  run = functools.partial(measure, limit=options.positional, max_offset=options.max_offset)
   return plug.Plan(run, settings)
 
 
-def measure(subject: Subject, limit: float, max_offset: int) -> Findings:
-  """Shares of each offset, and the encoder heads with at least `limit` at one of them."""
-  hits_RNH, cases_R = 0, 0
-  for _, batch in subject.batches():
-    attn_NBHSS = np.asarray(subject.translator.encoder_attention(batch))
-    hits, cases = count(attn_NBHSS, pointing.words(batch["src_segment_BS"]), max_offset)
-    hits_RNH, cases_R = hits_RNH + hits, cases_R + cases
-  share_RNH = pointing.share(hits_RNH, cases_R)
-  functions = find(subject, share_RNH * common(cases_R)[:, None, None], limit)
-  offsets = range(-max_offset, max_offset + 1)
-  scores = [_score(subject, offset, share_NH) for offset, share_NH in zip(offsets, share_RNH)]
+def measure(subject: Subject, limit: float, max_offset: int) -> Counted:
+  """Shares of each offset, and the self-attention heads with at least `limit` at one of them."""
+  offsets = {"enc_self": range(-max_offset, max_offset + 1), "dec_self": range(-max_offset, 1)}
+
+  def count_batch(batch):
+    attn = subject.translator.attention(batch)
+    segments = {"enc_self": batch["src_segment_BS"], "dec_self": batch["tgt_segment_BT"]}
+    queries = {"enc_self": pointing.words, "dec_self": pointing.readers}
+    counts = []
+    for name, segment_BX in segments.items():
+      query_BX = queries[name](segment_BX)
+      counts += count(np.asarray(attn[name]), segment_BX, query_BX, offsets[name])
+    return counts
+
+  counts = iter(evidence.over_sentences(subject, count_batch))
+  found = []
+  for name in offsets:
+    hits_ERNH, cases_ER = next(counts), next(counts)
+    found.append(
+      Evidence(
+        kind=KIND,
+        type=name,
+        names=tuple(map(_name, offsets[name])),
+        hits_ERNH=hits_ERNH,
+        cases_ER=cases_ER,
+        limit=limit,
+        allowed_R=common(cases_ER.sum(0)),
+        one_each=True,
+      )
+    )
   rule = (
     f"at least {limit:.0%} of the largest weights at one relative position that half of all tokens "
     "have"
   )
-  return Findings(
-    scores=tuple(scores), kinds=(Kind(KIND, "enc_self", rule),), functions=tuple(functions)
+  decoder = (
+    "the same in the decoder, where positions are counted from the token that a step reads: "
+    f"{_name(-1)} is the one before it"
+  )
+  return Counted(
+    scores=tuple(_score(subject, offset, found) for offset in offsets["enc_self"]),
+    kinds=(Kind(KIND, "enc_self", rule), Kind(KIND, "dec_self", decoder)),
+    functions=tuple(f for part in found for f in evidence.functions(subject, part)),
+    evidence=tuple(found),
   )
 
 
-def count(attn_NBHSS, word_BS, max_offset: int):
-  """How often the largest weight is at each relative position.
+def count(attn_NBHXX, segment_BX, query_BX, offsets: Sequence[int]):
+  """How often the largest weight is at each relative position, in each sentence.
 
-  A token counts for an offset if the sentence has a token there, EOS included.
+  A token counts for an offset if the sentence has a position there: the encoder's EOS and the
+  decoder's start are positions.
 
   Args:
-    attn_NBHSS: encoder weights.
-    word_BS: real tokens without EOS.
-    max_offset: offsets -max_offset ... max_offset are counted.
+    attn_NBHXX: weights of self-attention.
+    segment_BX: 0 at padding.
+    query_BX: which tokens count.
+    offsets: R relative positions.
   Returns:
-    (hits_RNH, cases_R) with R = 2 * max_offset + 1 offsets in order.
+    (hits_BRNH, cases_BR).
   """
-  position_S = np.arange(word_BS.shape[1])
-  shift_NBHS = np.argmax(attn_NBHSS, axis=-1) - position_S
-  length_B1 = word_BS.sum(1, keepdims=True) + 1
+  position_X = np.arange(query_BX.shape[1])
+  shift_NBHX = np.argmax(attn_NBHXX, axis=-1) - position_X
+  length_B1 = np.sum(np.asarray(segment_BX) > 0, axis=1, keepdims=True)
   hits, cases = [], []
-  for offset in range(-max_offset, max_offset + 1):
-    target_S = position_S + offset
-    valid_BS = word_BS & (target_S >= 0) & (target_S < length_B1)
-    hits.append(np.sum((shift_NBHS == offset) & valid_BS[:, None], axis=(1, 3)))
-    cases.append(np.sum(valid_BS))
-  return np.array(hits), np.array(cases)
+  for offset in offsets:
+    target_1X = position_X[None] + offset
+    valid_BX = query_BX & (target_1X >= 0) & (target_1X < length_B1)
+    hits.append(pointing.by_sentence((shift_NBHX == offset) & valid_BX[:, None]))
+    cases.append(np.sum(valid_BX, axis=1))
+  return np.stack(hits, axis=1), np.stack(cases, axis=1)
 
 
 def common(cases_R: np.ndarray) -> np.ndarray:
@@ -78,31 +114,17 @@ def common(cases_R: np.ndarray) -> np.ndarray:
   return 2 * cases_R >= cases_R.max()
 
 
-def find(subject: Subject, share_RNH: np.ndarray, limit: float) -> list[Function]:
-  """The positions that open heads have; a head has one at most, its most frequent one.
-
-  Args:
-    subject: says which heads are open.
-    share_RNH: share of each offset, 0 for those that cannot be a function.
-    limit: a head's share at least.
-  """
-  best_NH, half = np.argmax(share_RNH, axis=0), len(share_RNH) // 2
-  functions = []
-  for r, share_NH in enumerate(share_RNH):
-    heads = subject.find_heads("enc_self", (best_NH == r) & (share_NH >= limit))
-    if heads:
-      strength = max(float(share_NH[head]) for head in heads)
-      functions.append(Function(KIND, _name(r - half), "enc_self", heads, "share", strength))
-  return functions
-
-
-def _score(subject: Subject, offset: int, share_NH) -> Score:
-  meaning = f"share of tokens whose largest weight is at relative position {offset:+d}"
+def _score(subject: Subject, offset: int, found: Sequence[Evidence]) -> Score:
+  values = {}
+  for part in found:
+    if _name(offset) in part.names:
+      share_RNH = part.shares(part.everything)[0]
+      values[part.type] = share_RNH[part.names.index(_name(offset))]
   return Score(
     key=f"position-{offset:+d}",
     title=_name(offset),
-    meaning=meaning,
-    values=subject.as_lists({"enc_self": share_NH}),
+    meaning=f"share of tokens whose largest weight is at relative position {offset:+d}",
+    values=subject.as_lists(values),
     kind=SHARE,
     full=1.0,
     drawn=offset in NEAR,

@@ -5,8 +5,9 @@ import functools
 
 import numpy as np
 
-from headprune.analysis import plug, pointing
-from headprune.analysis.result import SHARE, Findings, Function, Kind, Score
+from headprune.analysis import evidence, plug, pointing
+from headprune.analysis.evidence import Counted, Evidence
+from headprune.analysis.result import SHARE, Kind, Score
 from headprune.analysis.subject import Subject
 from headprune.errors import UserError
 from headprune.text import sources
@@ -25,11 +26,11 @@ def prepare(subject: Subject, options) -> plug.Plan:
   tokenizer = subject.run.src_tokenizer
   rank_V = ranks(tokenizer.encode(lines), tokenizer.vocab_size, tokenizer.eos)
   settings = {"rare": options.rare, "rare_top": options.rare_top}
-  run = functools.partial(measure, subject, rank_V, options.rare, options.rare_top, notes)
-  return plug.Plan(run, settings)
+  limits = {"limit": options.rare, "top": options.rare_top}
+  return plug.Plan(functools.partial(measure, rank_V=rank_V, notes=notes, **limits), settings)
 
 
-def measure(subject: Subject, rank_V, limit: float, top: int, notes=()) -> Findings:
+def measure(subject: Subject, rank_V, limit: float, top: int, notes=()) -> Counted:
   """Shares on the rarest token, and the encoder heads whose share is at least `limit`.
 
   Args:
@@ -39,28 +40,33 @@ def measure(subject: Subject, rank_V, limit: float, top: int, notes=()) -> Findi
     top: ranks that are not rare, see `count`.
     notes: what the report should say about the frequencies.
   """
-  hits_2NH, cases = 0, 0
-  for _, batch in subject.batches():
+
+  def count_batch(batch):
     attn_NBHSS = np.asarray(subject.translator.encoder_attention(batch))
     word_BS = pointing.words(batch["src_segment_BS"])
-    part_2NH, more = count(attn_NBHSS, batch["src_BS"], word_BS, rank_V, top)
-    hits_2NH, cases = hits_2NH + part_2NH, cases + more
-  rarest_NH, either_NH = pointing.share(hits_2NH, cases)
-  heads = subject.find_heads("enc_self", rarest_NH >= limit)
-  functions = ()
-  if heads:
-    strength = max(float(rarest_NH[head]) for head in heads)
-    functions = (Function(KIND, "rare words", "enc_self", heads, "share", strength),)
+    return count(attn_NBHSS, batch["src_BS"], word_BS, rank_V, top)
+
+  hits_E2NH, cases_E = evidence.over_sentences(subject, count_batch)
+  rarest_NH, either_NH = pointing.share(hits_E2NH.sum(0), cases_E.sum())
+  found = Evidence(
+    kind=KIND,
+    type="enc_self",
+    names=("rare words",),
+    hits_ERNH=hits_E2NH[:, :1],
+    cases_ER=cases_E[:, None],
+    limit=limit,
+  )
   rule = f"at least {limit:.0%} of the largest weights on the sentence's least frequent token"
-  return Findings(
+  return Counted(
     scores=(
       _score(subject, "rarest", "the sentence's least frequent token", rarest_NH),
       _score(subject, "one of two rarest", "one of its two least frequent tokens", either_NH),
     ),
     kinds=(Kind(KIND, "enc_self", rule),),
-    functions=functions,
-    numbers={"rare_tokens": cases},
+    functions=evidence.functions(subject, found),
+    numbers={"rare_tokens": int(cases_E.sum())},
     notes=notes,
+    evidence=(found,),
   )
 
 
@@ -74,7 +80,7 @@ def count(attn_NBHSS, ids_BS, word_BS, rank_V, top: int):
     rank_V: rank of each id by frequency, 0 is the most frequent; no two are equal.
     top: sentences whose rarest token is among so many most frequent ones do not count.
   Returns:
-    (hits_2NH, cases): on the rarest token; on one of the two rarest.
+    (hits_B2NH, cases_B): on the rarest token; on one of the two rarest.
   """
   rank_BS = np.where(word_BS, rank_V[ids_BS], -1)
   rarest_B1 = rank_BS.max(1, keepdims=True)
@@ -84,8 +90,9 @@ def count(attn_NBHSS, ids_BS, word_BS, rank_V, top: int):
   pointed_NBHS = np.take_along_axis(rank_BS[None, :, None], top_NBHS, axis=-1)
   is_rarest = pointed_NBHS == rarest_B1[:, None]
   is_second = (pointed_NBHS == second_B1[:, None]) & (second_B1 >= 0)[:, None]
-  counted = lambda hit_NBHS: np.sum(hit_NBHS & query_BS[:, None], axis=(1, 3))
-  return np.stack([counted(is_rarest), counted(is_rarest | is_second)]), int(query_BS.sum())
+  counted = lambda hit_NBHS: pointing.by_sentence(hit_NBHS & query_BS[:, None])
+  hits_B2NH = np.stack([counted(is_rarest), counted(is_rarest | is_second)], axis=1)
+  return hits_B2NH, query_BS.sum(1)
 
 
 def ranks(ids: Sequence[Sequence[int]], vocab: int, eos: int) -> np.ndarray:

@@ -20,7 +20,7 @@ def add_options(add) -> None:
 def prepare(subject: Subject, options) -> plug.Plan | None:
   if not options.lrp_sentences:
     return None
-  run = functools.partial(measure, subject, options.lrp_sentences, options.lrp_rule)
+  run = functools.partial(measure, sentences=options.lrp_sentences, rule=options.lrp_rule)
   return plug.Plan(run, sentences=min(options.lrp_sentences, len(subject.text)))
 
 

@@ -52,6 +52,9 @@ class Kind:
   name: str
   type: str  # attention type whose heads may have it
   rule: str  # a sentence for the report
+  useful: bool = True  # whether its heads have a function; being idle is none
+  interval: tuple[int, int] | None = None  # 95%, of the number of heads that count under it
+  chance: float | None = None  # the number of such heads if they look anywhere
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Function:
   measure: str  # what `strength` is: "share", "accuracy", "error rate"
   strength: float  # of the best of the heads, 0..1
   baseline: float | None = None  # what the same measure is without any head
+  interval: tuple[float, float] | None = None  # 95%, of `strength`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +154,7 @@ def from_json(value: dict) -> Result:
     sentences=int(value["sentences"]),
     heads={name: _ragged(value["heads"][name]) for name in TYPES},
     scores=several(_score, value["scores"].values()),
-    kinds=several(lambda item: Kind(**item), value["kinds"]),
+    kinds=several(_kind, value["kinds"]),
     functions=several(_function, value["functions"]),
     tables=several(_table, value["tables"]),
     numbers={str(name): float(x) for name, x in value["numbers"].items()},
@@ -186,7 +190,19 @@ def _score(value: dict) -> Score:
 
 
 def _function(value: dict) -> Function:
-  return Function(**value | {"heads": tuple(map(_head, value["heads"]))})
+  heads, interval = tuple(map(_head, value["heads"])), _interval(value["interval"], float)
+  return Function(**value | {"heads": heads, "interval": interval})
+
+
+def _kind(value: dict) -> Kind:
+  return Kind(**value | {"interval": _interval(value["interval"], int)})
+
+
+def _interval(value, make) -> tuple | None:
+  if value is None:
+    return None
+  low, high = map(make, value)
+  return low, high
 
 
 def _table(value: dict) -> Table:

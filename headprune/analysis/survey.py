@@ -7,20 +7,26 @@ import dataclasses
 from headprune.analysis import (
   alignment,
   bleu_loss,
+  certainty,
+  chance,
   closing,
   confidence,
   correlation,
   gate_values,
   gradient,
+  idle,
   positional,
   rare_words,
   relevance,
   syntactic,
+  target_syntactic,
 )
 from headprune.analysis import subject as subject_lib
+from headprune.analysis.evidence import Counted
 from headprune.analysis.plug import Plan
 from headprune.analysis.result import Findings, Result
 from headprune.analysis.subject import Subject
+from headprune.errors import UserError
 from headprune.nn.config import TYPES
 
 # In the order of the report. A head with functions of several kinds counts as the first of them.
@@ -33,14 +39,19 @@ ANALYSES = (
   confidence,
   positional,
   syntactic,
+  target_syntactic,
   rare_words,
   alignment,
+  idle,  # last: whatever else such a head does comes first
 )
 
 
 def add_options(add) -> None:
   """Declares all options that say what is analysed and how."""
   subject_lib.add_options(add)
+  add("--resamples", type=int, default=1000, help="of the sentences, for intervals; 0: none")
+  add("--chance", type=int, default=2, help="models with shuffled heads, for what chance gives")
+  add("--seed", type=int, default=0, help="of --resamples and --chance")
   for analysis in ANALYSES:
     analysis.add_options(add)
 
@@ -62,6 +73,9 @@ def prepare(subject: Subject, options: argparse.Namespace) -> list[Plan]:
   Raises:
     UserError: an option or a file that cannot be used.
   """
+  for name in ("resamples", "chance", "seed"):
+    if getattr(options, name) < 0:
+      raise UserError(f"--{name} {getattr(options, name)} must be at least 0")
   plans = []
   for analysis in ANALYSES:
     plan = analysis.prepare(subject, options)
@@ -80,13 +94,17 @@ def settings(subject: Subject, plans: list[Plan]) -> dict:
 
 
 def measure(
-  subject: Subject, plans: list[Plan], begin: Callable[[str, int], None] | None = None
+  subject: Subject,
+  plans: list[Plan],
+  options: argparse.Namespace,
+  begin: Callable[[str, int], None] | None = None,
 ) -> Result:
-  """Runs the analyses that were prepared.
+  """Runs the analyses that were prepared, and tells how sure they are.
 
   Args:
     subject: what they were prepared for; its `progress` is told of each sentence.
     plans: from `prepare`.
+    options: say by how many resamples and draws.
     begin: called before each of them: what comes, through how many sentences it goes.
   """
   found = []
@@ -94,31 +112,34 @@ def measure(
     if begin:
       sentences = len(subject.text) if plan.sentences is None else plan.sentences
       begin(f"{plan.name}, {i} of {len(plans)}", sentences)
-    found.append(plan.measure())
+    found.append(plan.measure(subject))
+  result = _join(subject, plans, found)
+  telling = [plan for plan, part in zip(plans, found) if part.kinds]
+  draws = options.chance if telling else 0
+  by_chance = chance.count_kinds(subject, telling, result, draws, options.seed, begin)
+  evidence = [e for part in found if isinstance(part, Counted) for e in part.evidence]
+  return certainty.tell(result, evidence, options.resamples, by_chance, options.seed)
+
+
+def _join(subject: Subject, plans: list[Plan], found: list[Findings]) -> Result:
   run = subject.run
-  heads = subject.as_lists(run.gates())
-  merged = _merge(found)
+  joined = lambda field: tuple(item for part in found for item in getattr(part, field))
+  fields = ("scores", "kinds", "functions", "tables", "notes")
   open_heads = {
     name: [tuple(map(int, head)) for head in zip(*subject.open_heads(name).nonzero())]
     for name in TYPES
   }
   return Result(
-    **vars(merged),
+    **{field: joined(field) for field in fields},
+    numbers={name: x for part in found for name, x in part.numbers.items()},
     run=run.workdir.path.absolute().name,
     settings=settings(subject, plans),
     sentences=len(subject.text),
-    heads=heads,
-    correlations=tuple(correlation.correlate(merged.scores, open_heads)),
+    heads=subject.as_lists(run.gates()),
+    correlations=tuple(correlation.correlate(joined("scores"), open_heads)),
   )
 
 
 def survey(subject: Subject, options: argparse.Namespace) -> Result:
   """Prepares and measures: everything about a run's heads."""
-  return measure(subject, prepare(subject, options))
-
-
-def _merge(found: list[Findings]) -> Findings:
-  joined = lambda field: tuple(item for part in found for item in getattr(part, field))
-  numbers = {name: x for part in found for name, x in part.numbers.items()}
-  fields = ("scores", "kinds", "functions", "tables", "notes")
-  return Findings(**{field: joined(field) for field in fields}, numbers=numbers)
+  return measure(subject, prepare(subject, options), options)

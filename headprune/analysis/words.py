@@ -1,6 +1,7 @@
 """Words of a text matched to the sub-word pieces that attention weights are between."""
 
 from collections.abc import Sequence
+import itertools
 import re
 
 Span = tuple[int, int]  # start and end, in characters of the text
@@ -33,3 +34,21 @@ def units(words: Sequence[Span], pieces: Sequence[Span]) -> tuple[list[int], lis
       members.append(mine)
       unit_of_word[w] = len(members) - 1
   return unit_of_word, members
+
+
+def squeeze(text: str) -> str:
+  """The text without spaces, in lower case, letter by letter: what two spellings of it share."""
+  return "".join(x.lower() if len(x.lower()) == 1 else x for x in "".join(text.split()))
+
+
+def move_spans(spans: Sequence[Span], text: str, other: str) -> list[Span]:
+  """Spans of words in a text as spans in another that differs from it in spaces and case alone.
+
+  A word without a letter gets the span (0, 0), in which no piece lies.
+  """
+  places = [i for i, letter in enumerate(other) if not letter.isspace()]
+  before = list(itertools.accumulate((not letter.isspace() for letter in text), initial=0))
+  return [
+    (places[before[start]], places[before[end] - 1] + 1) if before[start] < before[end] else (0, 0)
+    for start, end in spans
+  ]

@@ -3,7 +3,7 @@
 import dataclasses
 
 from headprune.analysis import compare
-from headprune.analysis.result import Function
+from headprune.analysis.result import Function, Kind
 from tests.analysis.results import RESULT
 
 
@@ -58,3 +58,19 @@ def test_a_head_is_counted_once():
 def test_closed_heads_do_not_count():
   closed = dataclasses.replace(RESULT, heads=RESULT.heads | {"enc_self": [[0.0, 0.0], [1.0]]})
   assert compare.count_kinds(closed)["enc_self"]["positional"] == 0
+
+
+def test_counts_and_strengths_in_words():
+  sure = Kind("positional", "enc_self", "", interval=(2, 4), chance=2 / 3)
+  other = Kind("positional", "dec_self", "", chance=0.0)
+  result = dataclasses.replace(RESULT, kinds=(sure, other))
+  describe = lambda *which: compare.describe_kind(result, *which)
+  assert describe("enc_self", "positional", 3) == (
+    "3 positional (95% interval 2 to 4; 0.7 by chance)"
+  )
+  assert describe("dec_self", "positional", 1) == "1 positional (0 by chance)"
+  assert describe("dec_self", "unknown", 1) == "1 unknown"
+  function = Function("k", "f", "enc_self", ((0, 0),), "share", 0.95)
+  assert compare.describe_strength(function) == "share 95%"
+  function = dataclasses.replace(function, interval=(0.934, 0.96), baseline=0.41)
+  assert compare.describe_strength(function) == "share 95% (93% to 96%), baseline 41%"

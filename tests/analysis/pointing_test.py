@@ -23,3 +23,15 @@ def test_the_largest_weight_is_one_that_is_allowed():
   attn = subjects.one_head(np.array([[0.2, 0.1, 0.7], [0.0, 0.0, 1.0]], np.float32))
   memory_BM = np.array([[True, True, False]])
   assert pointing.largest(attn, memory_BM).tolist() == [[[[0, 0]]]]
+
+
+def test_readers_are_real_steps_but_the_first():
+  assert pointing.readers(np.array([[1, 1, 1, 0], [0, 0, 0, 0]])).tolist() == [
+    [False, True, True, False],
+    [False] * 4,
+  ]
+
+
+def test_hits_of_each_sentence():
+  hit_NBHQ = np.array([[[[True, True, False]], [[False, False, True]]]])  # one layer, two rows
+  assert pointing.by_sentence(hit_NBHQ).tolist() == [[[2]], [[1]]]

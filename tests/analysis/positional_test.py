@@ -11,23 +11,25 @@ from tests.analysis import subjects
 
 pytestmark = pytest.mark.usefixtures("small_batches")
 
-WORDS = np.array([[True] * 5 + [False] * 2])  # five tokens, EOS, padding
+SEGMENT = np.array([[1] * 6 + [0]])  # five tokens, EOS, padding
+WORDS = pointing.words(SEGMENT)
 
 
 @pytest.mark.parametrize("offset", [-2, -1, 0, 1, 2])
 def test_a_head_that_looks_at_one_relative_position(offset):
   targets = np.clip(np.arange(7) + offset, 0, 6)
   attn = subjects.one_head(subjects.pointing(targets, 7))
-  hits_RNH, cases_R = positional.count(attn, WORDS, 2)
+  hits_1RNH, cases_1R = positional.count(attn, SEGMENT, WORDS, range(-2, 3))
   # Where the sentence has no such position a token does not count; EOS is a position.
-  assert cases_R.tolist() == [3, 4, 5, 5, 4]
-  assert pointing.share(hits_RNH, cases_R)[offset + 2, 0, 0] == 1.0
+  assert cases_1R.tolist() == [[3, 4, 5, 5, 4]]
+  assert pointing.share(hits_1RNH, cases_1R)[0, offset + 2, 0, 0] == 1.0
 
 
 def test_the_share_at_each_position():
   targets = [0, 0, 1, 2, 4, 0, 0]  # three of the four tokens that have a neighbour look one back
-  counts = positional.count(subjects.one_head(subjects.pointing(targets, 7)), WORDS, 1)
-  assert pointing.share(*counts)[:, 0, 0].tolist() == [0.75, 0.4, 0.0]
+  attn = subjects.one_head(subjects.pointing(targets, 7))
+  counts = positional.count(attn, SEGMENT, WORDS, (-1, 0, 1))
+  assert pointing.share(*counts)[0, :, 0, 0].tolist() == [0.75, 0.4, 0.0]
 
 
 def test_an_offset_that_few_tokens_have_is_no_position():
@@ -49,7 +51,10 @@ def test_positional_heads_are_found_and_measured():
     ("positional", "position -1", "enc_self", ((0, 0),), 1.0),  # the fourth head is closed
     ("positional", "position +2", "enc_self", ((0, 1),), 1.0),
   ]
-  assert [kind.name for kind in found.kinds] == ["positional"] and "90%" in found.kinds[0].rule
+  assert [(kind.name, kind.type) for kind in found.kinds] == [
+    ("positional", "enc_self"), ("positional", "dec_self"),
+  ]  # fmt: skip
+  assert "90%" in found.kinds[0].rule
   shares = {score.key: score for score in found.scores}
   assert len(shares) == 11 and shares["position-+2"].values["enc_self"][0][1] == 1.0
   assert {key for key, score in shares.items() if score.drawn} == {
@@ -81,6 +86,36 @@ def test_the_first_word_of_short_sentences_is_no_position():
   found = positional.measure(subject, 0.9, 5)
   (score,) = [s for s in found.scores if s.key == "position--5"]
   assert score.values["enc_self"] == [[1.0]] and found.functions == ()
+
+
+def test_the_decoder_counts_from_the_token_that_a_step_reads():
+  # Targets of 4 words, 2 words and none: a row has a step more than words, the first reads nothing.
+  targets = [[3, 4, 5, 6, 1], [3, 4, 1], [1]]
+  itself, one_back = lambda t, src, tgt: t, lambda t, src, tgt: max(t - 1, 0)
+  start = lambda t, src, tgt: 0
+  ahead = lambda q, src, tgt: min(q + 1, len(src) - 1)
+  subject = subjects.both_sides(
+    [[3, 1], [3, 4, 1], [1]],
+    targets,
+    {
+      "enc_self": ([ahead], [1.0]),
+      "dec_self": ([one_back, itself, start, itself], [0.5, 1.0, 1.0, 0.0]),
+    },
+  )
+  found = positional.measure(subject, 0.9, 2)
+  assert [(f.name, f.type, f.heads, f.strength) for f in found.functions] == [
+    ("position +1", "enc_self", ((0, 0),), 1.0),
+    ("position -1", "dec_self", ((0, 0),), 1.0),
+    ("position +0", "dec_self", ((0, 1),), 1.0),
+  ]
+  shares = {score.key: score.values for score in found.scores}
+  # Six steps read a word. All six have a step before them, four have two.
+  assert shares["position--1"]["dec_self"] == [[1.0, 0.0, 2 / 6, 0.0]]
+  assert shares["position--2"]["dec_self"] == [[0.0, 0.0, 2 / 4, 0.0]]
+  assert shares["position-+1"] == {"enc_self": [[1.0]]}, "no step looks ahead"
+  decoder = found.evidence[1]
+  assert decoder.cases_ER.tolist() == [[3, 4, 4], [1, 2, 2], [0, 0, 0]], "in the text's order"
+  assert decoder.hits_ERNH[:, 1, 0].tolist() == [[4, 0, 1, 0], [2, 0, 1, 0], [0, 0, 0, 0]]
 
 
 def test_there_must_be_a_neighbour():

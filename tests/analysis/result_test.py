@@ -1,10 +1,12 @@
 """Tests of headprune.analysis.result."""
 
+import dataclasses
 import json
 
 import pytest
 
 from headprune.analysis import result
+from headprune.analysis.result import Kind
 from headprune.errors import UserError
 from headprune.runs.workdir import Workdir
 from tests.analysis.results import RESULT
@@ -17,6 +19,14 @@ def test_results_survive_a_file(tmp_path):
   plain = json.loads((tmp_path / "analysis.json").read_text(encoding="utf-8"))
   assert plain["scores"]["errors"]["values"]["dec_enc"] == [[0.375], [0.625]]
   assert plain["numbers"] == {"loss": 1.5} and plain["run"] == "a<b"
+
+
+def test_intervals_and_chance_survive_too(tmp_path):
+  kinds = (Kind("idle", "enc_self", "", useful=False, interval=(0, 2), chance=0.5),)
+  functions = (dataclasses.replace(RESULT.functions[0], interval=(0.5, 0.75)),)
+  sure = dataclasses.replace(RESULT, kinds=kinds, functions=functions)
+  result.write(Workdir(tmp_path), sure)
+  assert result.read(Workdir(tmp_path)) == sure
 
 
 def change(path, value):
@@ -42,6 +52,9 @@ def change(path, value):
     change(["scores", "errors", "unknown"], 1),
     change(["functions", 0, "heads"], [[0]]),
     change(["kinds", 0, "rule"], None),
+    change(["kinds", 0, "interval"], None),  # as older versions wrote it
+    change(["kinds", 0, "interval"], [1, 2, 3]),
+    change(["functions", 0, "interval"], 0.5),
     change(["tables", 0, "rows", 0], ["too short"]),
     change(["tables", 0, "columns", 0, "form"], "unheard of"),
     change(["correlations", 0, "matrix"], 1),

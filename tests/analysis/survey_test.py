@@ -27,7 +27,7 @@ def _add_options(add):
   add("--width", type=float, default=2.0)
 
 
-def _measure(whole, width):
+def _measure(width, whole):
   values = whole.as_lists({"dec_self": np.array([[width, 0.0], [1.0, 0.0]])})
   heads = whole.find_heads("dec_self", np.array([[True, True], [False, False]]))
   return Findings(
@@ -45,7 +45,7 @@ BREADTH = types.SimpleNamespace(
   __name__="headprune.analysis.breadth_of",
   add_options=_add_options,
   prepare=lambda whole, options: plug.Plan(
-    functools.partial(_measure, whole, options.width), {"width": options.width}
+    functools.partial(_measure, options.width), {"width": options.width}
   ),
 )
 
@@ -58,8 +58,10 @@ def test_an_analysis_is_one_file_and_one_entry_in_the_list(run, monkeypatch, tmp
   monkeypatch.setattr(sys, "argv", ["analyze", "--workdir", str(run.workdir.path), *arguments])
   analyze.main()  # the command takes its option, and prints what it found
   printed = capsys.readouterr().out
-  assert "breadth            1.1\n" in printed and "note: Breadth was measured." in printed
-  assert "Decoder self-attention: 1 broad, 1 unknown." in printed
+  assert (
+    "breadth            1.1: breadth 50%\n" in printed and "note: Breadth was measured." in printed
+  )
+  assert "Decoder self-attention: 1 broad (95% interval 1 to 1; 1 by chance), 1 unknown." in printed
   found = result.read(run.workdir)
   assert found.score("breadth").values == {"dec_self": [[3.0, 0.0], [1.0, 0.0]]}
   assert found.settings == {"sentences": 3, "width": 3.0} and found.numbers == {"breadth": 3.0}
@@ -84,7 +86,9 @@ def test_no_two_analyses_share_an_option_or_a_setting(run):
   whole = subject.encode(run, *TEXT)
   plans = survey.prepare(whole, survey.options())
   names = [name for plan in plans for name in plan.settings]
-  assert sorted(set(names)) == sorted(names) == ["max_offset", "positional", "rare", "rare_top"]
+  assert sorted(set(names)) == sorted(names) == [
+    "idle", "max_offset", "positional", "rare", "rare_top",
+  ]  # fmt: skip
 
 
 def test_progress_counts_every_sentence_of_every_analysis(run, tmp_path):
@@ -94,14 +98,15 @@ def test_progress_counts_every_sentence_of_every_analysis(run, tmp_path):
   whole = dataclasses.replace(subject.encode(run, *TEXT), progress=done.append)
   options = survey.options(
     lrp_sentences=2, bleu_sentences=1, alignments=str(tmp_path / "links"),
-    conllu=[str(tmp_path / "parsed")],
+    conllu=[str(tmp_path / "parsed")], chance=1,
   )  # fmt: skip
   plans = survey.prepare(whole, options)
-  survey.measure(whole, plans, lambda name, count: stages.append((name, count, sum(done))))
+  survey.measure(whole, plans, options, lambda name, count: stages.append((name, count, sum(done))))
   counts = {name.split(",")[0]: count for name, count, _ in stages}
-  assert [name for name, *_ in stages[:2]] == ["closing, 1 of 10", "gradient, 2 of 10"]
+  assert [name for name, *_ in stages[:2]] == ["closing, 1 of 11", "gradient, 2 of 11"]
   assert counts["relevance"] == 2 and counts["bleu loss"] == 1 + 6  # one head is open in each layer
   assert counts["syntactic"] == 1 and counts["rare words"] == 3
+  assert counts["chance"] == 4 * 3 + 1 and stages[-1][0] == "chance, 1 of 1"
   ends = [*(before for *_, before in stages[1:]), sum(done)]
   for (name, count, before), end in zip(stages, ends):
     assert end - before == count, name
@@ -114,7 +119,11 @@ def test_everything_about_a_run(run):
   assert found.heads["enc_self"][0][1] == 0.0 < found.heads["enc_self"][0][0] < 1.0
   keys = [score.key for score in found.scores]
   assert keys[:6] == ["loss", "gradient", "relevance", "gate", "p_open", "confidence"]
-  assert [kind.name for kind in found.kinds] == ["positional", "rare words"]
+  kinds = [(kind.name, kind.type) for kind in found.kinds]
+  assert kinds[:3] == [
+    ("positional", "enc_self"), ("positional", "dec_self"), ("rare words", "enc_self"),
+  ]  # fmt: skip
+  assert [kind for kind, _ in kinds[3:]] == ["idle"] * 3, "behind all others"
   own = np.mean(np.concatenate(run.score(*TEXT)))
   np.testing.assert_allclose(found.numbers["loss"], own, rtol=1e-5)
   assert found.numbers["rare_tokens"] == 5 + 4 + 2

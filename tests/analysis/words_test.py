@@ -33,3 +33,14 @@ def test_units_from_a_tokenizer(tmp_path):
   together = ["".join(pieces[p] for p in held).lstrip("\u2581") for held in members]
   assert "".join(together) == "theydidn'tgo."
   assert together[unit_of_word[0]] == "they" and together[unit_of_word[3]] == "go"
+
+
+def test_one_spelling_is_found_in_another():
+  text, other = "Two  dogs , they bark", "two dogs, theyBARK"
+  assert words.squeeze(text) == words.squeeze(other) == "twodogs,theybark"
+  assert words.squeeze("İ") == "İ", "a letter that becomes two in lower case"
+  spans = [(0, 3), (5, 9), (10, 11), (12, 16), (17, 21), (4, 5)]
+  assert [other[a:b] for a, b in words.move_spans(spans, text, other)] == [
+    "two", "dogs", ",", "they", "BARK", "",
+  ]  # fmt: skip
+  assert words.move_spans([(4, 5)], text, other) == [(0, 0)], "a space alone"

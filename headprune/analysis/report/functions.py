@@ -11,18 +11,18 @@ from headprune.nn.config import TYPES
 def describe_kinds(result: Result) -> list[str]:
   """A sentence for each attention type that may have functions: how many heads are of each kind."""
   return [
-    f"{TITLES[name].capitalize()}: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}."
+    f"{TITLES[name].capitalize()}: "
+    f"{', '.join(compare.describe_kind(result, name, *item) for item in kinds.items())}."
     for name, kinds in compare.count_kinds(result).items()
   ]
 
 
 def functions(result: Result) -> str:
   """Which heads have which function."""
-  rows = []
-  for f in result.functions:
-    strength = f"{f.measure} {f.strength:.0%}"
-    strength += "" if f.baseline is None else f", baseline {f.baseline:.0%}"
-    rows.append((f.name, TITLES[f.type], len(f.heads), f.heads, strength))
+  rows = [
+    (f.name, TITLES[f.type], len(f.heads), f.heads, compare.describe_strength(f))
+    for f in result.functions
+  ]
   columns = (
     Column("function", "text"),
     Column("attention", "text"),

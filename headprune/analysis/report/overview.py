@@ -18,13 +18,13 @@ def picture(runs: Sequence[Result], maps: bool) -> str:
     runs: the last one is the report's; functions are coloured as its kinds are.
     maps: whether a click on a head of the last run shows its map.
   """
-  kinds = list(dict.fromkeys(kind.name for kind in runs[-1].kinds))
-  rows = [_of_run(run, kinds, len(runs) > 1, maps and run is runs[-1]) for run in runs]
+  colors = _colors(runs[-1])
+  rows = [_of_run(run, colors, len(runs) > 1, maps and run is runs[-1]) for run in runs]
   hint = " Click a head to see where it looks." if maps else ""
   return parts.section(
     "overview",
     "Which heads live, and what they do",
-    _legend(runs[-1], kinds),
+    _legend(runs[-1], colors),
     *rows,
     parts.text(
       "Layer 1 is the lowest row; heads are named layer.head, both counted from 1. A head with "
@@ -34,7 +34,7 @@ def picture(runs: Sequence[Result], maps: bool) -> str:
   )
 
 
-def _of_run(run: Result, kinds: Sequence[str], named: bool, maps: bool) -> str:
+def _of_run(run: Result, colors: dict[str, str], named: bool, maps: bool) -> str:
   grids, labels = [], label_heads(run)
   for name, gates in run.heads.items():
     found = compare.kinds_of_heads(run, name)
@@ -45,8 +45,8 @@ def _of_run(run: Result, kinds: Sequence[str], named: bool, maps: bool) -> str:
       tip = f"{TITLES[name]} {tables.name_head(head)}: "
       if gates[head[0]][head[1]] == 0:
         return grid.Cell("", tip + "closed")
-      colors = tuple(_color(kinds, kind) for kind in own) or (_UNKNOWN,)
-      return grid.Cell("".join(kind[0].upper() for kind in own), tip + doing, colors)
+      shades = tuple(colors[kind] for kind in own if kind in colors) or (_UNKNOWN,)
+      return grid.Cell("".join(kind[0].upper() for kind in own), tip + doing, shades)
 
     title = f"{TITLES[name]}: {parts.count_open({name: gates})}"
     grids.append(grid.draw(title, list(map(len, gates)), cell, name if maps else "", _SCALE))
@@ -54,7 +54,8 @@ def _of_run(run: Result, kinds: Sequence[str], named: bool, maps: bool) -> str:
   return title + parts.figure(f"{run.run}-functions", grids)
 
 
-def _legend(result: Result, kinds: Sequence[str]) -> str:
+def _legend(result: Result, colors: dict[str, str]) -> str:
+  kinds = dict.fromkeys(kind.name for kind in result.kinds)
   counts = dict.fromkeys([*kinds, compare.UNKNOWN], 0)
   total = opened = 0
   for name, layers in result.heads.items():
@@ -65,7 +66,8 @@ def _legend(result: Result, kinds: Sequence[str]) -> str:
       for kind in found.get(head, [compare.UNKNOWN]):
         counts[kind] += 1
   items = [
-    f'<li><i style="background:{_color(kinds, kind)}">{kind[0].upper() if kind in kinds else ""}'
+    f'<li><i style="background:{colors.get(kind, _UNKNOWN)}">'
+    f"{kind[0].upper() if kind in kinds else ''}"
     f"</i>{html.escape(kind)} {count}</li>"
     for kind, count in counts.items()
   ]
@@ -73,8 +75,10 @@ def _legend(result: Result, kinds: Sequence[str]) -> str:
   return f'<ul class="legend">{"".join(items)}{closed}</ul>'
 
 
-def _color(kinds: Sequence[str], kind: str) -> str:
-  return f"var(--c{kinds.index(kind) % 8})" if kind in kinds else _UNKNOWN
+def _colors(result: Result) -> dict[str, str]:
+  """Kind -> colour. A kind that is no function, as idle heads are, has none."""
+  useful = dict.fromkeys(kind.name for kind in result.kinds if kind.useful)
+  return {name: f"var(--c{i % 8})" for i, name in enumerate(useful)}
 
 
 def label_heads(result: Result) -> dict[tuple[str, int, int], list[str]]:

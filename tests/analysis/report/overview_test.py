@@ -48,3 +48,15 @@ def test_runs_stand_below_each_other_in_the_same_colours():
   assert page.grids[3].places == ["enc_self 0 0", "enc_self 0 1", "enc_self 1 0"]
   assert page.grids[0].places == [None] * 3, "maps are of the last run"
   assert "<h3>" not in overview.picture([RESULT], maps=False)
+
+
+def test_idle_heads_have_a_letter_and_no_colour():
+  idle = Kind("idle", "enc_self", "", useful=False)
+  heads = Function("idle", "end", "enc_self", ((0, 0), (1, 0)), "share", 1.0)
+  result = dataclasses.replace(
+    RESULT, kinds=(*RESULT.kinds, idle), functions=(*RESULT.functions[1:], heads)
+  )
+  text = overview.picture([result], maps=False)
+  assert Page(text).grids[0].cells == ["I", "", "SRI"]
+  assert re.findall(r"<rect [^>]*fill:var\(--(\w+)\)", text)[:3] == ["unknown", "c1", "c2"]
+  assert "idle 2" in Page(text).text

@@ -1,0 +1,147 @@
+"""How sure findings are: intervals over resampled sentences (the bootstrap), and chance beside."""
+
+from collections.abc import Sequence
+import dataclasses
+
+import numpy as np
+
+from headprune.analysis import compare
+from headprune.analysis.evidence import Evidence
+from headprune.analysis.result import TITLES, Column, Function, Result, Table
+
+TAILS = (0.025, 0.975)  # of the 95% interval
+TOTAL = "with a function"
+
+Counts = dict[str, dict[str, int]]  # attention type -> kind -> open heads
+
+
+def tell(
+  result: Result,
+  evidence: Sequence[Evidence],
+  resamples: int,
+  by_chance: Sequence[Counts],
+  seed: int,
+) -> Result:
+  """The result with intervals and chance levels, a table of both, and a note that explains them.
+
+  Args:
+    result: what was found.
+    evidence: what its functions stand on.
+    resamples: of the sentences; with none there are no intervals.
+    by_chance: counts of each model that was drawn by lot; may be empty.
+    seed: of the resamples.
+  """
+  functions, counted = result.functions, {}
+  if resamples:
+    functions = tuple(_with_interval(f, evidence, resamples, seed) for f in functions)
+    for name in compare.count_kinds(result):
+      counted[name] = count_resamples(result, evidence, name, resamples, seed)
+  kinds = tuple(
+    dataclasses.replace(
+      kind,
+      interval=_whole(counted[kind.type][kind.name]) if resamples else None,
+      chance=_mean(by_chance, kind.type, [kind.name]),
+    )
+    for kind in result.kinds
+  )
+  told = dataclasses.replace(result, kinds=kinds, functions=functions)
+  if not kinds or not (resamples or by_chance):
+    return told
+  totals = {name: _whole(counts[TOTAL]) for name, counts in counted.items()}
+  table = _table(told, totals, by_chance)
+  notes = (*result.notes, _explain(resamples, len(by_chance)))
+  return dataclasses.replace(told, tables=(table, *result.tables), notes=notes)
+
+
+def count_resamples(
+  result: Result, evidence: Sequence[Evidence], name: str, resamples: int, seed: int
+) -> dict[str, np.ndarray]:
+  """How many open heads of a type are of each kind in each resample: kind -> count_Y.
+
+  As in compare.count_kinds a head counts once, under its first kind. TOTAL are all kinds that are
+  useful. Kinds without evidence have the same heads in every resample.
+  """
+  layers = result.heads[name]
+  shape = len(layers), max(1, *map(len, layers))
+  taken_YNH = ~np.broadcast_to(_mask(result.open_heads(name), shape), (resamples, *shape))
+  counts, total_Y = {}, np.zeros(resamples, int)
+  for kind in (kind for kind in result.kinds if kind.type == name):
+    mine = [part for part in evidence if (part.kind, part.type) == (kind.name, name)]
+    if mine:
+      having_YNH = sum(p.passing(p.weights(resamples, seed)).any(1) for p in mine) > 0
+    else:
+      heads = (
+        h for f in result.functions if (f.kind, f.type) == (kind.name, name) for h in f.heads
+      )
+      having_YNH = np.broadcast_to(_mask(heads, shape), taken_YNH.shape)
+    count_Y = np.sum(having_YNH & ~taken_YNH, axis=(1, 2))
+    taken_YNH = taken_YNH | having_YNH
+    counts[kind.name], total_Y = count_Y, total_Y + kind.useful * count_Y
+  return counts | {TOTAL: total_Y}
+
+
+def _mask(heads, shape: tuple[int, int]) -> np.ndarray:
+  mask_NH = np.zeros(shape, bool)
+  for head in heads:
+    mask_NH[head] = True
+  return mask_NH
+
+
+def _with_interval(
+  function: Function, evidence: Sequence[Evidence], resamples: int, seed: int
+) -> Function:
+  """The function with the interval of its strongest head."""
+  for part in evidence:
+    if (part.kind, part.type) == (function.kind, function.type) and function.name in part.names:
+      best = part.strongest(function.name, function.heads)
+      share_Y = part.shares(part.weights(resamples, seed))[(slice(None), *best)]
+      bounds = sorted(part.strength(float(x)) for x in np.quantile(share_Y, TAILS))
+      return dataclasses.replace(function, interval=tuple(bounds))
+  return function
+
+
+def _whole(count_Y: np.ndarray) -> tuple[int, int]:
+  low, high = np.quantile(count_Y, TAILS, method="inverted_cdf")
+  return int(low), int(high)
+
+
+def _mean(by_chance: Sequence[Counts], name: str, kinds: Sequence[str]) -> float | None:
+  counts = [sum(count[name][kind] for kind in kinds) for count in by_chance]
+  return sum(counts) / len(counts) if counts else None
+
+
+def _table(result: Result, totals: dict, by_chance: Sequence[Counts]) -> Table:
+  """A line for each kind and one for all that are useful; `result` has the intervals."""
+  rows = []
+  for name, counts in compare.count_kinds(result).items():
+    kinds = [kind for kind in result.kinds if kind.type == name]
+    for kind in kinds:
+      bounds = kind.interval or (None, None)
+      rows.append((TITLES[name], kind.name, counts[kind.name], *bounds, kind.chance))
+    useful = [kind.name for kind in kinds if kind.useful]
+    total = sum(counts[kind] for kind in useful)
+    bounds, chance = totals.get(name, (None, None)), _mean(by_chance, name, useful)
+    rows.append((TITLES[name], TOTAL, total, *bounds, chance))
+  columns = (
+    Column("attention", "text"),
+    Column("kind", "text"),
+    Column("heads"),
+    Column("95%: from"),
+    Column("to"),
+    Column("by chance"),
+  )
+  meaning = "Open heads, each under its first kind. Idle heads have no function."
+  return Table("How sure the counts are", meaning, columns, tuple(rows))
+
+
+def _explain(resamples: int, draws: int) -> str:
+  parts = []
+  if resamples:
+    parts.append(f"Intervals hold 95% of {resamples:,} resamples of the sentences.")
+  if draws:
+    models = "one model" if draws == 1 else f"{draws} models"
+    parts.append(
+      f"By chance is the mean of {models} that differ from this one in that the numbers within "
+      "each head's query and key projections are shuffled."
+    )
+  return " ".join(parts)

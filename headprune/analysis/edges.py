@@ -1,0 +1,235 @@
+"""Relations of parsed sentences between words, and how often heads follow each of them."""
+
+from collections.abc import Iterable, Sequence
+import dataclasses
+
+import numpy as np
+
+from headprune.analysis import conllu, evidence
+from headprune.analysis.evidence import Counted, Evidence
+from headprune.analysis.result import SHARE, Column, Kind, Score, Table
+from headprune.analysis.subject import Subject
+
+KIND = "syntactic"
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Edge:
+  """A relation in one direction: from the word that looks to the word that is looked at."""
+
+  relation: str
+  from_head: bool  # whether the governor looks at its dependent
+
+  def __str__(self) -> str:
+    return f"{self.relation} {'head→dep' if self.from_head else 'dep→head'}"
+
+  @property
+  def key(self) -> str:
+    """As a part of file names."""
+    direction = "head-to-dep" if self.from_head else "dep-to-head"
+    return f"{self.relation.replace(':', '-')}-{direction}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+  """A word that looks, and those that are right for it to look at (unit numbers)."""
+
+  edge: Edge
+  query: int
+  targets: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+  """What is known about one edge: counts of each sentence."""
+
+  hits_ENH: np.ndarray
+  cases_E: np.ndarray
+  offset: int  # the most frequent one, in units
+  baseline_E: np.ndarray  # cases in which it is right
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rule:
+  """When a head is syntactic, and what the parsed sentences are."""
+
+  relations: Sequence[str]  # names as in the files
+  limit: float  # by how much accuracy must be above the baseline, 0..1
+  min_cases: int  # of an edge
+  type: str = "enc_self"  # attention type of the heads
+  text: str = "parsed source"  # names the sentences, see Evidence.text
+  excluded: str = "EOS"  # what the largest weight is not looked for at
+
+  def __str__(self) -> str:
+    sides = "to words further left, " if self.type == "dec_self" else ""
+    return (
+      f"{sides}at least {100 * self.limit:.0f} points above always pointing at the relation's most "
+      f"frequent offset, in at least {self.min_cases} cases"
+    )
+
+
+def find_cases(
+  sentence: conllu.Sentence, unit_of_word: Sequence[int], relations: Sequence[str]
+) -> list[Case]:
+  """The sentence's relations between units, both directions apart.
+
+  A word with several dependents of one relation is one case with several right answers.
+
+  Args:
+    sentence: a parsed sentence.
+    unit_of_word: from words.units.
+    relations: names as in the file; subtypes (nsubj:pass) are relations of their own.
+  """
+  targets = {}
+  for dependent, (head, relation) in enumerate(zip(sentence.heads, sentence.relations)):
+    pair = unit_of_word[head], unit_of_word[dependent]
+    if relation in relations and head >= 0 and min(pair) >= 0 and pair[0] != pair[1]:
+      for from_head, (query, target) in ((True, pair), (False, pair[::-1])):
+        targets.setdefault((Edge(relation, from_head), query), set()).add(target)
+  return [Case(edge, query, tuple(sorted(units))) for (edge, query), units in targets.items()]
+
+
+def pointed_units(attn_NHXX, members: Sequence[Sequence[int]]) -> np.ndarray:
+  """The unit (a word) that each unit looks at most: top_NHU.
+
+  A unit's weight is the sum over its pieces. A query unit's weights are the mean over its pieces,
+  of which the sum has the same largest one.
+
+  Args:
+    attn_NHXX: weights of one sentence's self-attention.
+    members: pieces of each unit; pieces in no unit, such as EOS, are left out.
+  """
+  member_UX = np.zeros((len(members), attn_NHXX.shape[-1]), np.float32)
+  for unit, pieces in enumerate(members):
+    member_UX[unit, pieces] = 1.0
+  return np.argmax(member_UX @ attn_NHXX @ member_UX.T, axis=-1)
+
+
+def count(
+  cases: Sequence[Sequence[Case]], tops: Iterable[tuple[int, np.ndarray]]
+) -> dict[Edge, Counts]:
+  """How often heads follow each edge that there is.
+
+  Args:
+    cases: of each of E sentences.
+    tops: for each sentence, in any order, its number and top_NHU, where its units look.
+  """
+  offsets = most_frequent_offsets([case for part in cases for case in part])
+  found = {}
+  for i, top_NHU in tops:
+    for case in cases[i]:
+      if case.edge not in found:
+        hits_ENH = np.zeros((len(cases), *top_NHU.shape[:2]), int)
+        zeros = np.zeros((2, len(cases)), int)
+        found[case.edge] = Counts(hits_ENH, zeros[0], offsets[case.edge], zeros[1])
+      counts = found[case.edge]
+      counts.hits_ENH[i] += np.isin(top_NHU[..., case.query], case.targets)
+      counts.cases_E[i] += 1
+      counts.baseline_E[i] += case.query + counts.offset in case.targets
+  return {edge: found[edge] for edge in sorted(found)}
+
+
+def most_frequent_offsets(cases: Sequence[Case]) -> dict[Edge, int]:
+  """The offset in units that most cases of an edge have; of equally frequent ones the nearest."""
+  offsets = {}
+  for case in cases:
+    counts = offsets.setdefault(case.edge, {})
+    for target in case.targets:
+      counts[target - case.query] = counts.get(target - case.query, 0) + 1
+  return {edge: max(sorted(counts, key=abs), key=counts.get) for edge, counts in offsets.items()}
+
+
+def findings(
+  subject: Subject, found: dict[Edge, Counts], rule: Rule, notes: Sequence[str]
+) -> Counted:
+  """Accuracies of all heads, and the heads that beat an edge's baseline.
+
+  Args:
+    subject: says which heads are open.
+    found: from `count`.
+    rule: when a head is syntactic.
+    notes: what the report should say about the sentences.
+  """
+  missing = [name for name in rule.relations if name not in {edge.relation for edge in found}]
+  if missing:
+    notes = [*notes, f"There is no case of {', '.join(missing)} in the {rule.text} sentences."]
+  told = (gather(found, rule),) if found else ()
+  return Counted(
+    scores=tuple(_score(subject, edge, counts, rule) for edge, counts in found.items()),
+    kinds=(Kind(KIND, rule.type, str(rule)),),
+    functions=tuple(f for part in told for f in evidence.functions(subject, part)),
+    tables=_tables(subject, found, rule),
+    notes=tuple(notes),
+    evidence=told,
+  )
+
+
+def gather(found: dict[Edge, Counts], rule: Rule) -> Evidence:
+  """The counts of all edges as evidence."""
+  columns = lambda field: np.stack([getattr(counts, field) for counts in found.values()], axis=1)
+  cases_ER = columns("cases_E")
+  return Evidence(
+    kind=KIND,
+    type=rule.type,
+    names=tuple(map(str, found)),
+    measure="accuracy",
+    hits_ERNH=columns("hits_ENH"),
+    cases_ER=cases_ER,
+    limit=rule.limit,
+    baseline_ER=columns("baseline_E"),
+    allowed_R=cases_ER.sum(0) >= rule.min_cases,
+    text=rule.text,
+  )
+
+
+def _accuracy(counts: Counts) -> np.ndarray:
+  return counts.hits_ENH.sum(0) / counts.cases_E.sum()
+
+
+def _score(subject: Subject, edge: Edge, counts: Counts, rule: Rule) -> Score:
+  prefix = "" if rule.type == "enc_self" else "target-"
+  meaning = (
+    f"accuracy: how often the largest weight, {rule.excluded} excluded, is on the related word"
+  )
+  return Score(
+    key=f"{prefix}{edge.key}",
+    title=str(edge),
+    meaning=meaning,
+    values=subject.as_lists({rule.type: _accuracy(counts)}),
+    kind=SHARE,
+    full=1.0,
+  )
+
+
+def _tables(subject: Subject, found: dict[Edge, Counts], rule: Rule) -> tuple[Table, ...]:
+  """The best open head of each edge."""
+  open_NH, rows = subject.open_heads(rule.type), []
+  for edge, counts in found.items() if open_NH.any() else ():
+    accuracy_NH = np.where(open_NH, _accuracy(counts), -1.0)
+    n, h = (int(i) for i in np.unravel_index(np.argmax(accuracy_NH), accuracy_NH.shape))
+    best, cases = float(accuracy_NH[n, h]), int(counts.cases_E.sum())
+    baseline = float(counts.baseline_E.sum() / cases)
+    rows.append((str(edge), cases, best, baseline, best - baseline, counts.offset, (n, h)))
+  columns = (
+    Column("relation", "text"),
+    Column("cases"),
+    Column("best head", "percent"),
+    Column("baseline", "percent"),
+    Column("difference", "points"),
+    Column("offset", "offset"),
+    Column("head", "head"),
+  )
+  title, meaning = (
+    "Syntactic relations",
+    (
+      f"How often the largest weight ({rule.excluded} excluded) is on the related word. A word's "
+      "weight is the sum over its pieces; the weights of the word that looks are the mean over its "
+      "pieces."
+    ),
+  )
+  if rule.type == "dec_self":
+    title += " in the decoder"
+    meaning += (
+      " A word looks at the steps that read its pieces; only relations to words further left count."
+    )
+  return (Table(title, meaning, columns, tuple(rows)),) if rows else ()

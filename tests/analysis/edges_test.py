@@ -1,0 +1,105 @@
+"""Tests of headprune.analysis.edges: cases, baselines, and heads that beat them."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from headprune.analysis import edges, evidence
+from headprune.analysis.edges import Case, Counts, Edge, Rule
+from tests.analysis import subjects
+from tests.analysis.parses import SENTENCE
+
+
+def test_one_case_for_each_word_and_relation():
+  cases = edges.find_cases(SENTENCE, range(5), ("amod",))
+  assert Case(Edge("amod", True), 4, (2, 3)) in cases
+  assert len(cases) == 3
+
+
+def test_relations_inside_a_unit_or_without_pieces_are_left_out():
+  merged = edges.find_cases(SENTENCE, [0, 0, 1, -1, 2], ("nsubj", "amod"))
+  assert merged == [Case(Edge("amod", True), 2, (1,)), Case(Edge("amod", False), 1, (2,))]
+
+
+def test_pieces_sum_to_words():
+  # A word of two pieces with 0.3 each beats one piece with 0.4; its own pieces are averaged.
+  attn = np.array([[0.3, 0.3, 0.4], [0.1, 0.1, 0.8], [0.5, 0.0, 0.5]], np.float32)
+  top = edges.pointed_units(attn[None, None], [[0, 1], [2]])
+  assert top.tolist() == [[[1, 0]]]  # (0.6 + 0.2) / 2 < (0.4 + 0.8) / 2; 0.5 == 0.5, the first
+
+
+def test_counts_of_each_sentence_and_the_most_frequent_offset():
+  whole = edges.find_cases(SENTENCE, range(5), ("nsubj", "amod"))
+  part = [case for case in whole if case.query == 2]  # the first adjective alone
+  up = np.array([[[1, 0, 4, 4, 0]]])  # where the words of a sentence look; [N, H, U]
+  found = edges.count([whole, part, []], [(1, up), (0, up), (2, up[..., :0])])
+  assert list(found) == sorted(found) and len(found) == 4
+  subjects_up, amod = found[Edge("nsubj", False)], found[Edge("amod", False)]
+  assert subjects_up.hits_ENH[:, 0, 0].tolist() == [1, 0, 0] and subjects_up.offset == -1
+  assert amod.hits_ENH[:, 0, 0].tolist() == amod.cases_E.tolist() == [2, 1, 0]
+  # +2 from the first adjective, twice; +1 from the second, once.
+  assert amod.offset == 2 and amod.baseline_E.tolist() == [1, 1, 0]
+  assert found[Edge("amod", True)].offset == -1, "of two equally frequent ones the nearer"
+
+
+RULE = Rule(relations=("obj",), limit=0.1, min_cases=100)
+OBJ = Edge("obj", True)
+
+
+def counts(hits_NH, cases=100, baseline=20):
+  return Counts(np.array([hits_NH]), np.array([cases]), 2, np.array([baseline]))
+
+
+def test_syntactic_is_ten_points_above_its_baseline():
+  subject = subjects.encoder([], [lambda q, ids: 0] * 4, [1.0, 1.0, 0.5, 0.0])
+  found = {OBJ: counts([[30, 29, 90, 100]])}  # 0.3 - 0.2 - 0.1 < 0, in floating point
+  (function,) = evidence.functions(subject, edges.gather(found, RULE))
+  assert function.heads == ((0, 0), (0, 2))  # exactly ten points count; a closed head does not
+  assert (function.name, function.strength, function.baseline) == ("obj head→dep", 0.9, 0.2)
+  assert (function.kind, function.type, function.measure) == ("syntactic", "enc_self", "accuracy")
+  rare = dataclasses.replace(RULE, min_cases=101)
+  assert evidence.functions(subject, edges.gather(found, rare)) == ()
+
+
+def test_what_the_report_says():
+  subject = subjects.encoder([], [lambda q, ids: 0] * 2, [1.0, 1.0])
+  found = {OBJ: counts([[40, 50]]), Edge("amod", True): counts([[0, 1]], 50, 25)}
+  rule = dataclasses.replace(RULE, relations=("obj", "amod", "iobj"))
+  told = edges.findings(subject, found, rule, ["Parsed."])
+  assert [score.key for score in told.scores] == ["obj-head-to-dep", "amod-head-to-dep"]
+  assert told.scores[0].values == {"enc_self": [[0.4, 0.5]]}
+  (table,) = told.tables
+  assert table.rows[0] == ("obj head→dep", 100, 0.5, 0.2, 0.3, 2, (0, 1))
+  assert [c.name for c in table.columns][-2:] == ["offset", "head"]
+  assert told.notes == ("Parsed.", "There is no case of iobj in the parsed source sentences.")
+  assert "at least 10 points above" in told.kinds[0].rule and "100 cases" in told.kinds[0].rule
+  nothing = edges.findings(subject, {}, rule, [])
+  assert nothing.functions == nothing.evidence == nothing.tables == ()
+
+
+def test_the_decoders_findings_are_told_apart():
+  subject = subjects.both_sides([], [], {"dec_self": ([lambda t, src, tgt: 0], [1.0])})
+  rule = dataclasses.replace(RULE, type="dec_self", text="parsed target", excluded="the start")
+  told = edges.findings(subject, {OBJ: counts([[90]])}, rule, [])
+  assert [f.type for f in told.functions] == [told.kinds[0].type] == ["dec_self"]
+  assert told.scores[0].key == "target-obj-head-to-dep"
+  assert told.scores[0].values == {"dec_self": [[0.9]]}
+  assert told.kinds[0].rule.startswith("to words further left, at least 10 points")
+  assert told.tables[0].title == "Syntactic relations in the decoder"
+  assert told.evidence[0].text == "parsed target"
+
+
+def test_no_best_head_where_none_is_open():
+  tables = lambda hits_NH, gates: (
+    edges.findings(
+      subjects.encoder([], [lambda q, ids: 0] * len(gates), gates), {OBJ: counts(hits_NH)}, RULE, []
+    ).tables
+  )
+  assert tables([[90]], [0.0]) == ()
+  (table,) = tables([[10, 90]], [1.0, 0.0])
+  assert table.rows[0][2] == pytest.approx(0.1) and table.rows[0][6] == (0, 0), "closed is better"
+
+
+def test_subtypes_are_fit_for_file_names():
+  assert Edge("nsubj:pass", True).key == "nsubj-pass-head-to-dep"
