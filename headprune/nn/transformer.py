@@ -98,14 +98,16 @@ class Transformer(nn.Module):
     """Runs the decoder on a known target.
 
     Args:
-      batch: as for `encode`, and tgt_BT, tgt_segment_BT, tgt_position_BT (int32).
+      batch: as for `encode`, and tgt_BT, tgt_segment_BT, tgt_position_BT (int32); tgt_read_BT, if
+        it is there, is read in place of tgt_BT.
       memory_BSD: what `encode` returns.
       gate_values: attention type -> gate_NH.
       noise: dropout noise, None outside training.
     Returns:
       (out_BTD after the final norm, lists over layers of attn_BHTT and of attn_BHTS).
     """
-    x_BTD = self.embed_target(batch["tgt_BT"], batch["tgt_position_BT"], noise)
+    read_BT = batch.get("tgt_read_BT", batch["tgt_BT"])
+    x_BTD = self.embed_target(read_BT, batch["tgt_position_BT"], noise)
     segment_BT = batch["tgt_segment_BT"]
     length = segment_BT.shape[1]
     causal_TT = np.tril(np.ones((length, length), bool))

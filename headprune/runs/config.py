@@ -30,6 +30,7 @@ _CHOICES = {
   "model.norm": NORMS,
   "model.activation": ACTIVATIONS,
   "model.positions": POSITIONS,
+  "train.word_dropout_by": ("unknown", "random"),
 }
 _COUNTS = (  # at least 1
   "data.row_length", "data.packing_bins",
@@ -42,6 +43,8 @@ _LAYERS = ("model.layers", "model.dec_layers")  # at most 1000
 _OVERRIDES = ("model.dec_layers", "model.dec_ff_size", "model.dec_num_heads")  # at least 0
 _PROBABILITIES = (
   "train.label_smoothing",
+  "train.src_word_dropout",
+  "train.tgt_word_dropout",
   "model.embed_dropout",
   "model.residual_dropout",
   "model.attention_dropout",

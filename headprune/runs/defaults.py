@@ -117,6 +117,9 @@ def base() -> ConfigDict:
   config.train.shard_params = False  # spread parameters and optimiser over the devices (FSDP)
   config.train.accumulate = 1  # micro-batches a step, one after the other
   config.train.label_smoothing = 0.1  # probability mass
+  config.train.src_word_dropout = 0.0  # probability of a source word to be hidden from a step
+  config.train.tgt_word_dropout = 0.0  # the same of a target word that the decoder reads
+  config.train.word_dropout_by = "unknown"  # hidden words become "unknown" or "random" ones
   config.train.log_every = 50  # steps
   config.train.eval_every = 250  # steps; dev loss
   config.train.translate_every = 500  # steps; dev translations and BLEU

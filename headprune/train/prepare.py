@@ -20,7 +20,7 @@ from headprune.runs import config as config_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
 from headprune.text import bleu, encoding, packing, tokenizer
-from headprune.train import data, devices, optim, schedule, steps, target
+from headprune.train import data, devices, optim, schedule, steps, target, word_dropout
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -156,6 +156,7 @@ def set_up(
   text, tokenizers, pairs = data.load(config, workdir, say)
   model = config_lib.model_config(config.model, tokenizers, jax.default_backend())
   step_config, knobs = schedule.settings(config, model)
+  step_config = dataclasses.replace(step_config, hidden=_hidden(config.train, tokenizers))
   params = _first_params(config, model, resumes, say)
   _say_settings(config, step_config, knobs, params, say)
   if devices.is_first():
@@ -177,6 +178,13 @@ def set_up(
     say=say,
   )
   return job, params
+
+
+def _hidden(train: ConfigDict, tokenizers: tuple) -> tuple:
+  """Which words a step hides, on either side."""
+  rates = train.src_word_dropout, train.tgt_word_dropout
+  by = train.word_dropout_by
+  return tuple(word_dropout.side(rate, by, text) for rate, text in zip(rates, tokenizers))
 
 
 def _set_damaged_aside(workdir: Workdir, say) -> None:

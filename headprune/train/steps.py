@@ -16,7 +16,9 @@ import optax
 from headprune.nn import gates, ops
 from headprune.nn.config import ModelConfig
 from headprune.nn.transformer import token_losses
-from headprune.train import optim, target
+from headprune.train import optim, target, word_dropout
+
+_WORDS = 2  # number of the key of word dropout among a step's; gates and dropout have 0 and 1
 
 
 @struct.dataclass
@@ -37,6 +39,7 @@ class StepConfig:
   label_smoothing: float
   accumulate: int  # micro-batches a step
   goal: target.TargetConfig | None = None  # None: heads cost what knobs.l0_coef says
+  hidden: tuple = (None, None)  # word_dropout.Side of the source and of the target
 
 
 @struct.dataclass
@@ -159,6 +162,8 @@ def _step(config: StepConfig, knobs: Knobs, state: TrainState, batch: dict):
   gate_key, dropout_key = jax.random.split(key)
   uniforms = gates.draw_uniforms(gate_key, state.params["gates"])
   noise_bits = jax.random.bits(dropout_key, (), jnp.uint32)
+  if any(config.hidden):
+    batch = word_dropout.hide(config.hidden, jax.random.fold_in(key, _WORDS), batch)
   metrics, grads = gradients(config, knobs, state.params, batch, uniforms, noise_bits, state.step)
   new = update(config, knobs, state, grads)
   metrics |= {
