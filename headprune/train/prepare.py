@@ -84,6 +84,7 @@ def check(config: ConfigDict, workdir: Workdir) -> None:
   config_lib.validate(config)
   bleu.check(config.eval)
   _batch_rows(config)
+  _check_sampling(config)
   optim.label(_shapes(config, config_lib.model_config(config.model)), config.optim.rules)
   _check_workdir(config, workdir)
   if not finished(config, workdir):
@@ -91,6 +92,19 @@ def check(config: ConfigDict, workdir: Workdir) -> None:
     _check_start(config, workdir)
   if config.init_from and pathlib.Path(config.init_from).absolute() == workdir.path.absolute():
     raise UserError("config.init_from and --workdir are the same folder: take another --workdir")
+
+
+def _check_sampling(config: ConfigDict) -> None:
+  """Raises a UserError if the machine cannot do minimum risk training as the config says."""
+  if config.train.loss != "mrt":
+    return
+  if jax.process_count() > 1:
+    raise UserError("config.train.loss='mrt' is for one process; that may have several devices")
+  count, available = config.mrt.sentences, jax.device_count()
+  if count % available:
+    raise UserError(
+      f"config.mrt.sentences={count} must be a multiple of the {available} devices that share them"
+    )
 
 
 def _check_start(config: ConfigDict, workdir: Workdir) -> None:
@@ -161,7 +175,7 @@ def set_up(
   _say_settings(config, step_config, knobs, params, say)
   if devices.is_first():
     config_lib.save(config, workdir)
-  mesh, rows = devices.mesh(), _batch_rows(config)
+  mesh, mrt = devices.mesh(), config.train.loss == "mrt"
   job = Job(
     config=config,
     workdir=workdir,
@@ -171,9 +185,9 @@ def set_up(
     text=text,
     pairs=pairs["train"][0],
     report=pairs["train"][1],
-    dev_batches=_dev_batches(config, pairs["dev"][0], rows, mesh),
+    dev_batches=_dev_batches(config, pairs["dev"][0], _batch_rows(config), mesh),
     tokenizers=tokenizers,
-    rows=rows,
+    rows=config.mrt.sentences if mrt else _batch_rows(config),
     resumes=resumes,
     say=say,
   )
@@ -203,9 +217,12 @@ def _say_settings(
   for line in schedule.notes(config, step_config, knobs):
     say(f"note: {line}")
   count = sum(x.size for x in jax.tree.leaves(params["model"]))
+  rows = f"{_batch_rows(config)} rows"
+  if config.train.loss == "mrt":
+    rows = f"{config.mrt.sentences} sentences x {config.mrt.samples + 1} candidates"
   say(
     f"{count:,} parameters; vocabularies {model.src_vocab:,} and {model.tgt_vocab:,}; batches of "
-    f"{_batch_rows(config)} rows x {config.data.row_length} tokens on {jax.device_count()} "
+    f"{rows} x {config.data.row_length} tokens on {jax.device_count()} "
     f"{jax.devices()[0].platform} device(s)"
   )
 
