@@ -107,6 +107,16 @@ def test_seed_and_step_say_what_is_hidden_and_micro_batches_have_the_same():
   np.testing.assert_allclose(losses(frozen(hidden=HIDDEN, accumulate=2)), hidden, rtol=1e-5)
 
 
+def test_runs_that_train_together_hide_what_each_hides_alone():
+  config, seeds = frozen(hidden=HIDDEN), (5, 6)
+  begin = steps.init_state(config, {"model": tiny.random_params(MODEL), "gates": {}})
+  both = lambda *trees: jax.tree.map(lambda *xs: np.stack(xs), *trees)
+  knobs = both(*(steps.knobs(seed, 0.0, 1.0, open_gates(MODEL)) for seed in seeds))
+  _, metrics = steps.train_steps(config, knobs, both(begin, begin), steps_test.make_batch())
+  alone = [losses(config, seed)[0] for seed in seeds]
+  np.testing.assert_allclose(metrics["objective"], alone, rtol=1e-5)
+
+
 def test_what_is_to_be_predicted_stays_and_evaluation_hides_nothing():
   batch, params, gates = steps_test.make_batch(), tiny.random_params(MODEL), open_gates(MODEL)
   read = hide(batch, None, Side(ALL, 2, 19, ()))["tgt_read_BT"]
