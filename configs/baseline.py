@@ -23,7 +23,7 @@ enru with train.steps 1,500, optim.learning_rate 0.002795, .warmup 0.33333 and .
 11.9, test BLEU 11.4: far from converged.
 
 Minimum risk training of the built-in corpus's baseline (another run of it: dev BLEU 96.49, test
-BLEU 96.84, dev loss 0.1012), once, on two CPU cores that much other work was using (load 10 to 13):
+BLEU 96.84, dev loss 0.1012), once, on two Intel Xeon cores with much other work (load 10 to 13):
   python -m headprune.main --config configs/baseline.py --workdir runs/mrt
     --config.init_from=runs/baseline --config.train.loss=mrt --config.train.steps=50
     --config.optim.learning_rate=5e-5 --config.optim.warmup=0.1 --config.optim.cooldown=0
