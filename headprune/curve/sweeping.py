@@ -109,6 +109,8 @@ def _check_flags(wanted: Sweep) -> None:
       raise UserError(f"--methods {method!r}: is not one of {', '.join(points.METHODS)}")
   if wanted.seeds < 1 or wanted.together < 0:
     raise UserError(f"--seeds {wanted.seeds} --together {wanted.together}: at least 1 and 0")
+  if config.train.loss == "mrt" and wanted.together > 1:
+    raise UserError("--together: runs with config.train.loss='mrt' are trained one at a time")
   if not wanted.heads and not wanted.coefs:
     raise UserError("--heads and --coefs are both empty: name numbers of heads")
   if wanted.coefs and "l0" not in wanted.methods:
@@ -219,7 +221,8 @@ def _train_all(
     if not free:
       _wait(pending, told)
       continue
-    alone = any(runs[path][1].train.shard_params for path in free)  # memory is what it lacks
+    configs = [runs[path][1] for path in free]  # memory may be what it lacks
+    alone = any(config.train.shard_params or config.train.loss == "mrt" for config in configs)
     group = _next_group({path: runs[path][0] for path in free}, 1 if alone else together)
     print(f"\n{', '.join(path.name for path in group)}", flush=True)
     try:

@@ -98,23 +98,28 @@ class Transformer(nn.Module):
     """Runs the decoder on a known target.
 
     Args:
-      batch: as for `encode`, and tgt_BT, tgt_segment_BT, tgt_position_BT (int32).
+      batch: as for `encode`, and tgt_BT, tgt_segment_BT, tgt_position_BT (int32); tgt_read_BT, if
+        it is there, is read in place of tgt_BT. There may be several targets of each source, as
+        many of all, side by side; they share dropout masks.
       memory_BSD: what `encode` returns.
       gate_values: attention type -> gate_NH.
       noise: dropout noise, None outside training.
     Returns:
       (out_BTD after the final norm, lists over layers of attn_BHTT and of attn_BHTS).
     """
-    x_BTD = self.embed_target(batch["tgt_BT"], batch["tgt_position_BT"], noise)
+    each = functools.partial(_repeat, count=len(batch["tgt_BT"]) // len(memory_BSD))
+    noise = noise and noise.replace(row_B=each(noise.row_B))
+    read_BT = batch.get("tgt_read_BT", batch["tgt_BT"])
+    x_BTD = self.embed_target(read_BT, batch["tgt_position_BT"], noise)
     segment_BT = batch["tgt_segment_BT"]
     length = segment_BT.shape[1]
     causal_TT = np.tril(np.ones((length, length), bool))
     self_mask_BTT = same_segment(segment_BT, segment_BT) & causal_TT[None]
-    cross_mask_BTS = same_segment(segment_BT, batch["src_segment_BS"])
+    cross_mask_BTS = same_segment(segment_BT, each(batch["src_segment_BS"]))
     self_attns, cross_attns = [], []
     for n, layer in enumerate(self.decoder):
       layer_gates = gate_values["dec_self"][n], gate_values["dec_enc"][n]
-      source = layer.cross_attention.read(memory_BSD)
+      source = jax.tree.map(each, layer.cross_attention.read(memory_BSD))
       x_BTD, self_attn, cross_attn, _ = layer(
         x_BTD, source, self_mask_BTT, cross_mask_BTS, layer_gates, noise
       )
@@ -218,6 +223,11 @@ class Transformer(nn.Module):
       )
       new_cache.append({**cache[n], "self": past})
     return self.logits(self._leave("dec", x_BWD)), new_cache
+
+
+def _repeat(x, count: int):
+  """Each row `count` times, one after the other."""
+  return jnp.repeat(x, count, axis=0) if count > 1 else x
 
 
 def same_segment(query_BQ, memory_BM):

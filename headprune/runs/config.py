@@ -30,19 +30,23 @@ _CHOICES = {
   "model.norm": NORMS,
   "model.activation": ACTIVATIONS,
   "model.positions": POSITIONS,
+  "train.loss": ("cross-entropy", "mrt"),
+  "train.word_dropout_by": ("unknown", "random"),
 }
 _COUNTS = (  # at least 1
   "data.row_length", "data.packing_bins",
   "model.layers", "model.model_size", "model.ff_size", "model.num_heads",
   "train.steps", "train.batch_tokens", "train.accumulate", "train.log_every", "train.eval_every",
   "train.translate_every", "train.checkpoint_every", "train.keep",
-  "eval.beams", "eval.batch_sentences", "eval.average",
+  "mrt.sentences", "mrt.samples", "eval.beams", "eval.batch_sentences", "eval.average",
 )  # fmt: skip
 _LAYERS = ("model.layers", "model.dec_layers")  # at most 1000
 _AVERAGED = 0.4  # share of a run's steps, the last ones, whose models may be averaged
 _OVERRIDES = ("model.dec_layers", "model.dec_ff_size", "model.dec_num_heads")  # at least 0
 _PROBABILITIES = (
   "train.label_smoothing",
+  "train.src_word_dropout",
+  "train.tgt_word_dropout",
   "model.embed_dropout",
   "model.residual_dropout",
   "model.attention_dropout",
@@ -99,7 +103,22 @@ def validate(config: ConfigDict) -> None:
     )
   if config.model.share_embeddings and not config.tokenizer.shared:
     raise UserError("config.model.share_embeddings needs config.tokenizer.shared=True")
+  if config.train.loss == "mrt":
+    _validate_mrt(config)
   _validate_gates(config)
+
+
+def _validate_mrt(config: ConfigDict) -> None:
+  train = config.train
+  for name in ("temperature", "sharpness"):
+    if not config.mrt[name] > 0:
+      raise UserError(f"config.mrt.{name}={config.mrt[name]} must be above 0")
+  if not config.init_from:
+    raise UserError("config.train.loss='mrt' needs config.init_from: a trained run to sample from")
+  plain = {"accumulate": 1, "shard_params": False, "src_word_dropout": 0, "tgt_word_dropout": 0}
+  for name, value in plain.items():
+    if train[name] != value:
+      raise UserError(f"config.train.loss='mrt' needs config.train.{name}={value}")
 
 
 def _validate_schedule(optim: ConfigDict) -> None:

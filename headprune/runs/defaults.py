@@ -116,13 +116,23 @@ def base() -> ConfigDict:
   config.train.batch_tokens = 1920  # token slots a step and side, over all devices
   config.train.shard_params = False  # spread parameters and optimiser over the devices (FSDP)
   config.train.accumulate = 1  # micro-batches a step, one after the other
+  config.train.loss = "cross-entropy"  # or "mrt": minimum risk training of a run at init_from
   config.train.label_smoothing = 0.1  # probability mass
+  config.train.src_word_dropout = 0.0  # probability of a source word to be hidden from a step
+  config.train.tgt_word_dropout = 0.0  # the same of a target word that the decoder reads
+  config.train.word_dropout_by = "unknown"  # hidden words become "unknown" or "random" ones
   config.train.log_every = 50  # steps
   config.train.eval_every = 250  # steps; dev loss
   config.train.translate_every = 500  # steps; dev translations and BLEU
   config.train.translate_first = False  # before the first step too, dev and test; dev loss as well
   config.train.checkpoint_every = 250  # steps
   config.train.keep = 3  # newest checkpoints kept, besides that of the best dev BLEU
+
+  config.mrt = ConfigDict()
+  config.mrt.sentences = 16  # a step; a device holds its share of their candidates at once
+  config.mrt.samples = 50  # of each sentence, besides its reference; equal ones count once
+  config.mrt.temperature = 1.0  # scores are divided by it when sampling
+  config.mrt.sharpness = 0.005  # candidates count as p^sharpness, normalised
 
   config.eval = ConfigDict()
   config.eval.beams = 4  # hypotheses a sentence

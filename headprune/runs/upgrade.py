@@ -15,6 +15,7 @@ def config(fields: dict) -> dict:
   """The content of a config.json with the fields that there are now; what they do is the same."""
   result = dict(fields)
   result["model"] = dict(fields["model"])
+  result.setdefault("mrt", {})
   if "relu_dropout" in result["model"]:
     result["model"]["activation_dropout"] = result["model"].pop("relu_dropout")
   size = result["model"].get("model_size")

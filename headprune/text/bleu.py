@@ -17,6 +17,24 @@ def check(config) -> None:
     raise UserError(f"config.eval.tokenize={config.tokenize!r}: {reason}") from error
 
 
+def sentence_scores(hypotheses: list[str], references: list[str], config) -> list[float]:
+  """BLEU of each line in percent, smoothed, with the `eval` section's settings.
+
+  sacreBLEU smooths by "floor" (0.1 for a count of 0), "add-k", "exp" or not at all. The first is
+  method 1 of Chen and Cherry (2014), with the same 0.1 as in NLTK. Lines with fewer than four words
+  are judged by the lengths of n-grams that they have; one without a word in common has 0.
+  """
+  metric = sacrebleu.metrics.BLEU(
+    tokenize=config.tokenize,
+    lowercase=config.lowercase,
+    force=True,
+    smooth_method="floor",
+    effective_order=True,
+  )
+  pairs = zip(hypotheses, references)
+  return [metric.sentence_score(line, [reference]).score for line, reference in pairs]
+
+
 def score(hypotheses: list[str], references: list[str], config) -> tuple[float, str]:
   """Corpus BLEU in percent and sacreBLEU's signature, with the `eval` section's settings."""
   # force: these are pieces on purpose where the run's text is already split.

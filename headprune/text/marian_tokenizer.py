@@ -70,6 +70,11 @@ class Marian:
     """The id of padding, of which no sentence has any."""
     return self.tokens.index(PAD)
 
+  @property
+  def special(self) -> tuple[int, ...]:
+    """Ids that are no words, in ascending order."""
+    return tuple(sorted((self.eos, self.unk, self.pad)))
+
   @functools.cached_property
   def _ids(self) -> dict[str, int]:
     # Without the special tokens: a `</s>` in the text must not end the sentence.

@@ -19,9 +19,11 @@ class _Batches:
   on one core), none has to be told what the others have.
   """
 
-  def __init__(self, pairs: Pairs, rows: int, mine: slice, row_length: int, bins: int, seed: int):
+  def __init__(
+    self, pairs: Pairs, rows: int, mine: slice, row_length: int, bins: int, seed: int, fill
+  ):
     self._pairs, self._rows, self._mine, self._row_length = pairs, rows, mine, row_length
-    self._bins, self._seed = bins, seed
+    self._bins, self._seed, self._fill_rows = bins, seed, fill
     self._order = grain.MapDataset.range(len(pairs)).seed(seed).shuffle().repeat()
     self._place = (0, 0, 0)  # where the group begins in the order, rows taken of it, rows taken
     self._group = None  # the group in its order, and where the next one begins
@@ -33,7 +35,7 @@ class _Batches:
   def _next_row(self) -> list[int]:
     begin, taken, count = self._place
     if self._group is None:
-      rows, end = first_fit(self._pairs, self._order, begin, self._row_length, self._bins)
+      rows, end = self._fill_rows(self._pairs, self._order, begin, self._row_length, self._bins)
       permuted = np.random.default_rng(self._seed + count - taken).permuted(range(len(rows)))
       self._group = [rows[i] for i in permuted], end
     rows, end = self._group
@@ -80,6 +82,11 @@ def first_fit(pairs: Pairs, order: Sequence[int], begin: int, row_length: int, b
   return rows, len(order)
 
 
+def _one_each(pairs: Pairs, order: Sequence[int], begin: int, row_length: int, bins: int):
+  """`first_fit` with one pair a row."""
+  return [[order[place]] for place in range(begin, begin + bins)], begin + bins
+
+
 def _fill(pairs: Pairs, rows: Sequence[Sequence[int]], row_length: int) -> dict[str, np.ndarray]:
   """The batch dict of rows that are lists of numbers of pairs."""
   batch = {}
@@ -102,7 +109,14 @@ def _fill(pairs: Pairs, rows: Sequence[Sequence[int]], row_length: int) -> dict[
 
 
 def train_batches(
-  pairs: Pairs, rows: int, row_length: int, bins: int, seed: int, share: int = 0, shares: int = 1
+  pairs: Pairs,
+  rows: int,
+  row_length: int,
+  bins: int,
+  seed: int,
+  share: int = 0,
+  shares: int = 1,
+  packed: bool = True,
 ):
   """An endless, checkpointable iterator of one process's rows of packed batches.
 
@@ -117,10 +131,12 @@ def train_batches(
     seed: of the order.
     share: number of this process.
     shares: number of processes, which divides `rows`.
+    packed: whether a row may hold several pairs.
   Returns:
     An iterator of dicts of int32 [rows / shares, row_length] with `get_state` and `set_state`.
   """
-  batches = _Batches(pairs, rows, _own_rows(rows, share, shares), row_length, bins, seed)
+  fill = first_fit if packed else _one_each
+  batches = _Batches(pairs, rows, _own_rows(rows, share, shares), row_length, bins, seed, fill)
   return grain.experimental.ThreadPrefetchDatasetIterator(batches, prefetch_buffer_size=4)
 
 

@@ -59,6 +59,11 @@ class SentencePiece:
   def pad(self) -> None:
     """There is no id of padding."""
 
+  @property
+  def special(self) -> tuple[int, ...]:
+    """Ids that are no words, in ascending order."""
+    return tuple(sorted((self.processor.bos_id(), self.eos, self.unk)))
+
   def encode(self, lines: Sequence[str]) -> list[list[int]]:
     """Ids of each line and EOS; all cores work on the batch."""
     texts = [line.lower() if self.lowercase else line for line in lines]
@@ -115,6 +120,11 @@ class Whitespace:
   @property
   def pad(self) -> None:
     """There is no id of padding."""
+
+  @property
+  def special(self) -> tuple[int, ...]:
+    """Ids that are no words, in ascending order."""
+    return BOS, EOS, UNK
 
   @functools.cached_property
   def _ids(self) -> dict[str, int]:

@@ -25,7 +25,7 @@ def translate(job: prepare.Job, params: dict, splits: list[str], step: int) -> d
 
   Each process translates its share of the sentences, on one of its devices.
   """
-  row, run = {}, _evaluated(job, params)
+  row, run = {}, evaluated(job, params)
   number, count = devices.share()
   for split in splits:
     sources, references = job.text[split]
@@ -40,8 +40,8 @@ def translate(job: prepare.Job, params: dict, splits: list[str], step: int) -> d
   return row
 
 
-def _evaluated(job: prepare.Job, params: dict) -> Run:
-  """The run as it would be loaded with these parameters, which are on the host."""
+def evaluated(job: prepare.Job, params: dict) -> Run:
+  """The run as it would be loaded with these parameters."""
   log_alphas = _as_tested(job, params["gates"])
   gate_values = gates.eval_gates(job.knobs.fixed_gates, log_alphas)
   translator = Translator(job.step_config.model, params["model"], gate_values)

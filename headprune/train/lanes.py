@@ -33,6 +33,9 @@ class Part:
     value = np.asarray(self.arrays[name])
     return value if self.number is None else value[self.number]
 
+  def __contains__(self, name: str) -> bool:
+    return name in self.arrays
+
 
 @dataclasses.dataclass(frozen=True)
 class Stepped:
@@ -51,7 +54,7 @@ def drive_one(
   config: steps.StepConfig,
   knobs: steps.Knobs,
   run: Coroutine,
-  batches: Iterator[dict],
+  draw: Callable[[steps.TrainState], dict],
   shard: Shard,
   place: Callable[[steps.TrainState], steps.TrainState],
 ):
@@ -61,14 +64,14 @@ def drive_one(
     config: see StepConfig.
     knobs: of the run.
     run: a coroutine, see above.
-    batches: endless.
+    draw: gives the batch of the step that comes next, on the host.
     shard: see Shard.
     place: puts a new state where it belongs on the devices.
   """
   try:
     state = next(run)
     while True:
-      batch = next(batches)
+      batch = draw(state)
       state, result = steps.train_step(config, knobs, state, shard(batch))
       state = place(state)
       _fetch(result)
@@ -86,8 +89,14 @@ def drive(
   batches: Iterator[dict],
   shard: Shard,
 ) -> list:
-  """Moves several runs on together until each has ended; the other arguments are as above.
+  """Moves several runs on together until each has ended.
 
+  Args:
+    config: see StepConfig.
+    knobs: of each run.
+    runs: coroutines, see above.
+    batches: endless, on the host.
+    shard: see Shard.
   Returns:
     What each returned, or the UserError that ended it.
   Raises:

@@ -16,6 +16,7 @@ from headprune.runs.summary import Summary, table
 from headprune.runs.workdir import Workdir
 from headprune.text import packing
 from headprune.train import (
+  candidates,
   devices,
   divergence,
   evaluation,
@@ -27,7 +28,7 @@ from headprune.train import (
   stopping,
 )
 
-_LOSSES = ("objective", "smoothed_loss", "penalty")
+_LOSSES = ("objective", "smoothed_loss", "risk", "penalty")  # a step has one of the inner two
 
 
 def train(
@@ -105,6 +106,8 @@ def train_together(
     UserError: as `train`, before anything was trained, or the device has no room for so many.
   """
   jobs = []
+  if len(runs) > 1 and any(config.train.loss == "mrt" for config, _ in runs):
+    raise UserError("config.train.loss='mrt': each run samples by itself, train one at a time")
   with contextlib.ExitStack() as locks:
     for config, workdir in runs:
       workdir = Workdir(pathlib.Path(workdir))
@@ -145,8 +148,12 @@ def _drive(jobs: list[tuple[prepare.Job, dict]], stop: stopping.Stop) -> list:
       raise ValueError(f"{job.workdir.path} and {first.workdir.path} cannot train together")
   data, shard_params = first.config.data, first.config.train.shard_params
   iterator = packing.train_batches(
-    first.pairs, first.rows, data.row_length, data.packing_bins, first.config.seed, *devices.share()
-  )
+    first.pairs, first.rows, data.row_length, data.packing_bins, first.config.seed,
+    *devices.share(), packed=first.config.train.loss != "mrt",
+  )  # fmt: skip
+  draw = lambda state: next(iterator)
+  if first.config.train.loss == "mrt":
+    draw = functools.partial(candidates.draw, first, iterator)
   clocks = []
   runs = [_run(job, params, iterator, clocks, stop) for job, params in jobs]
   shard = functools.partial(devices.shard_batch, mesh=first.mesh)
@@ -155,7 +162,7 @@ def _drive(jobs: list[tuple[prepare.Job, dict]], stop: stopping.Stop) -> list:
       return lanes.drive(first.step_config, [job.knobs for job, _ in jobs], runs, iterator, shard)
     # XLA may spread a new state in another way.
     spread = functools.partial(devices.spread, mesh=first.mesh) if shard_params else _as_it_is
-    return [lanes.drive_one(first.step_config, first.knobs, runs[0], iterator, shard, spread)]
+    return [lanes.drive_one(first.step_config, first.knobs, runs[0], draw, shard, spread)]
 
 
 def _as_it_is(state: steps.TrainState) -> steps.TrainState:
@@ -346,7 +353,7 @@ def _finish(job: prepare.Job, state, iterator, checkpoints, writer, stop) -> Sum
 def _log(results: list, clock: progress.Clock) -> dict:
   """What a checkpoint keeps of the steps since the last row, as plain numbers."""
   names = (*_LOSSES, "learning_rate", "grad_norm", "tokens")
-  plain = [{name: float(result[name]) for name in names} for result in results]
+  plain = [{name: float(result[name]) for name in names if name in result} for result in results]
   return {"results": plain, "seconds": clock.seconds()}
 
 
@@ -354,7 +361,7 @@ def _log_row(job: prepare.Job, results: list, log_alphas: dict, clock, step: int
   """The training numbers since the last row; losses are means over the steps."""
   results = _log(results, clock)["results"]
   last = results[-1]
-  row = {name: float(np.mean([r[name] for r in results])) for name in _LOSSES}
+  row = {name: float(np.mean([r[name] for r in results])) for name in _LOSSES if name in last}
   row |= {name: last[name] for name in ("learning_rate", "grad_norm")}
   row |= clock.read(step, sum(r["tokens"] for r in results))
   values = evaluation.gate_lists(job, log_alphas)

@@ -20,7 +20,7 @@ from headprune.runs import config as config_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
 from headprune.text import bleu, encoding, packing, tokenizer
-from headprune.train import data, devices, optim, schedule, steps, target
+from headprune.train import data, devices, optim, schedule, steps, target, word_dropout
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -84,12 +84,26 @@ def check(config: ConfigDict, workdir: Workdir) -> None:
   config_lib.validate(config)
   bleu.check(config.eval)
   _batch_rows(config)
+  _check_sampling(config)
   optim.label(_shapes(config, config_lib.model_config(config.model)), config.optim.rules)
   _check_workdir(config, workdir)
   if not finished(config, workdir):
     _check_start(config, workdir)
   if config.init_from and pathlib.Path(config.init_from).absolute() == workdir.path.absolute():
     raise UserError("config.init_from and --workdir are the same folder: take another --workdir")
+
+
+def _check_sampling(config: ConfigDict) -> None:
+  """Raises a UserError if the machine cannot do minimum risk training as the config says."""
+  if config.train.loss != "mrt":
+    return
+  if jax.process_count() > 1:
+    raise UserError("config.train.loss='mrt' is for one process; that may have several devices")
+  count, available = config.mrt.sentences, jax.device_count()
+  if count % available:
+    raise UserError(
+      f"config.mrt.sentences={count} must be a multiple of the {available} devices that share them"
+    )
 
 
 def _check_start(config: ConfigDict, workdir: Workdir) -> None:
@@ -155,11 +169,12 @@ def set_up(
   text, tokenizers, pairs = data.load(config, workdir, say)
   model = config_lib.model_config(config.model, tokenizers, jax.default_backend())
   step_config, knobs = schedule.settings(config, model)
+  step_config = dataclasses.replace(step_config, hidden=_hidden(config.train, tokenizers))
   params = _first_params(config, model, resumes, say)
   _say_settings(config, step_config, knobs, params, say)
   if devices.is_first():
     config_lib.save(config, workdir)
-  mesh, rows = devices.mesh(), _batch_rows(config)
+  mesh, mrt = devices.mesh(), config.train.loss == "mrt"
   job = Job(
     config=config,
     workdir=workdir,
@@ -169,13 +184,20 @@ def set_up(
     text=text,
     pairs=pairs["train"][0],
     report=pairs["train"][1],
-    dev_batches=_dev_batches(config, pairs["dev"][0], rows, mesh),
+    dev_batches=_dev_batches(config, pairs["dev"][0], _batch_rows(config), mesh),
     tokenizers=tokenizers,
-    rows=rows,
+    rows=config.mrt.sentences if mrt else _batch_rows(config),
     resumes=resumes,
     say=say,
   )
   return job, params
+
+
+def _hidden(train: ConfigDict, tokenizers: tuple) -> tuple:
+  """Which words a step hides, on either side."""
+  rates = train.src_word_dropout, train.tgt_word_dropout
+  by = train.word_dropout_by
+  return tuple(word_dropout.side(rate, by, text) for rate, text in zip(rates, tokenizers))
 
 
 def _set_damaged_aside(workdir: Workdir, say) -> None:
@@ -194,9 +216,12 @@ def _say_settings(
   for line in schedule.notes(config, step_config, knobs):
     say(f"note: {line}")
   count = sum(x.size for x in jax.tree.leaves(params["model"]))
+  rows = f"{_batch_rows(config)} rows"
+  if config.train.loss == "mrt":
+    rows = f"{config.mrt.sentences} sentences x {config.mrt.samples + 1} candidates"
   say(
     f"{count:,} parameters; vocabularies {model.src_vocab:,} and {model.tgt_vocab:,}; batches of "
-    f"{_batch_rows(config)} rows x {config.data.row_length} tokens on {jax.device_count()} "
+    f"{rows} x {config.data.row_length} tokens on {jax.device_count()} "
     f"{jax.devices()[0].platform} device(s)"
   )
 

@@ -26,9 +26,11 @@ def settings(config: ConfigDict, model: ModelConfig) -> tuple[steps.StepConfig, 
     ascent_G=tuple(config.l0.ascent / size for size in sizes),
     **{name: c[name] for name in ("b1", "b2", "eps", "gates_factor")},
   )
+  train = config.train
   step_config = steps.StepConfig(
-    model, optim_config, config.train.label_smoothing, config.train.accumulate, target_config
-  )
+    model, optim_config, train.label_smoothing, train.accumulate, target_config,
+    sharpness=config.mrt.sharpness if train.loss == "mrt" else None,
+  )  # fmt: skip
   fixed_gates = config_lib.fixed_gates(config.gates, model)
   scale = optim.noam_scale(optim_config, c.learning_rate)
   coef = config_lib.coefficient(config, model)

@@ -16,7 +16,9 @@ import optax
 from headprune.nn import gates, ops
 from headprune.nn.config import ModelConfig
 from headprune.nn.transformer import token_losses
-from headprune.train import optim, target
+from headprune.train import optim, risk, target, word_dropout
+
+_WORDS, _SAMPLES = 2, 3  # numbers of keys among a step's; those of gates and dropout are 0 and 1
 
 
 @struct.dataclass
@@ -37,6 +39,8 @@ class StepConfig:
   label_smoothing: float
   accumulate: int  # micro-batches a step
   goal: target.TargetConfig | None = None  # None: heads cost what knobs.l0_coef says
+  hidden: tuple = (None, None)  # word_dropout.Side of the source and of the target
+  sharpness: float | None = None  # of minimum risk training; None: cross-entropy
 
 
 @struct.dataclass
@@ -81,38 +85,42 @@ def gradients(
     noise_bits: uint32 scalar for dropout; None for no dropout.
     step: steps taken, which a target's penalty depends on.
   Returns:
-    (dict with scalars: `smoothed_loss`, the mean KL divergence from smoothed labels, `penalty`, the
-    mean over gated modules of sum P(open), `objective`, which the gradients are of; gradients
-    shaped like params, zero where frozen).
+    (dict with scalars: `smoothed_loss`, the mean KL divergence from smoothed labels, or `risk`, the
+    expected one, `penalty`, the mean over gated modules of sum P(open), `objective`, which the
+    gradients are of; gradients shaped like params, zero where frozen).
   """
   tokens = jnp.maximum(jnp.sum(batch["tgt_segment_BT"] > 0), 1).astype(jnp.float32)
   labels = optim.label(params, config.optim.rules)
 
-  def smoothed_loss(params, micro):
+  def data_loss(params, micro):
     params = jax.tree.map(
       lambda p, label: jax.lax.stop_gradient(p) if label == "freeze" else p, params, labels
     )
     gate_values = _train_gates(config, knobs, params["gates"], uniforms, step)
     noise = None if noise_bits is None else ops.Noise(noise_bits, micro["row_B"])
-    loss_BT = token_losses(
-      config.model, params["model"], micro, gate_values, config.label_smoothing, noise
-    )
+    model = config.model, params["model"]
+    if config.sharpness is not None:
+      loss_BT = token_losses(*model, risk.as_targets(micro), gate_values, noise=noise)
+      log_prob_BE = -jnp.sum(loss_BT, axis=1).reshape(micro["length_BE"].shape)
+      return risk.expected(log_prob_BE, micro["risk_BE"], micro["length_BE"], config.sharpness)
+    loss_BT = token_losses(*model, micro, gate_values, config.label_smoothing, noise)
     return jnp.sum(loss_BT) / tokens
 
   def add_micro(carry, micro):
-    return jax.tree.map(jnp.add, carry, jax.value_and_grad(smoothed_loss)(params, micro)), None
+    return jax.tree.map(jnp.add, carry, jax.value_and_grad(data_loss)(params, micro)), None
 
   numbered = batch | {"row_B": jnp.arange(batch["src_BS"].shape[0], dtype=jnp.int32)}
   if config.accumulate == 1:
-    smoothed, grads = jax.value_and_grad(smoothed_loss)(params, numbered)
+    loss, grads = jax.value_and_grad(data_loss)(params, numbered)
   else:
     zero = (jnp.float32(0.0), jax.tree.map(jnp.zeros_like, params))
-    (smoothed, grads), _ = jax.lax.scan(add_micro, zero, _split(numbered, config.accumulate))
+    (loss, grads), _ = jax.lax.scan(add_micro, zero, _split(numbered, config.accumulate))
   others = {name: params[name] for name in params if name != "model"}
   l0, l0_grads = jax.value_and_grad(_l0, argnums=2)(config, knobs, others, step)
   grads |= jax.tree.map(jnp.add, {name: grads[name] for name in others}, l0_grads)
   penalty = gates.penalty(params["gates"], config.model.heads)
-  return {"objective": smoothed + l0, "smoothed_loss": smoothed, "penalty": penalty}, grads
+  name = "smoothed_loss" if config.sharpness is None else "risk"
+  return {"objective": loss + l0, name: loss, "penalty": penalty}, grads
 
 
 def _train_gates(config: StepConfig, knobs: Knobs, log_alphas: dict, uniforms: dict, step) -> dict:
@@ -155,10 +163,12 @@ def _step(config: StepConfig, knobs: Knobs, state: TrainState, batch: dict):
       config.goal, knobs.wanted_G, state.params["gates"], config.model.heads, state.step
     )
     state = state.replace(params=state.params | {"gates": log_alphas})
-  key = jax.random.fold_in(jax.random.key(knobs.seed), state.step)
+  key = _key(knobs, state.step)
   gate_key, dropout_key = jax.random.split(key)
   uniforms = gates.draw_uniforms(gate_key, state.params["gates"])
   noise_bits = jax.random.bits(dropout_key, (), jnp.uint32)
+  if any(config.hidden):
+    batch = word_dropout.hide(config.hidden, jax.random.fold_in(key, _WORDS), batch)
   metrics, grads = gradients(config, knobs, state.params, batch, uniforms, noise_bits, state.step)
   new = update(config, knobs, state, grads)
   metrics |= {
@@ -168,6 +178,15 @@ def _step(config: StepConfig, knobs: Knobs, state: TrainState, batch: dict):
     "log_alpha": new.params["gates"],
   }
   return new, metrics
+
+
+def _key(knobs: Knobs, step):
+  return jax.random.fold_in(jax.random.key(knobs.seed), step)
+
+
+def sampling_key(knobs: Knobs, step):
+  """The key of what is sampled before a step, for it to learn from."""
+  return jax.random.fold_in(_key(knobs, step), _SAMPLES)
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=2)

@@ -1,1 +1,1 @@
-"""The model as a value, and beam search."""
+"""The model as a value, beam search, and sampling."""

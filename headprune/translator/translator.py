@@ -16,7 +16,7 @@ import numpy as np
 from headprune.errors import UserError
 from headprune.nn import transformer
 from headprune.nn.config import ModelConfig
-from headprune.translator import queue
+from headprune.translator import queue, sampling
 from headprune.translator.beam import BeamConfig
 from headprune.translator.queue import Hypothesis
 
@@ -94,10 +94,29 @@ class Translator:
       For each source, in the order given, `beam.best` hypotheses, the best one first. Those that
       are missing, because no more have finished, are empty.
     """
-    config = dataclasses.replace(self.config, share_embeddings=False)
-    params = _search_params(self.config, self._checked().params)
-    job = queue.Job(config, params, self.gate_values, beam, sources, limits)
+    job = queue.Job(*self._for_steps(), self.gate_values, beam, sources, limits)
     return queue.search_all(job, batch_size, progress or (lambda count: None))
+
+  def sample(
+    self, source: dict, limit_B, key, samples: int, words: int, temperature: float = 1.0
+  ) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """(ids_BET, length_BE, log_prob_BE) of random translations, see sampling.sample.
+
+    Args:
+      source: what the encoder takes, from text.batching.
+      limit_B: int32, words, EOS included, after which a sample of a source is given up.
+      key: of all that is drawn.
+      samples: E, of each source.
+      words: T, at least as many as any limit.
+      temperature: scores are divided by it.
+    """
+    model = *self._for_steps(), self.gate_values
+    return sampling.sample(*model, source, limit_B, key, temperature, samples, words)
+
+  def _for_steps(self) -> tuple[ModelConfig, dict]:
+    """Sizes and parameters as steps of one word like them best, for the same model."""
+    config = dataclasses.replace(self.config, share_embeddings=False)
+    return config, _search_params(self.config, self._checked().params)
 
   def _checked(self) -> "Translator":
     """Itself, or a UserError: an array of another shape would be broadcast to wrong results."""

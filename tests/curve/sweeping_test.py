@@ -55,6 +55,17 @@ def test_what_is_alike_trains_together_and_a_failure_stops_nothing(
   assert {name: str(error) for name, error in failed.items()} == {"random-12-seed0": "no luck"}
 
 
+def test_runs_that_sample_by_themselves_train_alone(training, tmp_path):
+  config = defaults.config("concrete")
+  config.train.loss = "mrt"
+  given = {path: (point, config) for path, (point, _) in runs(tmp_path).items()}
+  sweeping._train_all(given, 8, Stop())
+  assert [len(group) for group in training[1]] == [1, 1, 1, 1]
+  wanted = sweeping.Sweep(config, tmp_path, together=2)
+  with pytest.raises(UserError, match="--together: .*'mrt' are trained one at a time"):
+    sweeping.plan(wanted)
+
+
 def test_what_another_program_trains_is_left_to_it_and_waited_for(
   training, tmp_path, monkeypatch, capsys
 ):

@@ -65,3 +65,10 @@ def test_losses_have_the_names_of_what_they_are():
   new = {"step": 3, "objective": 2.0, "smoothed_loss": 1.5, "dev_smoothed_loss": 1.0}
   assert upgrade.losses(old) == new
   assert upgrade.losses(new | {"dev_loss": 1.2}) == new | {"dev_loss": 1.2}
+
+
+def test_a_run_from_before_minimum_risk_training_has_its_defaults(tmp_path):
+  fields = json.loads(json.dumps(defaults.base().to_dict()))
+  del fields["mrt"], fields["train"]["loss"]
+  Workdir(tmp_path).config.write_text(json.dumps(fields))
+  assert config_lib.differences(config_lib.load(Workdir(tmp_path)), defaults.base()) == []

@@ -47,3 +47,13 @@ def test_tokenizers_are_checked(config):
   with pytest.raises(UserError, match="config.eval.tokenize='ja-mecab': .*install") as caught:
     bleu.check(config)
   assert "\n" not in str(caught.value)
+
+
+def test_sentences_are_smoothed_by_a_tenth_of_a_match(config):
+  lines = ["a x y z", "a b c d", "a b", "x", "", "A b c d"]
+  scores = bleu.sentence_scores(lines, ["a b c d"] * 2 + ["a b"] + ["a b c d"] * 3, config)
+  want = [(1 / 4 * 0.1 / 3 * 0.1 / 2 * 0.1 / 1) ** 0.25, 1, 1, 0, 0]
+  assert scores[:5] == pytest.approx([100 * x for x in want])
+  assert scores[5] == pytest.approx(100 * (3 / 4 * 2 / 3 * 1 / 2 * 0.1 / 1) ** 0.25)
+  config.lowercase = True
+  assert bleu.sentence_scores(lines[5:], lines[1:2], config) == pytest.approx([100])

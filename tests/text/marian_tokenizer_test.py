@@ -91,6 +91,7 @@ def test_separate_vocabularies(folder):
   (folder / "tokenizer_config.json").unlink()  # then the file itself says so
   src, tgt = marian_tokenizer.load(folder)
   assert (tgt.eos, tgt.pad, src.pad) == (0, 82, PAD)
+  assert (tgt.special, src.special) == ((0, 1, 82), (0, 1, PAD))
   (ids,) = tgt.encode(["Zwei Männer"])
   assert ids == [3, 39, 16, 34, 30, 3, 51, 9, 25, 25, 1, 0]
   assert tgt.pieces(ids[:2]) == ["\u2581", "Z"] and tgt.decode([ids]) == ["Zwei Männ \u2047"]

@@ -104,6 +104,22 @@ def test_epochs_have_different_orders():
   assert first != second and first != sorted(first)
 
 
+def test_without_packing_each_row_has_one_pair_and_an_epoch_has_all():
+  pairs = _pairs([(n % 3 + 1, n % 2 + 1) for n in range(20)])
+  iterator = _train(pairs, rows=5, packed=False)
+  first = _take(iterator, 4)
+  place = iterator.get_state()
+  second = _take(iterator, 4)
+  for epoch in (first, second):
+    assert all(batch["src_segment_BS"].max() == 1 for batch in epoch)
+    assert all((batch["src_segment_BS"][:, 0] == 1).all() for batch in epoch)
+    assert sorted(src[0] for src, _ in _unpack(epoch)) == list(range(10, 30))
+  assert not _same(first, second)
+  resumed = _train(pairs, rows=5, packed=False)
+  resumed.set_state(place)
+  assert _same(_take(resumed, 4), second)
+
+
 def test_the_seed_decides_the_order():
   pairs = _pairs([(n % 7 + 1, n % 5 + 1) for n in range(40)])
   first = _take(_train(pairs, seed=3), 12)

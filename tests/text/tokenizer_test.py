@@ -42,7 +42,8 @@ def test_round_trip_and_id_conventions(tmp_path, kind, shared):
     assert side.eos == tokenizer.EOS and all(row[-1] == side.eos for row in ids)
     words = [i for row in ids for i in row[:-1]]
     assert min(words) > tokenizer.UNK and max(words) < side.vocab_size <= 90
-    assert side.pieces([tokenizer.BOS, tokenizer.EOS, tokenizer.UNK]) == RESERVED
+    assert side.special == (tokenizer.BOS, tokenizer.EOS, tokenizer.UNK)
+    assert side.pieces(side.special) == RESERVED
     assert side.encode([]) == [] and side.encode(["", "  "]) == [[tokenizer.EOS]] * 2
     assert side.decode([]) == [] and side.decode([[]]) == [""]
   names = {path.stem for path in tmp_path.iterdir()} - {"tokenizer"}

@@ -8,7 +8,8 @@ from headprune.errors import UserError
 from headprune.runs import config as config_lib
 from headprune.runs import defaults
 from headprune.runs.workdir import Workdir
-from headprune.train import optim, prepare, schedule
+from headprune.text import tokenizer
+from headprune.train import optim, prepare, schedule, word_dropout
 from tests import small_run
 
 
@@ -93,3 +94,16 @@ def test_what_a_failed_start_leaves_is_no_hindrance(tmp_path):
   (tmp_path / "checkpoints").mkdir()
   with pytest.raises(UserError, match="checkpoints is there, but no config.json"):
     prepare.check(defaults.config("baseline"), Workdir(tmp_path))
+
+
+def test_words_are_hidden_as_the_config_says():
+  config = defaults.config("baseline")
+  words = tokenizer.Whitespace((*tokenizer.RESERVED, *small_run.WORDS))
+  assert prepare._hidden(config.train, (words, words)) == (None, None)
+  config.train.src_word_dropout, config.train.word_dropout_by = 0.1, "random"
+  how = word_dropout.Side(0.1, None, 10, (0, 1, 2))
+  assert prepare._hidden(config.train, (words, words)) == (how, None)
+  config.train.src_word_dropout, config.train.tgt_word_dropout = 0.0, 0.2
+  config.train.word_dropout_by = "unknown"
+  how = word_dropout.Side(0.2, 2, 10, (0, 1, 2))
+  assert prepare._hidden(config.train, (words, words)) == (None, how)

@@ -55,6 +55,13 @@ def test_a_run_of_any_length_reaches_the_rate_that_was_asked_for(total):
   )
 
 
+def test_sharpness_is_of_minimum_risk_training_alone():
+  config = defaults.config("baseline")
+  assert settings(config)[0].sharpness is None
+  config.train.loss, config.mrt.sharpness = "mrt", 0.25
+  assert settings(config)[0].sharpness == 0.25
+
+
 def test_gates_that_cannot_close_in_so_few_steps_are_told():
   config = defaults.config("concrete")
   step_config, knobs = settings(config)
