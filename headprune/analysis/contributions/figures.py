@@ -99,8 +99,10 @@ def _draw_line(axes, x: Sequence[int], means: Sequence[Mean], style: dict, text:
 
 
 def _style(line: Line, lines: Sequence[Line]) -> dict:
-  """Runs have colours and marks, prefixes line styles; earlier checkpoints are paler."""
-  k = list(dict.fromkeys(other.run for other in lines)).index(line.run)
+  """Runs have colours and marks (prefixes, if there is one run); earlier checkpoints are paler."""
+  field = "run" if len({other.run for other in lines}) > 1 else "prefix"
+  names = list(dict.fromkeys(getattr(other, field) for other in lines))
+  k = names.index(getattr(line, field))
   own = list(dict.fromkeys(other.checkpoint for other in lines if other.run == line.run))
   return {
     "color": _COLORS[k % len(_COLORS)], "marker": _MARKERS[k % len(_MARKERS)], "markersize": 4,

@@ -23,6 +23,10 @@ _COLUMNS = (
   Column("less the first line's", "wrapped text"), Column("entropy of source"),
   Column("entropy of target"),
 )  # fmt: skip
+_HEAD = (
+  "run", "checkpoint", "prefix", "n", "source (95%)", "less the first's", "source entropy",
+  "target entropy",
+)  # fmt: skip
 
 
 def page(found: Result, pictures: Mapping[str, bytes]) -> str:
@@ -62,14 +66,13 @@ def describe(found: Result) -> str:
 
 def table(found: Result) -> str:
   """The lines as text, one below the other."""
-  head = ("run", "checkpoint", "prefix", "n", "source (95%)", "less the first's (95%)", "entropies")
-  rows = [head]
+  rows = [_HEAD]
   for line in found.lines:
     change = "" if line.change is None else interval(line.change, "+.3f")
-    entropies = f"{line.source_entropy.mean:.2f} {line.target_entropy.mean:.2f}"
+    entropies = f"{line.source_entropy.mean:.2f}", f"{line.target_entropy.mean:.2f}"
     rows.append((
       line.run, line.checkpoint, line.prefix, str(line.sentences), interval(line.source), change,
-      entropies,
+      *entropies,
     ))  # fmt: skip
   widths = [max(map(len, column)) for column in zip(*rows)]
   return "\n".join(

@@ -29,6 +29,8 @@ def test_by_target_position():
   look = lambda line: (line.get_color(), line.get_marker(), line.get_linestyle())
   assert len({look(line) for line in source.lines}) == 4
   assert source.lines[0].get_color() == source.lines[1].get_color() != source.lines[2].get_color()
+  single = figures.by_target_position(lines_lib.lines("a", prefixes="reference own"))
+  assert len({look(line)[:2] for line in single.axes[0].lines}) == 2
 
 
 def test_by_source_position():

@@ -13,9 +13,11 @@ from headprune.translator.translator import Translator
 from tests import tiny
 
 PAIR = [4, 5, 1], [2, 3, 1]
-SOURCE = (1.0, 2.0, 3.0)  # what channel 0 of each source position holds
-TARGET = (9.0, 1.0, 14 / 3)  # of what the decoder reads first, and of the first two words
-START = 5
+START = 5  # what the decoder reads before the first word
+ADDED = np.array([1, 1 / 3, 0, 0])  # in channel 0 a layer norm makes it 2 / sqrt(1.5)
+LEFT = np.array([1, 5 / 3, 1 / 3, 1])  # and this one 0
+SOURCE = 0.5 * ADDED, 1.0 * ADDED, 2.5 * LEFT
+TARGET = 9.0 * ADDED, 1.0 * ADDED, 14 / 3 * ADDED
 
 
 @functools.cache
@@ -23,25 +25,30 @@ def summing() -> Translator:
   """A model whose outcome is known: channel 0 of the decoder alone decides, nothing is negative.
 
   The channel holds the word before; self-attention adds 2, the mean of as much from each position
-  that was read, and cross-attention the mean of the source.
+  that was read, and cross-attention the mean of the source, 2. To that the words bring 0.5, 1 and
+  2.5; the encoder's self-attention adds the mean of 1, 1 and 0 to each.
   """
   config = tiny.even(
-    model_size=4, enc_self=(0,), dec_self=(1,), dec_enc=(1,), enc_head_size=1, dec_head_size=1,
+    model_size=4, enc_self=(1,), dec_self=(1,), dec_enc=(1,), enc_head_size=1, dec_head_size=1,
     final_norms=False, positions="huggingface", scale_embeddings=False, source_bias=False,
     decoder_start=START,
   )  # fmt: skip
   params = jax.tree.map(lambda x: np.zeros(x.shape, np.float32), tiny.random_params(config))
   signal_QD = ops.positions(3, 4, "huggingface")
   for side, ids, values in (("src", PAIR[0], SOURCE), ("tgt", [START, *PAIR[1]], TARGET)):
-    for position, (word, value) in enumerate(zip(ids, values)):
-      params[f"{side}_embed"][word] = value * np.array([1, 1 / 3, 0, 0]) - signal_QD[position]
+    for position, (word, value_D) in enumerate(zip(ids, values)):
+      params[f"{side}_embed"][word] = value_D - signal_QD[position]
   params["logits_kernel"][0] = 1.0
-  layer = params["decoder_0"]
-  layer["self_norm"]["scale"][:] = np.sqrt(1.5)  # (3, 1, 0, 0) is normalised to 2 / sqrt(1.5), ...
-  layer["cross_norm"]["scale"][:] = layer["ffn_norm"]["scale"][:] = 1.0
-  layer["self_attention"]["qkv_kernel"][0, 2] = layer["cross_attention"]["kv_kernel"][0, 1] = 1.0
-  for name in ("self_attention", "cross_attention"):
-    layer[name]["out_kernel"][..., 0] = 1.0
+  encoder, decoder = params["encoder_0"], params["decoder_0"]
+  encoder["self_norm"]["scale"][:] = np.sqrt(1.5) / 2
+  decoder["self_norm"]["scale"][:] = np.sqrt(1.5)
+  for norm in (encoder["ffn_norm"], decoder["cross_norm"], decoder["ffn_norm"]):
+    norm["scale"][:] = 1.0
+  for layer in (encoder, decoder):
+    layer["self_attention"]["qkv_kernel"][0, 2] = 1.0  # channel 0 is the value
+    layer["self_attention"]["out_kernel"][..., 0] = 1.0
+  decoder["cross_attention"]["kv_kernel"][0, 1] = 1.0
+  decoder["cross_attention"]["out_kernel"][..., 0] = 1.0
   ones = {name: np.ones(shape, np.float32) for name, shape in config.gate_shapes.items()}
   return Translator(config, params, ones)
 
@@ -58,19 +65,25 @@ def test_shares_of_a_model_that_adds_up_what_it_reads():
   r = found()
   # The sums are 9 + 2 + 2, 1 + 2 + 2, 14/3 + 2 + 2; the start has 11/13, 1/5 and 1/13 of them.
   source_T = np.array([2 / 13, 2 / 5, 3 / 13])
-  expected = source_T[:, None] * np.array(SOURCE)[None] / 6
+  expected = source_T[:, None] * np.array([1 / 4, 1 / 3, 5 / 12])[None]
   np.testing.assert_allclose(r.source_TS, expected, rtol=1e-3)
   expected = [[0, 0, 0], [2 / 5, 0, 0], [1 / 13, 8 / 13, 0]]
   np.testing.assert_allclose(r.target_TT, expected, rtol=1e-3, atol=1e-6)
   np.testing.assert_allclose(measures.source_contribution(r), [1, 1 / 2, 1 / 4], rtol=1e-3)
-  np.testing.assert_allclose(measures.total_contribution(r), [1 / 2, 1, 3 / 2], rtol=1e-3)
+  np.testing.assert_allclose(measures.total_contribution(r), [3 / 4, 1, 5 / 4], rtol=1e-3)
   without = measures.total_contribution(r, eos=False)
-  np.testing.assert_allclose(without, [2 / 3, 4 / 3], rtol=1e-3)
+  np.testing.assert_allclose(without, [6 / 7, 8 / 7], rtol=1e-3)
   entropy = lambda *shares: -sum(p * np.log(p) for p in shares)
-  same = entropy(1 / 6, 1 / 3, 1 / 2)
+  same = entropy(1 / 4, 1 / 3, 5 / 12)
   np.testing.assert_allclose(measures.source_entropy(r), [same] * 3, rtol=1e-3)
   last = entropy(1 / 9, 8 / 9)
   np.testing.assert_allclose(measures.target_entropy(r), [0, 0, last], rtol=1e-3, atol=1e-6)
+
+
+def test_a_closed_encoder_leaves_each_word_what_it_brings():
+  source_TS = found(enc_self=0).source_TS
+  share_TS = source_TS / source_TS.sum(1, keepdims=True)
+  np.testing.assert_allclose(share_TS, [[1 / 8, 1 / 4, 5 / 8]] * 3, rtol=1e-3)
 
 
 def test_without_cross_attention_nothing_comes_from_the_source():

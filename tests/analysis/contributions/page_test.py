@@ -16,9 +16,12 @@ def result() -> Result:
 
 def test_the_table_as_text():
   assert page.table(result()).split("\n") == [
-    "run    checkpoint  prefix  n  source (95%)          less the first's (95%)   entropies",
-    "dense  last        own     7  0.450 (0.350, 0.550)                           1.00 0.35",
-    "a<b    last        own     7  0.450 (0.350, 0.550)  +0.020 (-0.010, +0.050)  1.00 0.35",
+    "run    checkpoint  prefix  n  source (95%)          less the first's         source entropy  "
+    "target entropy",
+    "dense  last        own     7  0.450 (0.350, 0.550)                           1.00            "
+    "0.35",
+    "a<b    last        own     7  0.450 (0.350, 0.550)  +0.020 (-0.010, +0.050)  1.00            "
+    "0.35",
   ]
 
 
