@@ -41,7 +41,7 @@ def page(found: Result, pictures: Mapping[str, bytes]) -> str:
     source = f"data:image/svg+xml;base64,{base64.b64encode(data).decode()}"
     caption = html.escape(_CAPTIONS[name])
     figures.append(
-      f'<figure><img src="{source}" alt=""><figcaption>{caption}</figcaption></figure>'
+      f'<figure><img src="{source}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
     )
   rows = [_row(line) for line in found.lines]
   body = f"""<h1>Source and target contributions</h1>

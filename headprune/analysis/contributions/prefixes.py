@@ -37,7 +37,7 @@ def reference(pairs: Pairs, lengths: Lengths, sentences: int) -> Pairs:
 
 
 def random(pairs: Pairs, lengths: Lengths, sentences: int, seed: int = 0) -> Pairs:
-  """The sources of `reference`, each with the target of another pair.
+  """The sources of `reference`, each with the target of another pair, drawn at random.
 
   Raises:
     UserError: there is no other target of that length.

@@ -86,7 +86,9 @@ class Measured:
   total_without_eos_BS: np.ndarray
 
 
-def measured(run: str, checkpoint: str, prefix: str, pairs: Pairs, found: Sequence[Relevances]):
+def measured(
+  run: str, checkpoint: str, prefix: str, pairs: Pairs, found: Sequence[Relevances]
+) -> Measured:
   """What `found` says of its pairs, which all have the same lengths."""
   rows = lambda measure: np.stack([measure(one) for one in found])
   return Measured(
