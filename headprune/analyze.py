@@ -10,10 +10,15 @@ import dataclasses
 import pathlib
 
 from headprune import cli
-from headprune.analysis import compare, figures, report, survey, tables
+from headprune.analysis import compare, figures, survey, tables
 from headprune.analysis import result as result_lib
 from headprune.analysis import subject as subject_lib
+from headprune.analysis.report import functions, pruning
+from headprune.analysis.report import page as page_lib
+from headprune.analysis.report.maps import attention_maps
+from headprune.analysis.report.quality import Quality
 from headprune.analysis.result import Result
+from headprune.analysis.subject import Subject
 from headprune.errors import UserError
 from headprune.meter import Meter
 from headprune.runs import metrics
@@ -36,20 +41,22 @@ def _analyze(args: argparse.Namespace, meter: Meter) -> None:
   plans = survey.prepare(subject, args)
   for path, earlier in zip(args.before, before):
     _check_alike(path, earlier.settings, survey.settings(subject, plans))
+  qualities = _qualities(subject, args, before)
   meter.clear()
   print(f"{len(subject.text):,} sentence pairs")
   result = survey.measure(subject, plans, meter.begin)
   meter.begin("drawing", 0)
   result_lib.write(run.workdir, result)
-  pictures = draw(run.workdir, result, before)
-  maps = report.attention_maps(run, subject.text[: args.maps])
-  write_text(run.workdir.report, report.page(result, before, pictures, maps))
+  history = draw(run.workdir, result, before)
+  maps = attention_maps(run, subject.text[: args.maps])
+  page = page_lib.page(result, before, qualities=qualities, history=history, maps=maps)
+  write_text(run.workdir.report, page)
   meter.clear()
   _print(result, before)
   print(f"report: {run.workdir.report}")
 
 
-def draw(workdir: Workdir, result: Result, before: Sequence[Result]) -> list[report.Picture]:
+def draw(workdir: Workdir, result: Result, before: Sequence[Result]) -> pruning.History | None:
   """Writes the figures into the workdir.
 
   Args:
@@ -57,7 +64,7 @@ def draw(workdir: Workdir, result: Result, before: Sequence[Result]) -> list[rep
     result: what was found.
     before: earlier runs.
   Returns:
-    Those of the gates while pruning, for the report; none if the run learned no gates.
+    P(open) while the gates were trained, for the report; None if the run learned none.
   """
   drawn = {"retained": figures.retained(result.heads)}
   for score in (score for score in result.scores if score.drawn):
@@ -67,27 +74,38 @@ def draw(workdir: Workdir, result: Result, before: Sequence[Result]) -> list[rep
     runs = [*before, result]
     counts = [compare.count_kinds(run) for run in runs]
     drawn["functions"] = figures.functions_retained(counts, [run.run for run in runs])
-  pictures = []
-  steps, history = figures.gate_history(metrics.read(workdir))
+  steps, layers = figures.gate_history(metrics.read(workdir))
   if steps:
-    drawn["gates"] = figures.gate_trajectories(steps, history)
+    drawn["gates"] = figures.gate_trajectories(steps, layers)
   for name, figure in drawn.items():
     write_bytes(workdir.figures / f"{name}.svg", figures.render(figure))
-  if steps:
-    animation = figures.gate_animation(steps, history)
-    write_bytes(workdir.figures / "gates.gif", animation)
-    paths = figures.render(drawn["gates"])
-    pictures = [
-      report.Picture("svg+xml", "P(open) of each head while the gates were trained.", paths),
-      report.Picture("gif", "P(gate = 0) of each layer and head; black is closed.", animation),
-    ]
-  return pictures
+  if not steps:
+    return None
+  animation = figures.gate_animation(steps, layers)
+  write_bytes(workdir.figures / "gates.gif", animation)
+  return pruning.history(steps, layers, animation)
+
+
+def _qualities(subject: Subject, args, before: Sequence[Result]) -> list[Quality]:
+  """What this run recorded, and before it the earlier ones or else the run that it started from."""
+  run = subject.run
+  earlier = [
+    Quality(found.run, Workdir(pathlib.Path(path)).read_summary(), found.heads)
+    for path, found in zip(args.before, before)
+  ]
+  start = Workdir(pathlib.Path(run.config.init_from))
+  if not before and run.config.init_from and (summary := start.read_summary()):
+    earlier = [Quality(start.path.absolute().name, summary, start.read_heads())]
+  # A summary tells of the last checkpoint.
+  summary = run.workdir.read_summary() if args.checkpoint == "last" else None
+  own = Quality(run.workdir.path.absolute().name, summary, subject.as_lists(run.gates()))
+  return [*earlier, own]
 
 
 def _print(result: Result, before: Sequence[Result]) -> None:
   for function in result.functions:
     print(f"  {function.name:<18} {tables.name_heads(function.heads)}")
-  for sentence in report.describe_kinds(result):
+  for sentence in functions.describe_kinds(result):
     print(f"  {sentence}")
   for note in result.notes:
     print(f"  note: {note}")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 import difflib
 import functools
+import pathlib
 import re
 import sys
 
@@ -11,7 +12,7 @@ from ml_collections import config_flags
 
 from headprune.errors import UserError
 from headprune.runs import config as config_lib
-from headprune.runs import defaults, helptext
+from headprune.runs import defaults, helptext, presets
 
 CONFIG = config_flags.DEFINE_config_file(
   "config", None, "A method, or a Python file with get_config; a preset may follow: concrete:enru."
@@ -59,7 +60,17 @@ def _name_config_file(argv: list[str]) -> list[str]:
     value = value if equals else argv[i + 1]
     if value.partition(":")[0] in defaults.PARTS:
       result[place] = f"{prefix}{defaults.__file__}:{value}"
+    else:
+      _check_file(value.partition(":")[0])
   return result
+
+
+def _check_file(name: str) -> None:
+  """Raises a UserError if there is no config file of that name."""
+  if name in presets.TASKS:
+    raise UserError(f"--config {name}: that is a preset; put a method before it: baseline:{name}")
+  if not pathlib.Path(name).is_file():
+    raise UserError(f"--config {name}: no such file, nor one of {', '.join(defaults.PARTS)}")
 
 
 def _check_config(argv: list[str]) -> None:

@@ -12,9 +12,11 @@ from headprune import analyze
 from headprune.analysis import result, subject, survey
 from headprune.errors import UserError
 from headprune.prune.cut import cut
+from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
 from headprune.text import sources
 from tests import small_run
+from tests.analysis.page import Page
 
 ARTICLES = "the a red".split()
 LINES = [f"{a} dog saw {b} cat big" for a in ARTICLES for b in ("the", "red", "big", "a")]
@@ -40,7 +42,12 @@ def folder(tmp_path_factory):
     for split in ("train", "dev")
     for side in ("src", "tgt")
   }
-  run = small_run.make(folder / "run", model__precision="bfloat16", **fields)
+  start = small_run.make(folder / "start").workdir
+  start.finish(Summary("trained", dev_bleu=30.0), start.read_heads())
+  run = small_run.make(
+    folder / "run", model__precision="bfloat16", init_from=str(folder / "start"), **fields
+  )
+  run.workdir.finish(Summary("trained", dev_bleu=29.5, test_bleu=28.0), run.workdir.read_heads())
   gates = {n: a_NH.tolist() for n, a_NH in run.log_alphas.items()}
   rows = [json.dumps({"step": s, "log_alpha": gates}) + "\n" for s in (1, 2)]
   (folder / "run" / "metrics.jsonl").write_text("".join(rows))
@@ -78,6 +85,12 @@ def test_the_whole_command(folder, monkeypatch, capsys):
   assert rows["obj head→dep"][5] == 2, "two words further"
   page = workdir.report.read_text(encoding="utf-8")
   assert "Gates while pruning" in page and '["the","dog","saw","the","cat","big","_EOS_"]' in page
+  rows = Page(page).tables[0]
+  assert rows[:3] == [
+    ["", "start", "run", "change"], ["dev BLEU", "30.00", "29.50", "-0.50"],
+    ["test BLEU", "", "28.00", ""],
+  ]  # fmt: skip
+  assert Page(page).data["history"]["steps"] == [1, 2]
   names = {path.name for path in workdir.figures.iterdir()}
   assert {"confidence.svg", "retained.svg", "functions.svg", "gates.svg", "gates.gif"} <= names
   assert {"position--1.svg", "obj-head-to-dep.svg", "one-of-two-rarest.svg"} <= names
@@ -102,16 +115,20 @@ def test_a_run_that_was_cut_gives_the_same(folder):
 
 
 def test_a_run_whose_data_are_gone_needs_other_text(folder, monkeypatch, capsys, tmp_path):
-  small_run.make(tmp_path / "run")
+  run = small_run.make(tmp_path / "run")
+  run.workdir.finish(Summary("trained", dev_bleu=29.5), run.workdir.read_heads())
   with pytest.raises(UserError, match="dev data cannot be read .*give --text SRC TGT"):
     command(monkeypatch, tmp_path / "run")
   text = "--text", folder / "src", folder / "tgt", "--sentences", 8
-  command(monkeypatch, tmp_path / "run", *text, "--lrp-sentences", 0, "--maps", 0)
+  brief = "--lrp-sentences", 0, "--maps", 0, "--checkpoint", 0
+  command(monkeypatch, tmp_path / "run", *text, *brief)
   assert "Words are counted in the analysed text itself" in capsys.readouterr().out
   found = result.read(Workdir(tmp_path / "run"))
   assert found.sentences == 8 and "aligning" not in found.settings
   assert [score.key for score in found.scores if score.key == "relevance"] == []
-  assert "Attention maps" not in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+  page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+  assert "Attention maps" not in page
+  assert "dev BLEU" not in page, "the summary tells of the last checkpoint"
 
 
 def test_before_and_after(folder, monkeypatch, capsys, tmp_path):
@@ -132,7 +149,9 @@ def test_before_and_after(folder, monkeypatch, capsys, tmp_path):
   command(monkeypatch, tmp_path / "run", *before, "--rare", 0, "--rare-top", 0, *brief)
   printed = capsys.readouterr().out
   assert "  kept   rare words\n" in printed and "  lost   position +4\n" in printed
-  assert "Before and after: run" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+  page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+  assert "Before and after: run" in page
+  assert Page(page).tables[0][1] == ["dev BLEU", "", "29.50", ""], "dense has no summary"
   with pytest.raises(UserError, match=r"otherwise \(max_offset 5 -> 3; rare_top 0 -> 7\): analyse"):
     command(monkeypatch, tmp_path / "run", *before, "--rare", 0, "--rare-top", 7, "--max-offset", 3)
   (tmp_path / "dense" / "analysis.json").write_text("{}")

@@ -52,13 +52,23 @@ def count_kinds(result: Result) -> dict[str, dict[str, int]]:
   """
   counts = {}
   for name in dict.fromkeys(kind.type for kind in result.kinds):
-    kinds = [kind.name for kind in result.kinds if kind.type == name]
-    found = {}
-    for function in result.functions:
-      if function.type == name:
-        for head in function.heads:
-          found.setdefault(head, []).append(function.kind)
-    counts[name] = dict.fromkeys([*kinds, UNKNOWN], 0)
+    kinds, found = kinds_of_type(result, name), kinds_of_heads(result, name)
+    counts[name] = dict.fromkeys(kinds, 0)
     for head in result.open_heads(name):
-      counts[name][min(found.get(head, [UNKNOWN]), key=[*kinds, UNKNOWN].index)] += 1
+      counts[name][found.get(head, [UNKNOWN])[0]] += 1
   return counts
+
+
+def kinds_of_type(result: Result, name: str) -> list[str]:
+  """The kinds that heads of an attention type may be of; the last one is UNKNOWN."""
+  return [*(kind.name for kind in result.kinds if kind.type == name), UNKNOWN]
+
+
+def kinds_of_heads(result: Result, name: str) -> dict[Head, list[str]]:
+  """The kinds that each head of an attention type is of, in their order; others are left out."""
+  kinds, found = kinds_of_type(result, name), {}
+  for function in result.functions:
+    if function.type == name:
+      for head in function.heads:
+        found.setdefault(head, set()).add(function.kind)
+  return {head: sorted(several, key=kinds.index) for head, several in found.items()}

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 import numpy as np
 from PIL import Image
 
+from headprune.analysis import tables
 from headprune.analysis.result import TITLES
 from headprune.nn import gates as gates_lib
 
@@ -38,7 +39,7 @@ def score_grid(scores: dict[str, Layers], title: str, gates: dict | None = None)
     for (n, h), value in np.ndenumerate(grid_NH):
       closed = gates is not None and not np.isnan(value) and gates[name][n][h] == 0
       dark = value > low + 0.55 * (high - low)
-      text = "" if np.isnan(value) else "×" if closed else _short(value)
+      text = "" if np.isnan(value) else "×" if closed else tables.short(value)
       axes.text(h, n, text, ha="center", va="center", color="w" if dark else "k", fontsize=8)
   figure.colorbar(image, ax=panels, shrink=0.8)
   figure.suptitle(title)
@@ -182,15 +183,3 @@ def _name_heads(axes, name: str, shape) -> None:
   axes.set(title=TITLES[name], xlabel="head", ylabel="layer")
   axes.set_xticks(range(shape[1]), range(1, shape[1] + 1))
   axes.set_yticks(range(shape[0]), range(1, shape[0] + 1))
-
-
-def _short(value: float) -> str:
-  """Two digits that count, in the width of a head's square; one below 0.01: 3e-4."""
-  size = abs(value)
-  if size == 0:
-    return "0"
-  if size < 0.00995:
-    return f"{value:.0e}".replace("e-0", "e-")
-  if size < 0.995:
-    return f"{value:#.2g}".replace("0.", ".", 1)
-  return f"{value:.1f}" if size < 9.95 else f"{value:.0f}"

@@ -2,8 +2,8 @@ for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
     const old = head.getAttribute("aria-sort");
-    const down = old ? old === "ascending" : !head.classList.contains("text");
-    heads.forEach(other => other.removeAttribute("aria-sort"));
+    const down = old === "none" ? !head.classList.contains("text") : old === "ascending";
+    heads.forEach(other => other.setAttribute("aria-sort", "none"));
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
     const value = row => row.cells[column].dataset.value ?? row.cells[column].textContent;
     const compare = head.classList.contains("text") ? (a, b) => a.localeCompare(b)

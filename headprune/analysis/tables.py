@@ -1,9 +1,9 @@
-"""Tables of the report as HTML: sortable ones, and grids of layers and heads."""
+"""Sortable tables as HTML."""
 
 from collections.abc import Sequence
 import html
 
-from headprune.analysis.result import Column, Head, Ragged, Table
+from headprune.analysis.result import Column, Head
 
 _TEXT_FORMS = ("text", "wrapped text", "heads")
 
@@ -22,7 +22,8 @@ def sortable(columns: Sequence[Column], rows: Sequence[tuple], tall: bool = Fals
   head = []
   for column in columns:
     attributes = ' class="text"' if column.form in _TEXT_FORMS else ""
-    head.append(f"<th{attributes}><button>{html.escape(column.name)}</button></th>")
+    button = f"<button>{html.escape(column.name)}</button>"
+    head.append(f'<th{attributes} aria-sort="none">{button}</th>')
   lines = []
   for row in rows:
     cells = (_cell(value, column.form) for value, column in zip(row, columns, strict=True))
@@ -32,37 +33,21 @@ def sortable(columns: Sequence[Column], rows: Sequence[tuple], tall: bool = Fals
 <tbody>{"".join(lines)}</tbody></table></div>"""
 
 
-def section(table: Table) -> str:
-  """A table with its title and what it means."""
-  return f"""<h2>{html.escape(table.title)}</h2>
-<p>{html.escape(table.meaning)}</p>
-{sortable(table.columns, table.rows)}"""
-
-
-def grid(layers: Ragged, gates: Ragged, full: float) -> str:
-  """Layers (the first is the lowest row) x heads; closed heads are crosses.
-
-  Args:
-    layers: layer -> head -> value.
-    gates: test-time gates of the same heads.
-    full: the value that gets full colour.
-  """
-  width = max(map(len, layers))
-  head = "".join(f"<th>{h + 1}</th>" for h in range(width))
-  rows = []
-  for n in reversed(range(len(layers))):
-    cells = []
-    for value, gate in zip(layers[n], gates[n]):
-      shade = min(1.0, max(0.0, value / full))
-      attributes = f'style="--x:{shade:.3f}"' if gate > 0 else 'class="shut"'
-      cells.append(f"<td {attributes}>{number(value) if gate > 0 else '×'}</td>")
-    rows.append(f"<tr><th>{n + 1}</th>{''.join(cells)}{'<td></td>' * (width - len(cells))}</tr>")
-  return f'<table class="grid"><tr><th></th>{head}</tr>{"".join(rows)}</table>'
-
-
 def number(value: float) -> str:
   """An integer as it is, others with three digits, without a sign on zero."""
   return str(value) if isinstance(value, int) else f"{value:.3f}".replace("-0.000", "0.000")
+
+
+def short(value: float) -> str:
+  """Two digits that count, in the width of a head's square; one below 0.01: 3e-4."""
+  size = abs(value)
+  if size == 0:
+    return "0"
+  if size < 0.00995:
+    return f"{value:.0e}".replace("e-0", "e-")
+  if size < 0.995:
+    return f"{value:#.2g}".replace("0.", ".", 1)
+  return f"{value:.1f}" if size < 9.95 else f"{value:.0f}"
 
 
 _WRITERS = {

@@ -1,17 +1,27 @@
 """Pages that need nothing else: what their templates share."""
 
+from collections.abc import Sequence
 import json
 import pathlib
 import string
 
 _FOLDER = pathlib.Path(__file__).parent
+_SCRIPTS = ("elements.js", "sortable.js")
 
 
-def fill(template: pathlib.Path, **parts: str) -> str:
-  """A page from its template, whose $style, $sorting and own places are filled."""
-  shared = {"style": "page.css", "sorting": "sortable.js"}
-  texts = {place: _read(_FOLDER / name) for place, name in shared.items()}
-  return string.Template(_read(template)).substitute(texts, **parts)
+def fill(template: pathlib.Path, scripts: Sequence[pathlib.Path] = (), **parts: str) -> str:
+  """A page from its template, whose $style, $scripts and own places are filled.
+
+  Args:
+    template: the page's HTML.
+    scripts: the page's own JavaScript, which comes after that of all pages, in strict mode.
+    parts: what belongs in the template's own places.
+  """
+  paths = [*(_FOLDER / name for name in _SCRIPTS), *scripts]
+  script = "\n".join(['"use strict";', *map(_read, paths)])
+  return string.Template(_read(template)).substitute(
+    style=_read(_FOLDER / "page.css"), scripts=script, **parts
+  )
 
 
 def _read(path: pathlib.Path) -> str:

@@ -249,14 +249,19 @@ def restore(workdir: Workdir, params: dict, optimizer, data_iterator):
   return step, restored.params, restored.optimizer["state"], restored.get("log") or {}
 
 
-def averaged(checkpoints, step: int, params: dict, count: int) -> dict:
-  """Mean of the parameters after `step` and of the newest `count` - 1 saved before, on the host."""
+def averaged(checkpoints, step: int, params: dict, count: int, reach: float = 1.0) -> dict:
+  """Mean of the parameters after `step`, on the host, and of those that `newest` takes with it."""
   finish(checkpoints)
   earlier = sorted(saved for saved in checkpoints.all_steps() if saved < step)
-  chosen = earlier[len(earlier) - min(count - 1, len(earlier)) :]
+  *chosen, _ = newest([*earlier, step], count, reach)
   folder = pathlib.Path(checkpoints.directory)
   _require_whole(folder, chosen, "give the same command again to go on without it")
   return mean([*(_load_step(folder, saved) for saved in chosen), jax.device_get(params)])
+
+
+def newest(steps: list[int], count: int, reach: float) -> list[int]:
+  """The last `count` of ascending steps, or fewer: none from before the last share `reach`."""
+  return [step for step in steps[-count:] if steps[-1] - step < max(1, round(reach * steps[-1]))]
 
 
 def save_params(workdir: Workdir, params: dict, step: int = 0) -> None:
@@ -270,13 +275,16 @@ def choices(workdir: Workdir) -> list[str]:
   return ["last", "best", *map(str, _steps(workdir.checkpoints))]
 
 
-def load_params(workdir: Workdir, which: str = "last", average: int = 1) -> dict:
+def load_params(
+  workdir: Workdir, which: str = "last", average: int = 1, reach: float = 1.0
+) -> dict:
   """Parameters of a run on the host, without its optimiser.
 
   Args:
     workdir: of the run.
     which: "last", "best" (dev BLEU; that checkpoint alone) or a step's number.
-    average: of "last", how many of the newest checkpoints to average.
+    average: of "last", how many of the newest checkpoints to average, at most.
+    reach: share of the steps, the last ones, from which these may be.
   Returns:
     {"model": ..., "gates": type -> log_alpha_NH} as NumPy arrays.
   Raises:
@@ -289,7 +297,7 @@ def load_params(workdir: Workdir, which: str = "last", average: int = 1) -> dict
   if not steps:
     raise UserError(f"{folder}: no finished checkpoint here")
   if which == "last":
-    chosen = steps[-average:]
+    chosen = newest(steps, average, reach)
   elif which == "best":
     _require_whole(folder, steps)  # any of them may be the best
     chosen = [max(steps, key=lambda step: (_dev_bleu(folder, step), step))]

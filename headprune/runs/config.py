@@ -39,6 +39,7 @@ _COUNTS = (  # at least 1
   "eval.beams", "eval.batch_sentences", "eval.average",
 )  # fmt: skip
 _LAYERS = ("model.layers", "model.dec_layers")  # at most 1000
+_AVERAGED = 0.4  # share of a run's steps, the last ones, whose models may be averaged
 _OVERRIDES = ("model.dec_layers", "model.dec_ff_size", "model.dec_num_heads")  # at least 0
 _PROBABILITIES = (
   "train.label_smoothing",
@@ -148,7 +149,7 @@ def _validate_topk(config: ConfigDict) -> None:
 
 
 def _validate_target(config: ConfigDict, model: ModelConfig) -> None:
-  c, train = config.l0, config.train
+  c = config.l0
   if config.gates.kind not in LEARNED:
     raise UserError("config.l0.target_heads needs config.gates.kind='concrete' or 'topk'")
   targets.parse(c.target_heads, config.gates.types, model)
@@ -158,13 +159,15 @@ def _validate_target(config: ConfigDict, model: ModelConfig) -> None:
       f"config.l0.ramp={c.ramp} and config.l0.settled={c.settled} are shares of the steps: the "
       "latter above 0, together at most 1"
     )
-  averaged = (config.eval.average - 1) * train.checkpoint_every
-  if averaged >= round(c.settled * train.steps):
-    raise UserError(
-      f"config.eval.average={config.eval.average} checkpoints reach back {averaged} steps, to "
-      f"before the heads are settled: raise config.l0.settled={c.settled}, or lower eval.average "
-      f"or train.checkpoint_every={train.checkpoint_every}"
-    )
+
+
+def averaging(config: ConfigDict) -> tuple[int, float]:
+  """How many checkpoints are averaged at most, and from which share of the steps, the last ones.
+
+  Older ones are of much worse models, or of other heads.
+  """
+  reach = min(_AVERAGED, config.l0.settled) if config.l0.target_heads else _AVERAGED
+  return config.eval.average, reach
 
 
 def model_config(

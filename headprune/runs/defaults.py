@@ -129,7 +129,7 @@ def base() -> ConfigDict:
   config.eval.alpha = 0.6  # length penalty
   config.eval.spread = 3.0  # log-probability; hypotheses further behind the best are dropped
   config.eval.batch_sentences = 64  # sentences translated at a time
-  config.eval.average = 1  # newest checkpoints whose parameters are averaged
+  config.eval.average = 1  # at most so many of the newest checkpoints, from the last 40% of steps
   config.eval.tokenize = "13a"  # sacreBLEU's tokenizer
   config.eval.lowercase = False  # sacreBLEU's case folding
   return config

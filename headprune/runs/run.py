@@ -220,7 +220,7 @@ def load(workdir: str | pathlib.Path, which: str = "last", precision: str | None
   if precision:
     attention = attention_precision(precision, platform)
     sizes = dataclasses.replace(sizes, precision=precision, attention_precision=attention)
-  params = checkpoint.load_params(workdir, which, config.eval.average)
+  params = checkpoint.load_params(workdir, which, *config_lib.averaging(config))
   _check_shapes(workdir, sizes, params["model"])
   log_alphas = jax.device_get(targets.as_tested(config, sizes, params["gates"]))
   gate_values = gates.eval_gates(config_lib.fixed_gates(config.gates, sizes), log_alphas)

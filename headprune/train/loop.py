@@ -367,7 +367,8 @@ def _log_row(job: prepare.Job, results: list, log_alphas: dict, clock, step: int
 
 def _averaged(job: prepare.Job, checkpoints, state) -> dict:
   params = devices.gather(state.params, job.mesh)
-  return checkpoint.averaged(checkpoints, int(state.step), params, job.config.eval.average)
+  averaging = config_lib.averaging(job.config)
+  return checkpoint.averaged(checkpoints, int(state.step), params, *averaging)
 
 
 def _save(checkpoints, state, iterator, log: dict, dev_bleu: float | None) -> None:

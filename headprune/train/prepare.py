@@ -87,7 +87,6 @@ def check(config: ConfigDict, workdir: Workdir) -> None:
   optim.label(_shapes(config, config_lib.model_config(config.model)), config.optim.rules)
   _check_workdir(config, workdir)
   if not finished(config, workdir):
-    schedule.check_average(config)
     _check_start(config, workdir)
   if config.init_from and pathlib.Path(config.init_from).absolute() == workdir.path.absolute():
     raise UserError("config.init_from and --workdir are the same folder: take another --workdir")
@@ -262,7 +261,7 @@ def _first_params(config: ConfigDict, model: ModelConfig, resumes: bool, say) ->
   there = Workdir(pathlib.Path(config.init_from))
   there_config = config_lib.load(there)
   _say_what_differs(there_config, config, say)
-  found = checkpoint.load_params(there, config.init_checkpoint, there_config.eval.average)
+  found = checkpoint.load_params(there, config.init_checkpoint, *config_lib.averaging(there_config))
   return _adopt(found, new, config.init_from)
 
 

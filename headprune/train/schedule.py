@@ -4,13 +4,11 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
 
-from headprune.errors import UserError
 from headprune.nn.config import ModelConfig
 from headprune.runs import config as config_lib
 from headprune.runs import targets
 from headprune.train import optim, steps, target
 
-_AVERAGED = 0.4  # share of the steps; a mean that reaches back further is of worse models
 _CLOSED = float(np.log(11.0))  # of a log_alpha that begins at 0 and ends where its gate is 0
 
 
@@ -70,17 +68,3 @@ def gate_reach(config: optim.OptimConfig, scale) -> float:
   """How far all steps together can move a log_alpha: a step of Adam's is about the rate long."""
   rates = optim.noam(config, scale, np.arange(config.total_steps))
   return config.gates_factor * float(jnp.sum(rates))
-
-
-def check_average(config: ConfigDict) -> None:
-  """Raises a UserError if the mean of the last checkpoints reaches back to a much worse model."""
-  c, total, count = config.train, config.train.steps, config.eval.average
-  every = (c.checkpoint_every, c.translate_every)
-  saved = sorted({total, *(step for n in every for step in range(n, total, n))})
-  back = total - saved[-count:][0]
-  if back > _AVERAGED * total:
-    raise UserError(
-      f"config.eval.average={count} takes the mean of checkpoints that reach back {back:,} of "
-      f"{total:,} steps: lower config.train.checkpoint_every={c.checkpoint_every} (to "
-      f"{max(1, int(_AVERAGED * total) // (count - 1))}) or config.eval.average"
-    )

@@ -12,6 +12,7 @@ from headprune.analysis.result import (
 )
 
 GATES = {"enc_self": [[1.0, 0.0], [0.5]], "dec_self": [[], [1.0]], "dec_enc": [[1.0], [1.0]]}
+CLOSED = {"enc_self": [[0.0, 0.0], [0.0]], "dec_self": [[], [0.0]], "dec_enc": [[0.0], [0.0]]}
 RESULT = Result(
   run="a<b",
   settings={"sentences": 1000, "positional": 0.9, "relations": "obj,amod"},

@@ -5,11 +5,13 @@ import json
 from headprune.analysis import template
 
 
-def test_pages_share_style_and_sorting(tmp_path):
-  (tmp_path / "page.html").write_text("<style>$style</style>$body<script>$sorting</script>")
-  text = template.fill(tmp_path / "page.html", body="<p>$style</p>")
+def test_pages_share_style_and_scripts(tmp_path):
+  (tmp_path / "page.html").write_text("<style>$style</style>$body<script>$scripts</script>")
+  (tmp_path / "own.js").write_text("own();")
+  text = template.fill(tmp_path / "page.html", [tmp_path / "own.js"], body="<p>$style</p>")
   assert text.startswith("<style>:root {") and "<p>$style</p>" in text
-  assert 'querySelectorAll("table.sortable")' in text and text.endswith("</script>")
+  assert '<script>"use strict";\n' in text and text.endswith("\nown();</script>")
+  assert 'querySelectorAll("table.sortable")' in text
 
 
 def test_json_cannot_end_its_element():

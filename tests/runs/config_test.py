@@ -92,15 +92,11 @@ def test_concrete_gates_need_a_type():
     ({"l0__settled": 0.0}, "l0.ramp=0.4 and config.l0.settled=0.0 are shares of the steps"),
     ({"l0__ramp": -0.1}, "l0.ramp=-0.1"),
     ({"l0__ramp": 0.8}, "l0.ramp=0.8 and config.l0.settled=0.3"),
-    (
-      {"train__checkpoint_every": 75, "eval__average": 3},
-      "average=3 checkpoints reach back 150 steps, to before .*settled=0.3",
-    ),
   ],
 )
 def test_a_wanted_number_of_heads_that_cannot_be_had(fields, message):
   good = {"gates__kind": "concrete", "l0__target_heads": "16", "train__steps": 500}
-  config_lib.validate(_config(**good, eval__average=2, train__checkpoint_every=149))
+  config_lib.validate(_config(**good))
   with pytest.raises(UserError, match=message):
     config_lib.validate(_config(**(good | fields)))
 
@@ -114,12 +110,10 @@ def test_a_wanted_number_of_heads_that_cannot_be_had(fields, message):
     ({"gates__topk_end": 0.0}, "topk_end=0.0: temperatures above 0, which fall"),
     ({"gates__topk_start": 0.05}, "topk_start=0.05 and config.gates.topk_end=0.1"),
     ({"l0__settled": 0.0}, "config.l0.settled=0.0 are shares of the steps"),
-    ({"l0__settled": 0.2}, "average=2 checkpoints reach back 149 steps, to before"),
   ],
 )
 def test_a_top_k_that_cannot_be(fields, message):
   good = {"gates__kind": "topk", "l0__target_heads": "16", "l0__settled": 1.0, "l0__coef": 0.08}
-  good |= {"train__steps": 500, "eval__average": 2, "train__checkpoint_every": 149}
   config_lib.validate(_config(**good))  # the coefficient of a preset has no effect
   with pytest.raises(UserError, match=message):
     config_lib.validate(_config(**(good | fields)))
@@ -352,3 +346,10 @@ def test_a_value_that_cannot_be_names_the_file(tmp_path, change):
   workdir.config.write_text(json.dumps(fields))
   with pytest.raises(UserError, match="config.json: "):
     config_lib.load(workdir)
+
+
+def test_what_is_averaged_is_of_the_last_steps_and_of_settled_heads():
+  assert config_lib.averaging(_config(eval__average=8)) == (8, 0.4)
+  wanted = {"gates__kind": "concrete", "l0__target_heads": "16"}
+  assert config_lib.averaging(_config(**wanted)) == (1, 0.3)
+  assert config_lib.averaging(_config(**wanted, l0__settled=0.5)) == (1, 0.4)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from headprune.errors import UserError
 from headprune.runs import config as config_lib
 from headprune.runs import defaults, presets
 from headprune.train import optim, schedule
@@ -110,20 +109,4 @@ def test_no_preset_is_too_short_for_itself(method, preset):
   config = defaults.config(method, preset)
   if method == "fixed":
     config.gates.fixed_from = ""
-  schedule.check_average(config)
   assert schedule.notes(config, *settings(config)) == []
-
-
-def test_a_mean_of_checkpoints_must_not_reach_back_far():
-  config = defaults.config("baseline", "multi30k")
-  schedule.check_average(config)
-  config.train.steps = 250  # the last checkpoint alone
-  schedule.check_average(config)
-  config.train.steps = 2000
-  wanted = "average=8 .* reach back 1,750 of 2,000 steps: lower .*every=250 .to 114"
-  with pytest.raises(UserError, match=wanted):
-    schedule.check_average(config)
-  config.train.checkpoint_every = 114
-  schedule.check_average(config)
-  config.train.translate_every = 90  # there are checkpoints then too
-  schedule.check_average(config)

@@ -1,0 +1,68 @@
+"""The top of the report: what was analysed, and how good the runs are before and after."""
+
+from collections.abc import Sequence
+import dataclasses
+import html
+
+from headprune.analysis.report import parts
+from headprune.analysis.result import Result
+from headprune.runs.summary import Summary
+
+_MEASURES = (  # field of the summary, what it is called, digits
+  ("dev_bleu", "dev BLEU", 2),
+  ("test_bleu", "test BLEU", 2),
+  ("dev_loss", "dev loss", 4),
+  ("dev_perplexity", "perplexity", 2),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Quality:
+  """What a run recorded when it was trained."""
+
+  run: str
+  summary: Summary | None  # None: not finished, or another checkpoint is shown
+  heads: dict  # attention type -> layer -> test-time gates
+
+
+def top(result: Result, qualities: Sequence[Quality]) -> str:
+  """The title, what the text was, and how good the runs are, in order of pruning."""
+  notes = " ".join(result.notes)
+  measured = f"Measured on {result.sentences:,} sentence pairs."
+  sentence = f"{parts.count_open(result.heads)} heads open. {measured} {notes}"
+  return f"""<h1>Heads of {html.escape(result.run)}</h1>
+{parts.text(sentence, soft=True)}
+{_qualities(qualities)}"""
+
+
+def _qualities(qualities: Sequence[Quality]) -> str:
+  rows = [_row(qualities, *measure) for measure in _MEASURES]
+  if not any(rows):
+    return ""
+  several = len(qualities) > 1
+  head = "".join(f"<th>{html.escape(quality.run)}</th>" for quality in qualities)
+  head += "<th>change</th>" * several
+  opened = [parts.count_open(quality.heads) for quality in qualities]
+  lines = "".join(
+    f'<tr><th class="text">{name}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
+    for name, *cells in [*filter(None, rows), ("heads open", *opened, *[""] * several)]
+  )
+  summary = qualities[-1].summary
+  measured = (summary.dev_bleu, summary.test_bleu) != (None, None)
+  bleu = f" BLEU: {summary.signature}" if measured else ""
+  return f"""<div class="scroll"><table class="quality"><thead><tr><th></th>{head}</tr></thead>
+<tbody>{lines}</tbody></table></div>
+{parts.text(f"As the runs recorded it; loss in nats a token.{bleu}", soft=True)}"""
+
+
+def _row(qualities: Sequence[Quality], field: str, name: str, digits: int) -> tuple[str, ...]:
+  """A measure of each run, and its change; () if the last run has not recorded it."""
+  values = [getattr(quality.summary, field, None) for quality in qualities]
+  if not values or values[-1] is None:
+    return ()
+  cells = ["" if value is None else f"{value:.{digits}f}" for value in values]
+  if len(cells) == 1:
+    return name, *cells
+  # Of the numbers that stand beside it.
+  change = f"{float(cells[-1]) - float(cells[0]):+.{digits}f}" if cells[0] else ""
+  return name, *cells, change

@@ -1,0 +1,58 @@
+"""Tests of headprune.analysis.report.functions."""
+
+import dataclasses
+
+from headprune.analysis.report import functions
+from headprune.analysis.result import Function
+from tests.analysis.page import Page
+from tests.analysis.results import CLOSED, GATES, RESULT
+
+
+def test_functions_name_their_heads():
+  page = Page(functions.functions(RESULT))
+  assert page.tables == [[
+    ["function", "attention", "heads", "which", "how strong"],
+    ["position -1", "encoder self-attention", "1", "1.1", "share 95%"],
+    ["obj head→dep", "encoder self-attention", "1", "2.1", "accuracy 70%, baseline 41%"],
+    ["rare words", "encoder self-attention", "1", "2.1", "share 60%"],
+    ["word alignment", "cross-attention", "1", "1.1", "error rate 38%"],
+  ]]  # fmt: skip
+  assert "Cross-attention: 1 aligning, 1 unknown." in page.text
+  assert "Aligning: an error rate of at most 40%." in page.folded[0][1]
+
+
+def test_kinds_are_counted_for_each_type():
+  assert functions.describe_kinds(RESULT) == [
+    "Encoder self-attention: 1 positional, 1 syntactic, 0 rare words, 0 unknown.",
+    "Cross-attention: 1 aligning, 1 unknown.",
+  ]
+
+
+def test_no_function_is_folded_with_the_reason():
+  nothing = dataclasses.replace(RESULT, functions=())
+  (summary, _), *_ = Page(functions.functions(nothing)).folded
+  assert summary == "No open head passes a threshold."
+  closed = dataclasses.replace(nothing, heads=GATES | {"enc_self": CLOSED["enc_self"]})
+  (summary, _), *_ = Page(functions.functions(closed)).folded
+  reason = "(No head of encoder self-attention is open.)"
+  assert summary == f"No open head passes a threshold. {reason}"
+
+
+def test_before_and_after():
+  assert functions.outcomes([], RESULT) == ""
+  gone = Function("positional", "position +1", "enc_self", ((0, 1), (1, 0)), "share", 0.95)
+  dense = dataclasses.replace(
+    RESULT, run="dense", functions=(gone,), heads=GATES | {"enc_self": [[1.0, 1.0], [1.0]]}
+  )
+  page = Page(functions.outcomes([dense], RESULT))
+  changes, kinds = page.tables
+  assert "Before and after: dense" in page.text
+  assert changes[1] == ["position +1", "encoder self-attention", "lost", "1.2, 2.1", "none"]
+  assert kinds[:2] == [
+    ["attention", "kind", "dense", "a<b"],
+    ["encoder self-attention", "positional", "2", "1"],
+  ]
+  assert kinds[5:] == [
+    ["cross-attention", "aligning", "0", "1"],
+    ["cross-attention", "unknown", "2", "1"],
+  ]

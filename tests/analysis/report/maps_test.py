@@ -1,0 +1,30 @@
+"""Tests of headprune.analysis.report.maps."""
+
+import pytest
+
+from headprune.analysis.report import maps
+from tests import small_run
+from tests.analysis.page import Page
+from tests.analysis.results import RESULT
+
+
+def test_what_one_can_choose():
+  text = "two dogs bark bark bark bark bark bark bark bark bark bark"
+  found = maps.Maps((text, "b"), ["a"], ["b"], {})
+  page = Page(maps.section(RESULT, [found]))
+  assert "two dogs bark bark bark bark bark bark bark …" in page.text
+  assert "encoder self-attention, 2 open" in page.text and "cross-attention, 2 open" in page.text
+  assert "Matrix" in page.text and "Lines" in page.text and page.files == ["attention-map.svg"]
+  assert maps.section(RESULT, []) == ""
+
+
+def test_attention_maps_of_a_run(tmp_path):
+  run = small_run.make(tmp_path / "run", model__heads__dec_self=(1, 2))
+  (found,) = maps.attention_maps(run, [("a cat", "the dog saw")])
+  assert found.text == ("a cat", "the dog saw")
+  assert found.source == ["a", "cat", "_EOS_"] and len(found.target) == 4
+  assert [len(layer) for layer in found.weights["dec_self"]] == [1, 2]
+  (attn,) = run.attention(["a cat"], ["the dog saw"])
+  weights = attn.weights["dec_enc"][1, 0] * 255
+  assert pytest.approx(weights, abs=0.5) == found.weights["dec_enc"][1][0]
+  assert maps.attention_maps(run, []) == []
