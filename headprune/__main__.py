@@ -13,6 +13,7 @@ COMMANDS = {  # module, what it does
   "evaluate": ("evaluate", "translate files or a run's test set, and give BLEU"),
   "compact": ("compact", "cut dead heads out, and prove that nothing else changed"),
   "analyze": ("analyze", "tell what the heads of a run do"),
+  "contributions": ("contributions", "tell how much of each word comes from source and target"),
   "table": ("table", "compare finished runs: a table and the curve of quality against heads"),
   "convert": ("convert", "take models of other programs in, and give them out"),
   "corpus": ("corpus", "write the built-in corpus out as text files"),
@@ -21,7 +22,7 @@ COMMANDS = {  # module, what it does
 
 
 def main() -> None:
-  lines = [f"  {name:<10}  {text}" for name, (_, text) in COMMANDS.items()]
+  lines = [f"  {name:<13}  {text}" for name, (_, text) in COMMANDS.items()]
   parser = argparse.ArgumentParser(
     prog="headprune", description=f"{headprune.__doc__.splitlines()[0]}\n\n" + "\n".join(lines),
     epilog="headprune COMMAND --help says more of each.",

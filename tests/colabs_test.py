@@ -153,9 +153,19 @@ def test_pretrained_to_compact(folder):
   assert pictures(notebook) == 2
 
 
-def test_there_are_five_and_they_share_their_set_up():
+def test_source_and_target(folder):
+  small = {"PAIRS": 60, "SENTENCES": 4, "PREFIXES": ("reference", "random")}
+  notebook = run_on_shared("6_source_and_target", folder, **small)
+  text = printed(notebook)
+  assert " of 60 pairs, with " in text and text.count("reference  ") == 3
+  lines = [line.split() for line in text.split("\n") if line.startswith("pruned ")]
+  assert len(lines) == 3 and all(0 < float(words[4]) < 1 for words in lines)
+  assert pictures(notebook) == 4
+
+
+def test_there_are_six_and_they_share_their_set_up():
   notebooks = [nbformat.read(FOLDER / f"{name}.ipynb", as_version=4) for name in NAMES]
-  assert [name[0] for name in NAMES] == ["1", "2", "3", "4", "5"]
+  assert [name[0] for name in NAMES] == ["1", "2", "3", "4", "5", "6"]
   first_cells = {next(c.source for c in nb.cells if c.cell_type == "code") for nb in notebooks}
   assert len(first_cells) == 1
   assert first_cells.pop().startswith(f'REPOSITORY = "{renew.address()}"  # @param')

@@ -10,6 +10,7 @@ diverged.txt    source and target of the pairs at which training broke down
 heads.json      test-time gates: type -> layer -> a number for each head
 summary.json    what came out; its existence says that the run is finished
 analysis.json, report.html, figures/   what headprune analyze found
+contributions.json, .html   what headprune contributions found; its figures are there too
 """
 
 from collections.abc import Iterator
@@ -87,6 +88,14 @@ class Workdir:
   @property
   def figures(self) -> pathlib.Path:
     return self.path / "figures"
+
+  @property
+  def contributions(self) -> pathlib.Path:
+    return self.path / "contributions.json"
+
+  @property
+  def contributions_page(self) -> pathlib.Path:
+    return self.path / "contributions.html"
 
   def translations(self, split: str, step: int) -> pathlib.Path:
     """The file for a split's translations after a step."""

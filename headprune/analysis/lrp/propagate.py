@@ -1,10 +1,11 @@
-"""Relevance of each head's output for the chosen word, propagated down through the model.
+"""Relevance of heads and of the words that are read for the chosen word, propagated down.
 
 At each generation step relevance 1 starts at the logit of the most likely word and goes down
 through the decoder, the memory and the encoder; what arrives at a head's context (before the output
-projection) is the head's relevance (Voita et al. 2019, section 4). The forward pass is the model's
-own: `nn.layers` keeps what relevance flows through. Branch outputs are kept without their biases,
-which take no relevance: a layer whose heads are all closed then gets none.
+projection) is the head's relevance (Voita et al. 2019, section 4), what arrives at an input of
+encoder or decoder that of the word which is read there (Voita et al. 2021). The forward pass is the
+model's own: `nn.layers` keeps what relevance flows through. Branch outputs are kept without their
+biases, which take no relevance: a layer whose heads are all closed then gets none.
 """
 
 from collections.abc import Callable, Iterable
@@ -51,12 +52,25 @@ def propagate(translator: Translator, batch: dict, rule: str = rules.DEFAULT):
     each of L cuts through the model, from the logits down, at each of G = T generation steps; 1
     where relevance is conserved, 0 at padding.
   """
+  return jax.lax.map(lambda row: _descend(translator, row, rule)[:2], batch)
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def inputs(translator: Translator, batch: dict, rule: str = rules.DEFAULT):
+  """Relevance of each word that is read, at each generation step (Voita et al. 2021, section 3).
+
+  Returns:
+    (source_BGS, target_BGT), sums over channels of absolute values. Position 0 of the target is
+    what the decoder reads before the first word, position k the k-th word. At each of G = T steps
+    the two sum to 1 where relevance is conserved; 0 at padding.
+  """
+  return jax.lax.map(lambda row: _descend(translator, row, rule)[2], batch)
+
+
+def _descend(translator: Translator, row: dict, rule: str):
+  """`descend` from a row of a batch."""
   t = translator
-
-  def one(row):
-    return descend(t.config, t.params, row["tgt_segment_BT"] > 0, *activations(t, row), rule)
-
-  return jax.lax.map(one, batch)
+  return descend(t.config, t.params, row["tgt_segment_BT"] > 0, *activations(t, row), rule)
 
 
 def activations(translator: Translator, row: dict):
@@ -84,7 +98,18 @@ def _without_batch(kept: dict) -> dict:
 
 
 def descend(config: ModelConfig, params: dict, real_T, acts: dict, word_T, rule: str):
-  """`propagate` for one sentence, from what `activations` returns; real_T: not padding."""
+  """`propagate` and `inputs` for one sentence.
+
+  Args:
+    config: the model's.
+    params: its parameters.
+    real_T: where the target is not padding.
+    acts: from `activations`, as word_T.
+    word_T: the word whose logit relevance starts at, at each step.
+    rule: a name in rules.RULES.
+  Returns:
+    (type -> share_NH, total_LG, (source_GS, target_GT)).
+  """
   rule = rules.RULES[rule]
   embed = params.get("shared_embed")
   kernel_DV = params["logits_kernel"] if embed is None else embed.T
@@ -113,7 +138,8 @@ def descend(config: ModelConfig, params: dict, real_T, acts: dict, word_T, rule:
     heads["enc_self"].append(r_GH)
     totals.append(r_GTD.sum((1, 2)) + r_GSD.sum((1, 2)))
   shares = {name: _shares(r[::-1], config.gate_shapes[name][1]) for name, r in heads.items()}
-  return shares, jnp.stack(totals)
+  words = tuple(jnp.abs(r_GXD).sum(2) for r_GXD in (r_GSD, r_GTD))
+  return shares, jnp.stack(totals), words
 
 
 def _shares(layers: list, width: int):

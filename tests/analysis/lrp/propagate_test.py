@@ -30,9 +30,13 @@ def translator(kind: str) -> Translator:
 
 @functools.cache
 def found(kind: str, rule: str):
-  """`propagate` of the pairs: (type -> share_BNH, total_BLG), where G counts real targets."""
+  """`propagate` and `inputs` of the pairs: type -> share_BNH, total_BLG, (source_BGS, target_BGT).
+
+  G counts real targets.
+  """
   if rule == "alpha-beta":
-    return jax.device_get(propagate.propagate(translator(kind), BATCH, rule))
+    all_of = lambda t, batch: jax.lax.map(lambda row: propagate._descend(t, row, rule), batch)
+    return jax.device_get(jax.jit(all_of)(translator(kind), BATCH))
   # Signed relevances of thousands cancel each other: float32 has not enough digits for their sum.
   t = translator(kind)
   forward = jax.jit(lambda t, batch: jax.lax.map(lambda row: propagate.activations(t, row), batch))
@@ -47,7 +51,7 @@ def found(kind: str, rule: str):
 @pytest.mark.parametrize("rule", rules.RULES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_relevance_is_conserved_from_layer_to_layer(kind, rule):
-  sums, total_BLG = found(kind, rule)
+  sums, total_BLG, _ = found(kind, rule)
   assert total_BLG.shape == (3, 1 + 2 + 3, 7)  # logits, decoder layers, encoder layers
   real_BG = BATCH["tgt_segment_BT"] > 0
   for total_BG in np.moveaxis(total_BLG, 1, 0):
@@ -58,6 +62,17 @@ def test_relevance_is_conserved_from_layer_to_layer(kind, rule):
     assert not np.any(sums[name][:, n, heads:])
   for name, n in (("enc_self", 0), ("enc_self", 1), ("dec_self", 1), ("dec_enc", 0)):
     assert not np.any(sums[name][:, n]), "all closed, or no heads at all"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_relevance_of_the_words_read_sums_to_one(kind):
+  _, _, (source_BGS, target_BGT) = found(kind, "alpha-beta")
+  real_BG = BATCH["tgt_segment_BT"] > 0
+  np.testing.assert_allclose(source_BGS.sum(2) + target_BGT.sum(2), real_BG, atol=1e-3)
+  for source_GS, target_GT, src, tgt in zip(source_BGS, target_BGT, SOURCES, TARGETS):
+    assert np.all(source_GS[: len(tgt), : len(src)] > 0) and not np.any(source_GS[:, len(src) :])
+    past_GT = np.tril(np.ones((7, 7), bool)) & (np.arange(7) < len(tgt))[:, None]
+    np.testing.assert_array_equal(target_GT > 0, past_GT)  # no word that comes later, no padding
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])

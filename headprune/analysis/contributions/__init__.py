@@ -1,0 +1,1 @@
+"""Source and target contributions: how much of each word comes from which words that are read."""

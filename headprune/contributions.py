@@ -1,0 +1,144 @@
+"""Tells how much of each word a run takes from the source, how much from what it has written.
+
+`headprune contributions --workdir runs/x runs/y` propagates relevance down to the words that are
+read (Voita, Sennrich and Titov, ACL 2021), and writes contributions.json, contributions.html and
+figures into the first run's folder. All sentences have one source and one target length, so that
+positions can be averaged. The text is the dev set of the first run's config, or --text.
+"""
+
+import argparse
+from collections.abc import Callable
+import pathlib
+
+from headprune import cli
+from headprune.analysis import figures as figures_lib
+from headprune.analysis.contributions import figures, measuring, page, prefixes, result
+from headprune.analysis.contributions.prefixes import Pairs
+from headprune.analysis.contributions.result import Result
+from headprune.errors import UserError
+from headprune.meter import Meter
+from headprune.runs import checkpoint
+from headprune.runs.run import load
+from headprune.runs.workdir import Workdir, write_bytes, write_json, write_text
+from headprune.text import sources
+
+
+def main() -> None:
+  args = _parse()
+  if args.sentences < 1:
+    raise UserError(f"--sentences {args.sentences} must be at least 1")
+  if args.length and min(args.length) < 2:
+    raise UserError(f"--length {args.length[0]} {args.length[1]}: both must be at least 2")
+  chosen = _listed("prefix", args.prefix, prefixes.PREFIXES)
+  wanted = [
+    (path, which) for path in args.workdir for which in _checkpoints(path, args.checkpoints)
+  ]
+  with Meter() as meter:
+    found = _compare(args, wanted, chosen, meter)
+    meter.begin("drawing", 0)
+    workdir = Workdir(pathlib.Path(args.workdir[0]))
+    write(workdir, found)
+  print(page.describe(found))
+  print(page.table(found))
+  print(f"report: {workdir.contributions_page}")
+
+
+def write(workdir: Workdir, found: Result) -> None:
+  """Writes numbers, figures and page into a run's folder."""
+  pictures = {name: figures_lib.render(figure) for name, figure in figures.draw(found).items()}
+  for name, data in pictures.items():
+    write_bytes(workdir.figures / f"{name}.svg", data)
+  write_json(workdir.contributions, found.to_json())
+  write_text(workdir.contributions_page, page.page(found, pictures))
+
+
+def _compare(
+  args: argparse.Namespace, wanted: list[tuple[str, str]], chosen: list[str], meter: Meter
+) -> Result:
+  """Measures each checkpoint with each prefix.
+
+  Args:
+    args: the command's.
+    wanted: (workdir, checkpoint) in the order of the report.
+    chosen: prefixes.
+    meter: shows how far it is.
+  """
+
+  def begin(task: str, total: int) -> Callable[[int], None]:
+    meter.begin(task, total)
+    return meter.add
+
+  text = _text(args, wanted[0], meter)
+  lengths = tuple(args.length) if args.length else prefixes.most_frequent(text)
+  names, found = _names(args.workdir), []
+  for path, which in wanted:
+    meter.begin(f"reading {path}", 0)
+    run = load(path, which)
+    for prefix in chosen:
+      found.append(
+        measuring.measure(run, text, lengths, prefix, args.sentences, which, names[path], begin)
+      )
+  return result.summarise(len(text), lengths, found)
+
+
+def _text(args: argparse.Namespace, first: tuple[str, str], meter: Meter) -> Pairs:
+  meter.begin("reading the text", 0)
+  run = load(*first)
+  if args.text:
+    lines = sources.read_parallel(*args.text)
+  else:
+    lines = sources.read_dev(run.config.data, "give --text SRC TGT")
+  return measuring.encode(run, *lines, others=args.workdir[1:])
+
+
+def _names(paths: list[str]) -> dict[str, str]:
+  """Workdir -> what it is called: its last part, or all of it where several end alike."""
+  last = [pathlib.Path(path).absolute().name for path in paths]
+  return {path: path if last.count(name) > 1 else name for path, name in zip(paths, last)}
+
+
+def _checkpoints(path: str, named: str) -> list[str]:
+  """Which of a run's checkpoints --checkpoints means."""
+  there = checkpoint.choices(Workdir(pathlib.Path(path)))
+  steps = [choice for choice in there if choice.isdigit()]
+  if not steps:
+    raise UserError(f"{path}: no finished checkpoint here")
+  return steps if named == "all" else _listed("checkpoints", named, there, f" of {path}")
+
+
+def _listed(option: str, text: str, known, where: str = "") -> list[str]:
+  """The words of an option that takes several, each one that is known."""
+  words = [word.strip() for word in text.split(",")]
+  for word in words:
+    if word not in known:
+      raise UserError(f"--{option} {text}: {word!r} is not one{where}: {', '.join(known)}")
+  return list(dict.fromkeys(words))
+
+
+def _parse() -> argparse.Namespace:
+  description, _, more = __doc__.partition("\n\n")
+  parser = argparse.ArgumentParser(
+    prog="headprune contributions", description=description, epilog=more
+  )
+  add = parser.add_argument
+  add("--workdir", nargs="+", required=True, help="trained runs that share a tokenizer")
+  add(
+    "--checkpoints", default="last", metavar="LIST",
+    help="last, best, steps such as 250,500, or all that the runs keep (default: last)",
+  )  # fmt: skip
+  add(
+    "--prefix", default=prefixes.REFERENCE, metavar="LIST",
+    help="what was written before: reference, own (the run's translation) or random (another "
+    "sentence), or several of them (default: reference)",
+  )  # fmt: skip
+  add("--sentences", type=int, default=200, metavar="N", help="at most so many of each line")
+  add(
+    "--length", nargs=2, type=int, metavar=("S", "T"),
+    help="tokens of source and target, EOS included (default: the most frequent in the text)",
+  )  # fmt: skip
+  add("--text", nargs=2, metavar=("SRC", "TGT"), help="parallel text instead of the dev set")
+  return parser.parse_args()
+
+
+if __name__ == "__main__":
+  cli.run(main)

@@ -1,0 +1,33 @@
+"""Tests of headprune.analysis.contributions.page."""
+
+import base64
+import dataclasses
+
+from headprune.analysis.contributions import page
+from headprune.analysis.contributions.result import Mean, Result
+from tests.analysis.contributions.lines import lines
+
+
+def result() -> Result:
+  first, second = lines("dense a<b", prefixes="own")
+  second = dataclasses.replace(second, change=Mean(0.02, -0.01, 0.05))
+  return Result(1234, 3, 4, (first, second))
+
+
+def test_the_table_as_text():
+  assert page.table(result()).split("\n") == [
+    "run    checkpoint  prefix  n  source (95%)          less the first's         source entropy  "
+    "target entropy",
+    "dense  last        own     7  0.450 (0.350, 0.550)                           1.00            "
+    "0.35",
+    "a<b    last        own     7  0.450 (0.350, 0.550)  +0.020 (-0.010, +0.050)  1.00            "
+    "0.35",
+  ]
+
+
+def test_the_page_holds_table_and_figures():
+  text = page.page(result(), {"contributions": b"<svg/>"})
+  assert "<td>0.450</td><td>0.350</td><td>0.550</td>" in text and "a&lt;b" in text
+  assert "+0.020 (-0.010, +0.050)" in text and base64.b64encode(b"<svg/>").decode() in text
+  assert "3 source and 4 target tokens, EOS included, of a text of 1,234 pairs." in text
+  assert "$" not in text and text.count("<figure>") == 1

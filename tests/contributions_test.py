@@ -1,0 +1,118 @@
+"""Tests of headprune.contributions: the command on small runs, from workdirs to page."""
+
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+
+from headprune import contributions
+from headprune.errors import UserError
+from headprune.runs import checkpoint
+from headprune.runs.workdir import Workdir
+from tests import small_run, tiny
+
+LINES = [f"{a} dog saw {b} cat" for a in ("the", "a") for b in ("the", "red", "big")] + ["cat"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  """A text, and two runs: `run`, whose dev data it is, with two checkpoints, and `dense`."""
+  folder = tmp_path_factory.mktemp("runs")
+  (folder / "text").write_text("".join(f"{line}\n" for line in LINES))
+  fields = {f"data__text__dev_{side}": str(folder / "text") for side in ("src", "tgt")}
+  run = small_run.make(folder / "run", model__precision="bfloat16", **fields)
+  params = {"model": tiny.random_params(run.translator.config, 5), "gates": run.log_alphas}
+  checkpoint.save_params(Workdir(folder / "run"), params, 10)
+  small_run.make(folder / "dense", gates__kind="none", gates__types=())
+  return folder
+
+
+def command(monkeypatch, *arguments):
+  monkeypatch.setattr(sys, "argv", ["contributions", *map(str, arguments)])
+  contributions.main()
+
+
+def test_the_whole_command(folder, monkeypatch, capsys):
+  runs = folder / "run", folder / "dense"
+  command(monkeypatch, "--workdir", *runs, "--prefix", "reference,random", "--sentences", 4)
+  workdir = Workdir(folder / "run")
+  found = json.loads(workdir.contributions.read_text())
+  assert (found["pairs"], found["source_length"], found["target_length"]) == (7, 6, 6)
+  names = [(line["run"], line["prefix"], line["sentences"]) for line in found["lines"]]
+  assert names == [
+    (run, prefix, 4) for run in ("run", "dense") for prefix in ("reference", "random")
+  ]
+  for line in found["lines"]:
+    curve = line["source_curve"]
+    assert curve["first"] == 2 and len(curve["mean"]) == 5
+    assert all(0 < low <= mean <= high < 1 for low, mean, high in
+               zip(curve["low"], curve["mean"], curve["high"]))  # fmt: skip
+    assert np.mean(line["total_curve"]["mean"]) == pytest.approx(1)
+    assert line["source"]["mean"] == pytest.approx(np.mean(curve["mean"]))
+  means = [line["source"]["mean"] for line in found["lines"]]
+  assert found["lines"][2]["change"]["mean"] == pytest.approx(means[2] - means[0])
+  assert means[0] != means[1], "another prefix"
+  assert (workdir.figures / "contributions.svg").is_file()
+  assert not (workdir.figures / "contributions-steps.svg").exists()
+  assert "Source and target contributions" in workdir.contributions_page.read_text()
+  printed = capsys.readouterr().out
+  assert "Sentences of 6 source and 6 target tokens, EOS included, of a text of 7 pairs." in printed
+  assert printed.count("reference") == 2 and str(workdir.contributions_page) in printed
+
+
+def test_checkpoints_side_by_side(folder, monkeypatch):
+  text = "--text", folder / "text", folder / "text"
+  command(monkeypatch, "--workdir", folder / "run", "--checkpoints", "all", *text)
+  workdir = Workdir(folder / "run")
+  found = json.loads(workdir.contributions.read_text())["lines"]
+  assert [line["checkpoint"] for line in found] == ["0", "10"]
+  assert found[0]["source"]["mean"] != found[1]["source"]["mean"]
+  assert (workdir.figures / "contributions-steps.svg").is_file()
+
+
+def test_own_prefixes_are_the_translations(folder, monkeypatch):
+  run = contributions.load(folder / "run")
+  length = len(run.tgt_tokenizer.encode(run.translate(["cat"]))[0])
+  command(
+    monkeypatch, "--workdir", folder / "run", "--prefix", "own", "--length", 2, max(2, length)
+  )
+  (line,) = json.loads(Workdir(folder / "run").contributions.read_text())["lines"]
+  assert (line["prefix"], line["sentences"]) == ("own", 1)
+  assert len(line["source_curve"]["mean"]) == length - 1
+
+
+def test_runs_of_one_name_are_told_apart():
+  assert contributions._names(["a/x", "b/x", "c"]) == {"a/x": "a/x", "b/x": "b/x", "c": "c"}
+  assert contributions._names(["a/x"]) == {"a/x": "x"}
+
+
+@pytest.mark.parametrize(
+  "arguments, message",
+  [
+    (["--sentences", 0], "--sentences 0 must be at least 1"),
+    (["--length", 1, 5], "--length 1 5: both must be at least 2"),
+    (["--length", 3, 5], "no pair has 3 source and 5 target tokens.* lengths are 6 6"),
+    (["--prefix", "own,model"], "'model' is not one: reference, own, random"),
+    (["--checkpoints", "5"], "'5' is not one of .*run: last, best, 0, 10"),
+    (["--text", "missing.a", "missing.b"], "missing.a: no such file"),
+    (["--prefix", "random", "--length", 2, 2], "all targets of 2 tokens are the same one"),
+  ],
+)
+def test_a_mistake_is_one_line(folder, monkeypatch, arguments, message):
+  with pytest.raises(UserError, match=message):
+    command(monkeypatch, "--workdir", folder / "run", *arguments)
+
+
+def test_runs_that_cannot_be_used(folder, monkeypatch, tmp_path):
+  with pytest.raises(UserError, match="nowhere: no finished checkpoint here"):
+    command(monkeypatch, "--workdir", folder / "run", tmp_path / "nowhere")
+  shutil.copytree(folder / "dense", tmp_path / "other")
+  with pytest.raises(UserError, match="dev data cannot be read .*give --text SRC TGT"):
+    command(monkeypatch, "--workdir", tmp_path / "other")
+  vocabulary = tmp_path / "other" / "tokenizer" / "src.vocab"
+  words = vocabulary.read_text().split("\n")
+  vocabulary.write_text("\n".join([*words[:3], *words[4:-1], words[3], ""]))
+  with pytest.raises(UserError, match="other and .*run have other tokens for the same text"):
+    command(monkeypatch, "--workdir", folder / "run", tmp_path / "other")
