@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from headprune.analysis import plug, words
+from headprune.analysis import annotations, plug, words
 from headprune.analysis.result import Findings, Function, Kind, Score
 from headprune.analysis.subject import Subject
 from headprune.errors import UserError
@@ -25,13 +25,18 @@ def add_options(add) -> None:
 
 
 def prepare(subject: Subject, options) -> plug.Plan | None:
+  settings = {"aligning": options.aligning}
   if options.alignments is None:
-    return None
-  links, needed = read(options.alignments), 1 + max(subject.numbers)
-  if len(links) < needed:
-    raise UserError(f"{options.alignments} has {len(links)} lines for {needed} sentence pairs")
+    links = [(set(pair.links),) * 2 for pair in annotations.known(subject, options)]
+    if not links:
+      return None
+    settings["alignments"] = annotations.SETTING
+  else:
+    links, needed = read(options.alignments), 1 + max(subject.numbers)
+    if len(links) < needed:
+      raise UserError(f"{options.alignments} has {len(links)} lines for {needed} sentence pairs")
   run = functools.partial(measure, subject, links, options.aligning)
-  return plug.Plan(run, {"aligning": options.aligning})
+  return plug.Plan(run, settings)
 
 
 def measure(subject: Subject, links: Sequence[Links], limit: float) -> Findings:

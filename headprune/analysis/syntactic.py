@@ -7,7 +7,7 @@ import itertools
 
 import numpy as np
 
-from headprune.analysis import conllu, plug, pointing, words
+from headprune.analysis import annotations, conllu, plug, pointing, words
 from headprune.analysis.result import SHARE, Column, Findings, Function, Kind, Score, Table
 from headprune.analysis.subject import BATCH_SIZE, MAX_LENGTH, MAX_TOKENS, Subject
 from headprune.text import batching
@@ -65,11 +65,14 @@ def add_options(add) -> None:
 
 
 def prepare(subject: Subject, options) -> plug.Plan | None:
-  if not options.conllu:
-    return None
   # A vocabulary of whole words wants text that is split as it was in training.
   spaced = isinstance(subject.run.src_tokenizer, Whitespace)
-  files = [conllu.read(path, spaced) for path in options.conllu]
+  own = [] if options.conllu else annotations.known(subject, options)
+  if not (options.conllu or own):
+    return None
+  files = [conllu.read(path, spaced) for path in options.conllu or ()]
+  blocks = [pair.conllu.splitlines() for pair in own]
+  files += [conllu.parse(block, annotations.SETTING, spaced) for block in blocks]
   parsed = list(itertools.chain.from_iterable(files))[: options.sentences]
   relations = tuple(filter(None, options.relations.split(",")))
   settings = {
@@ -78,6 +81,8 @@ def prepare(subject: Subject, options) -> plug.Plan | None:
     "min_cases": options.min_cases,
     "parsed_sentences": len(parsed),
   }
+  if own:
+    settings["conllu"] = annotations.SETTING
   limits = options.syntactic, options.min_cases
   run = functools.partial(measure, subject, parsed, relations, *limits)
   return plug.Plan(run, settings, sentences=len(parsed))
