@@ -8,7 +8,9 @@ SETTING = "the grammar's own"  # where they come from, in an analysis's settings
 
 def known(subject, options) -> list[Pair]:
   """The dev set of a run on that corpus with all that is known about it, [] for any other text."""
+  if options.text:
+    return []
   data = subject.run.config.data
-  if options.text or (data.kind, data.corpus.kind) != ("corpus", "grammar"):
+  if (data.kind, data.corpus.kind) != ("corpus", "grammar"):
     return []
   return sources.parsed_corpus(data, ("dev",))["dev"]
