@@ -79,8 +79,8 @@ _ADJECTIVES = (
 _VERBS = {
   ("", "n"): "see/saw find/found* take/took carry* hide/hid wash",
   ("k", ""): "love* know/knew remember* need miss hear/heard",
-  ("", "k"): "follow* help call* visit touch pass",
-  ("l", ""): "leave/left* draw/drew paint* move push lose/lost",
+  ("s", "k"): "follow* help call* visit touch pass",
+  ("l", "s"): "leave/left* draw/drew paint* move push lose/lost",
 }
 _IDLE_VERBS = {("", ""): "wait sleep/slept laugh sit/sat dance rest", ("k", ""): "tremble dream"}
 _SPEECH_VERBS = {("", ""): "say/said answer explain", ("k", ""): "think/thought hope believe"}

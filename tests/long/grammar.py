@@ -1,0 +1,92 @@
+"""Are the encoder's functions needed, and do they survive? `python -m tests.long.grammar`.
+
+Trains the preset grammar (a baseline, which is then pruned), or takes a pruned run that is there,
+and analyses both. A relation that open encoder heads follow must be one that the baseline's heads
+follow too; and once all of its heads are closed by hand, words that stand in it must be wrong more
+often, by `--points` at least. Teacher-forced: a target word is right if each of its pieces is the
+likeliest.
+"""
+
+import argparse
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+import headprune
+from headprune.analysis import result, subject, survey, words
+from headprune.runs.run import Run
+from headprune.text import sources
+from headprune.text.grammar import Pair
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(prog="python -m tests.long.grammar", description=__doc__)
+  parser.add_argument("--workdir", help="a pruned run of concrete:grammar (default: train one)")
+  parser.add_argument("--points", type=float, default=5.0)
+  args = parser.parse_args()
+  with tempfile.TemporaryDirectory() as folder:
+    faults = check(pathlib.Path(args.workdir or train(folder)), args.points)
+  print(f"{faults} faults")
+  raise SystemExit(bool(faults))
+
+
+def train(folder: str) -> str:
+  """A pruned run and its baseline, in a folder of their own."""
+  program = [sys.executable, "-m", "headprune", "train", "--config", "concrete:grammar"]
+  workdir, baseline = f"{folder}/concrete", f"{folder}/baseline"
+  flags = [f"--workdir={workdir}", f"--config.init_from={baseline}"]
+  subprocess.run(program + flags, check=True)
+  return workdir
+
+
+def check(workdir: pathlib.Path, points: float) -> int:
+  """The number of functions that are not as this module says; 1 if there are none."""
+  run = headprune.load(workdir)
+  before, after = (functions(r) for r in (headprune.load(run.config.init_from), run))
+  parsed = sources.parsed_corpus(run.config.data, ("test",))["test"]
+  whole, faults = accuracies(run, parsed), 0 if after else 1
+  for name, heads in after.items():
+    gates_NH = run.gates()["enc_self"].copy()
+    for head in heads:
+      gates_NH[head] = 0.0
+    rest = accuracies(run.with_gates(enc_self=gates_NH), parsed)
+    relation = name.split()[0] if name.split()[0] in whole else "all"
+    loss = 100 * (whole[relation] - rest[relation])
+    good = loss >= points and (name in before or relation == "all")
+    faults += not good
+    places = ", ".join(f"{n + 1}.{h + 1}" for n, h in heads)
+    print(
+      f"{name}: heads {places}, before pruning {len(before.get(name, ()))}; {relation} words right"
+      f" {whole[relation]:.1%} -> {rest[relation]:.1%} without{'' if good else ': fault'}"
+    )
+  return faults
+
+
+def functions(run: Run) -> dict[str, tuple[result.Head, ...]]:
+  """Syntactic and positional functions: name -> open encoder heads."""
+  dev = sources.read_dev(run.config.data, "")
+  options = survey.options(lrp_sentences=0)
+  found = survey.survey(subject.encode(run, *dev), options).functions
+  return {f.name: f.heads for f in found if f.kind in ("syntactic", "positional")}
+
+
+def accuracies(run: Run, pairs: list[Pair]) -> dict[str, float]:
+  """Share of target words that are right: of the words in each relation ("amod"), and of all."""
+  lines = [pair.source for pair in pairs], [pair.target for pair in pairs]
+  _, ids = run.encode(*lines)
+  right = {"all": []}
+  for pair, logits_TV, target in zip(pairs, run.logits(*lines), ids):
+    hit_T = np.argmax(logits_TV, axis=-1) == target
+    _, units = words.units(words.spans(pair.target), run.tgt_tokenizer.spans(pair.target))
+    for i, j in pair.links:
+      hit = bool(hit_T[units[j]].all())
+      right["all"].append(hit)
+      right.setdefault(pair.rows[i].relation, []).append(hit)
+  return {relation: float(np.mean(hits)) for relation, hits in right.items()}
+
+
+if __name__ == "__main__":
+  main()
