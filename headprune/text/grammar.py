@@ -133,11 +133,11 @@ def generate(sizes: Mapping[str, int], seed: int) -> dict[str, list[Pair]]:
 
 def draw_sentence(rng: random.Random) -> Clause:
   """Draws a main clause, or two of them."""
-  first, second = draw_clause(rng), draw_clause(rng)
+  first = draw_clause(rng)
   if first.reported or rng.random() >= _JOINED:
     return first
   conjunction = lexicon.zipf(lexicon.lexicon().conjunctions, rng)
-  return dataclasses.replace(first, conjunction=conjunction, joined=second)
+  return dataclasses.replace(first, conjunction=conjunction, joined=draw_clause(rng))
 
 
 def draw_clause(rng: random.Random, depth: int = 0, **given) -> Clause:
@@ -148,16 +148,15 @@ def draw_clause(rng: random.Random, depth: int = 0, **given) -> Clause:
     depth: number of clauses around it.
     **given: fields that are not drawn: what a relative clause stands behind, and its `gap`.
   """
-  words, kind = lexicon.lexicon(), rng.random()
-  fields = {"verb": None, "past": rng.random() < _PAST} | given
+  words, fields = lexicon.lexicon(), {"past": rng.random() < _PAST} | given
   if "subject" not in fields:
     fields["subject"] = draw_phrase(rng, depth, _LIVING)
-  if depth < _DEPTH and kind < _REPORTED and not given:
+  if depth < _DEPTH and not given and rng.random() < _REPORTED:
     fields |= {
       "verb": lexicon.zipf(words.speech_verbs, rng),
       "reported": draw_clause(rng, depth + 1),
     }
-  elif kind < _REPORTED + _IDLE and "object" not in fields:
+  elif "object" not in fields and rng.random() < _IDLE:
     fields["verb"] = lexicon.zipf(words.idle_verbs, rng)
     if rng.random() < _PLACE:
       fields["place"] = draw_place(rng)

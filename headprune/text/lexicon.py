@@ -1,8 +1,9 @@
 """Words of the corpus "grammar": English ones, and those of the invented language it goes into.
 
 Groups stand from frequent to rare, and are drawn with frequencies that fall with the rank (Zipf's
-law). `form/other` gives an irregular plural or past tense, `+` joins a compound of two nouns, and
-a word with `*` has two translations, of which the word that it belongs to decides.
+law). `form/other` gives an irregular plural or past tense, and `+` joins a compound of two nouns.
+A word with `*` has two translations, one with things and one with people and animals; so has "the",
+one with a singular and one with a plural.
 
 The invented language has stems of consonants and vowels, and endings:
 
@@ -60,7 +61,7 @@ _NOUNS = {
     school+teacher horse+man/horsemen bell+boy
   """,
   "animals": """
-    dog cat horse bird fox wolf/wolves bear cow mouse/mice lion goat rabbit frog snake sheep/sheep
+    dog cat horse bird fox wolf/wolves bear cow mouse/mice lion goat rabbit frog snake hen
     duck eagle tiger
   """,
   "things": """

@@ -86,7 +86,11 @@ def test_cases_are_those_that_the_verb_wants():
   loving = grammar.write(clause("love", phrase("women"), phrase("cats")))
   assert loving.target.split() == [noun("woman") + "aik", noun("cat") + "ei", stem("love") + "ait"]
   helping = grammar.write(clause("help", phrase("women"), phrase("cats")))
-  assert helping.target.split() == [noun("woman") + "ais", noun("cat") + "eik", stem("help") + "ait"]
+  assert helping.target.split() == [
+    noun("woman") + "ais",
+    noun("cat") + "eik",
+    stem("help") + "ait",
+  ]
 
 
 def test_meanings_are_those_that_the_noun_wants():

@@ -16,8 +16,8 @@ VERBS = [*WORDS.verbs, *WORDS.idle_verbs, *WORDS.speech_verbs]
 
 @pytest.mark.parametrize(
   "singular, plural",
-  [("dog", "dogs"), ("fox", "foxes"), ("woman", "women"), ("mouse", "mice"), ("sheep", "sheep"),
-   ("boy", "boys"), ("boatman", "boatmen"), ("birdhouse", "birdhouses"), ("wolf", "wolves")],
+  [("dog", "dogs"), ("fox", "foxes"), ("woman", "women"), ("mouse", "mice"), ("wolf", "wolves"),
+   ("boy", "boys"), ("boatman", "boatmen"), ("birdhouse", "birdhouses")],
 )  # fmt: skip
 def test_plurals(singular, plural):
   assert plural in [noun.plural for noun in NOUNS if noun.singular == singular]
