@@ -2,12 +2,13 @@
 
 Trains the preset grammar (a baseline, which is then pruned), or takes a pruned run that is there,
 and analyses both. At least one function of the baseline's encoder heads must be left; and once all
-heads of a function are closed by hand, words that stand in its relation must be wrong more often, by
-`--points` at least. Teacher-forced: a target word is right if each of its pieces is the likeliest.
+heads of a function are closed by hand, what stands in its relation must be wrong more often, by
+`--points` at least. A noun with its determiner and adjectives is right if all of them are, and a
+target word, teacher-forced, if each of its pieces is the likeliest.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 import pathlib
 import subprocess
 import sys
@@ -49,18 +50,17 @@ def check(workdir: pathlib.Path, points: float) -> int:
   parsed = sources.parsed_corpus(run.config.data, ("test",))["test"]
   kept = sorted(before.keys() & after.keys())
   print(f"kept: {', '.join(kept) or 'none'}")
-  whole, faults = accuracies(run, parsed), not kept
+  whole, faults = accuracies(run, parsed), int(not kept)
   for name, heads in after.items():
     rest = accuracies(without(run, heads), parsed)
-    relation = (
-      name.split()[0] if name.split()[0] in whole else "all"
-    )  # a position is of no relation
+    relation = name.split()[0]
+    relation = relation if relation in whole else "words"  # a position has none
     needed = 100 * (whole[relation] - rest[relation]) >= points
     faults += not needed
     print(
-      f"{name}: {relation} words right {whole[relation]:.1%}, without heads"
-      f" {', '.join(f'{n + 1}.{h + 1}' for n, h in heads)} {rest[relation]:.1%}, all"
-      f" {whole['all']:.1%} and {rest['all']:.1%}{'' if needed else ': fault'}"
+      f"{name}: {relation} right {whole[relation]:.1%}, without heads"
+      f" {', '.join(f'{n + 1}.{h + 1}' for n, h in heads)} {rest[relation]:.1%}; all words"
+      f" {whole['words']:.1%} and {rest['words']:.1%}{'' if needed else ': fault'}"
     )
   return faults
 
@@ -82,18 +82,31 @@ def functions(run: Run) -> dict[str, tuple[result.Head, ...]]:
 
 
 def accuracies(run: Run, pairs: list[Pair]) -> dict[str, float]:
-  """Share of target words that are right: of the words in each relation ("amod"), and of all."""
+  """Share of what is right: in each relation ("amod"), and of all "words"."""
   lines = [pair.source for pair in pairs], [pair.target for pair in pairs]
   _, ids = run.encode(*lines)
-  right = {"all": []}
+  right = {"words": []}
   for pair, logits_TV, target in zip(pairs, run.logits(*lines), ids):
     hit_T = np.argmax(logits_TV, axis=-1) == target
     _, units = words.units(words.spans(pair.target), run.tgt_tokenizer.spans(pair.target))
-    for i, j in pair.links:
-      hit = bool(hit_T[units[j]].all())
-      right["all"].append(hit)
-      right.setdefault(pair.rows[i].relation, []).append(hit)
+    hits = {i: bool(hit_T[units[j]].all()) for i, j in pair.links}  # of source words' translations
+    right["words"] += hits.values()
+    for relation, group in groups(pair):
+      right.setdefault(relation, []).append(all(hits[i] for i in group))
   return {relation: float(np.mean(hits)) for relation, hits in right.items()}
+
+
+def groups(pair: Pair) -> Iterator[tuple[str, set[int]]]:
+  """The source words that stand in each relation of a sentence: a noun's phrase, or two words."""
+  for i, row in enumerate(pair.rows):
+    noun = row.head - 1 if row.relation in ("det", "amod") else i
+    if pair.rows[noun].tag == "NOUN":
+      dependents = {
+        j for j, r in enumerate(pair.rows) if r.head - 1 == noun and r.relation in ("det", "amod")
+      }
+      yield row.relation, {noun, *dependents}
+    elif row.head:
+      yield row.relation, {i, row.head - 1}
 
 
 if __name__ == "__main__":
