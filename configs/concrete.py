@@ -2,7 +2,7 @@
 
   python -m headprune.main --config configs/concrete.py[:PRESET] --workdir runs/concrete
 
-PRESET: multi30k, marian, enru, opus, opus-cpu or base; none is the built-in corpus.
+PRESET: grammar, multi30k, marian, enru, opus, opus-cpu or base; none is the built-in corpus.
 `PRESET,encoder` (or `,encoder`)
 prunes encoder self-attention alone, with a frozen decoder, as section 6.2 of the paper does.
 

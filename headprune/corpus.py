@@ -1,4 +1,7 @@
-"""Writes the built-in corpus out as text files: `headprune corpus --out mydata`.
+"""Writes a built-in corpus out as text files: `headprune corpus --out mydata`.
+
+Kinds: "cldr" (dates, amounts, lists, in English and any locale of CLDR) and "grammar" (sentences,
+from English into an invented language, with parses and word alignments beside them).
 
 With the numbers that a run's config has (config.data.corpus), they hold that run's own sentences.
 """
@@ -7,9 +10,10 @@ import argparse
 import pathlib
 
 from headprune import cli
+from headprune.errors import UserError
 from headprune.runs import defaults
 from headprune.runs.workdir import new_folder, write_text
-from headprune.text import sources
+from headprune.text import grammar, sources
 
 
 def main() -> None:
@@ -17,11 +21,17 @@ def main() -> None:
   parser = argparse.ArgumentParser(prog="headprune corpus", description=__doc__)
   parser.add_argument(
     "--out", required=True, type=pathlib.Path,
-    help="folder for train.en, train.LOCALE, dev.en, ...: one sentence a line",
+    help="folder for train.en, train.LANGUAGE, dev.en, ...: one sentence a line; of grammar also "
+    "train.conllu, train.align, ...: parses of the English side, links in Pharaoh format",
   )  # fmt: skip
   parser.add_argument(
-    "--locale", default=data.corpus.locale,
-    help=f"target language: any locale of CLDR (default: {data.corpus.locale}); the source is en",
+    "--kind", default=data.corpus.kind,
+    help=f"cldr or grammar (default: {data.corpus.kind})",
+  )  # fmt: skip
+  parser.add_argument(
+    "--locale",
+    help="target language of cldr: any locale of CLDR "
+    f"(default: {data.corpus.locale}); the source is en",
   )  # fmt: skip
   for split in sources.SPLITS:
     size = data.corpus[split]
@@ -29,8 +39,11 @@ def main() -> None:
       f"--{split}", type=int, default=size, metavar="N", help=f"sentence pairs (default: {size})"
     )
   args = parser.parse_args()
-  for field in ("locale", *sources.SPLITS):
+  if args.kind == "grammar" and args.locale:
+    raise UserError("--locale: the kind grammar has one target language; leave it out")
+  for field in ("kind", *sources.SPLITS):
     data.corpus[field] = getattr(args, field)
+  data.corpus.locale = args.locale or data.corpus.locale
   print(write(data, args.out))
 
 
@@ -40,14 +53,35 @@ def write(data, out: pathlib.Path) -> str:
   Raises:
     UserError: `out` is in use, or there is no such corpus.
   """
-  pairs = sources.read_pairs(data, [split for split in sources.SPLITS if data.corpus[split]])
-  languages = "en", data.corpus.locale
+  grammatical = data.corpus.kind == "grammar"
+  languages = grammar.LANGUAGES if grammatical else ("en", data.corpus.locale)
+  splits = _parsed(data) if grammatical else _plain(data, languages)
   with new_folder(out) as draft:
-    for split, sides in pairs.items():
-      for language, lines in zip(languages, sides):
-        write_text(draft / f"{split}.{language}", "".join(f"{line}\n" for line in lines))
-  counts = ", ".join(f"{split} {len(sides[0]):,}" for split, sides in pairs.items())
+    for split, files in splits.items():
+      for extension, lines in files.items():
+        write_text(draft / f"{split}.{extension}", "".join(f"{line}\n" for line in lines))
+  counts = ", ".join(f"{split} {len(files['en']):,}" for split, files in splits.items())
   return f"{out}: pairs of {' and '.join(languages)}: {counts}"
+
+
+def _plain(data, languages: tuple[str, str]) -> dict[str, dict[str, list[str]]]:
+  """Split -> extension -> lines."""
+  pairs = sources.read_pairs(data, [split for split in sources.SPLITS if data.corpus[split]])
+  return {split: dict(zip(languages, sides)) for split, sides in pairs.items()}
+
+
+def _parsed(data) -> dict[str, dict[str, list[str]]]:
+  """`_plain` of the grammar, with parses and alignments."""
+  parts = {
+    "en": lambda pair: pair.source,
+    "art": lambda pair: pair.target,
+    "conllu": lambda pair: pair.conllu,
+    "align": lambda pair: pair.pharaoh,
+  }
+  return {
+    split: {extension: list(map(part, pairs)) for extension, part in parts.items()}
+    for split, pairs in sources.parsed_corpus(data).items()
+  }
 
 
 if __name__ == "__main__":

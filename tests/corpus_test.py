@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from headprune import corpus
+from headprune.analysis import alignment, conllu
 from headprune.errors import UserError
 from headprune.runs import defaults
 from headprune.text import sources
@@ -40,9 +41,30 @@ def test_a_split_of_no_pairs_is_left_out(command, tmp_path):
   assert sorted(path.name for path in (tmp_path / "text").iterdir()) == ["train.en", "train.ru"]
 
 
+def test_the_grammar_comes_with_parses_and_alignments(command, tmp_path):
+  out = tmp_path / "text"
+  said = command("--out", out, "--kind", "grammar", *SIZES)
+  assert said == f"{out}: pairs of en and art: train 30, dev 4, test 3\n"
+  data = defaults.base().data
+  data.corpus.update({"kind": "grammar", "train": 30, "dev": 4, "test": 3})
+  for split, (src, tgt) in sources.read_pairs(data).items():
+    assert sources.read_parallel(out / f"{split}.en", out / f"{split}.art") == (src, tgt)
+    assert [sentence.text for sentence in conllu.read(out / f"{split}.conllu")] == src
+    links = alignment.read(out / f"{split}.align")
+    assert [len(sure) for sure, _ in links] == [len(line.split()) for line in src]
+  command("--out", tmp_path / "few", "--kind", "grammar", *SIZES, "--test", 0)
+  assert not list((tmp_path / "few").glob("test.*"))
+
+
 @pytest.mark.parametrize(
   "arguments, message",
-  [(["--locale", "en"], "is English"), (["--test", -1], "test is -1; a split has 0 or more")],
+  [
+    (["--locale", "en"], "is English"),
+    (["--test", -1], "test is -1; a split has 0 or more"),
+    (["--kind", "grammer"], "config.data.corpus.kind='grammer': choose one of cldr, grammar"),
+    (["--kind", "grammar", "--locale", "de"], "--locale: the kind grammar has one target language"),
+    (["--kind", "grammar", "--test", -1], "test is -1; a split has 0 or more"),
+  ],
 )
 def test_a_mistake_leaves_no_folder(command, tmp_path, arguments, message):
   with pytest.raises(UserError, match=message):

@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from headprune.analysis import evidence, plug, words
+from headprune.analysis import annotations, evidence, plug, words
 from headprune.analysis.evidence import Counted, Evidence
 from headprune.analysis.result import Kind, Score
 from headprune.analysis.subject import Subject
@@ -26,13 +26,18 @@ def add_options(add) -> None:
 
 
 def prepare(subject: Subject, options) -> plug.Plan | None:
+  settings = {"aligning": options.aligning}
   if options.alignments is None:
-    return None
-  links, needed = read(options.alignments), 1 + max(subject.numbers)
-  if len(links) < needed:
-    raise UserError(f"{options.alignments} has {len(links)} lines for {needed} sentence pairs")
+    links = [(set(pair.links),) * 2 for pair in annotations.known(subject, options)]
+    if not links:
+      return None
+    settings["alignments"] = annotations.SETTING
+  else:
+    links, needed = read(options.alignments), 1 + max(subject.numbers)
+    if len(links) < needed:
+      raise UserError(f"{options.alignments} has {len(links)} lines for {needed} sentence pairs")
   run = functools.partial(measure, links=links, limit=options.aligning)
-  return plug.Plan(run, {"aligning": options.aligning})
+  return plug.Plan(run, settings)
 
 
 def measure(subject: Subject, links: Sequence[Links], limit: float) -> Counted:

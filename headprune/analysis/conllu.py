@@ -4,6 +4,7 @@ Format: https://universaldependencies.org/format.html. Empty nodes (1.1) are lef
 a multiword token (1-2) split its characters where their forms spell it, and share it otherwise.
 """
 
+from collections.abc import Iterable
 import dataclasses
 import pathlib
 
@@ -31,8 +32,13 @@ def read(path: str | pathlib.Path, spaced: bool = False) -> list[Sentence]:
   Raises:
     UserError: a line that is not CoNLL-U.
   """
+  return parse(sources.read_lines(path), path, spaced)
+
+
+def parse(lines: Iterable[str], path: str | pathlib.Path, spaced: bool = False) -> list[Sentence]:
+  """`read` of lines that are at hand; `path` is for messages."""
   sentences, rows = [], []
-  for number, line in enumerate([*sources.read_lines(path), ""], 1):
+  for number, line in enumerate([*lines, ""], 1):
     if not line.strip():
       if rows:
         sentences.append(_sentence(rows, spaced))

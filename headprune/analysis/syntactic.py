@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from headprune.analysis import conllu, edges, plug, words
+from headprune.analysis import annotations, conllu, edges, plug, words
 from headprune.analysis.edges import Counts, Edge, Rule
 from headprune.analysis.evidence import Counted
 from headprune.analysis.subject import BATCH_SIZE, MAX_LENGTH, MAX_TOKENS, Subject
@@ -24,11 +24,14 @@ def add_options(add) -> None:
 
 
 def prepare(subject: Subject, options) -> plug.Plan | None:
-  if not options.conllu:
-    return None
   # A vocabulary of whole words wants text that is split as it was in training.
   spaced = isinstance(subject.run.src_tokenizer, Whitespace)
-  files = [conllu.read(path, spaced) for path in options.conllu]
+  own = [] if options.conllu else annotations.known(subject, options)
+  if not (options.conllu or own):
+    return None
+  files = [conllu.read(path, spaced) for path in options.conllu or ()]
+  blocks = [pair.conllu.splitlines() for pair in own]
+  files += [conllu.parse(block, annotations.SETTING, spaced) for block in blocks]
   parsed = list(itertools.chain.from_iterable(files))[: options.sentences]
   relations = tuple(filter(None, options.relations.split(",")))
   settings = {
@@ -39,6 +42,8 @@ def prepare(subject: Subject, options) -> plug.Plan | None:
   }
   rule = Rule(relations=relations, limit=options.syntactic, min_cases=options.min_cases)
   run = functools.partial(measure, parsed=parsed, rule=rule)
+  if own:
+    settings["conllu"] = annotations.SETTING
   return plug.Plan(run, settings, sentences=len(parsed))
 
 

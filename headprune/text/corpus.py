@@ -1,4 +1,4 @@
-"""The built-in parallel corpus: English and any other locale of CLDR, written by Babel.
+"""The built-in corpus "cldr": English and any other locale of CLDR, written by Babel.
 
 A sentence is one to three phrases in a frame of punctuation. A phrase is drawn as a value (a day,
 an amount, a list of countries) and then written twice, in English and in the other locale. The
@@ -19,6 +19,7 @@ import babel
 from babel import dates, lists, localedata, numbers, units
 
 from headprune.errors import UserError
+from headprune.text import draws
 
 Phrase = Callable[..., str]  # called as phrase(locale=locale)
 
@@ -60,8 +61,6 @@ _NAMES = {
 
 _SECONDS = {"minute": 60, "hour": 3600, "day": 86400, "week": 7 * 86400, "year": 365 * 86400}
 
-_FRUITLESS = 1000  # draws in a row without a new sentence, after which there are no more
-
 _BIDI_MARKS = dict.fromkeys(map(ord, "\u061c\u200e\u200f"))
 
 
@@ -84,11 +83,10 @@ def generate(
     UserError: the locale is unknown or English, or a size is negative or cannot be reached.
   """
   target_locale = _parse_locale(locale)
-  for split, size in sizes.items():
-    if size < 0:
-      raise UserError(f"sizes: {split} is {size}; a split has 0 or more sentence pairs")
+  draws.check_sizes(sizes)
   rng = random.Random(seed)
-  pairs = _draw_pairs(target_locale, sum(sizes.values()), rng)
+  draw = lambda: _draw_pair(target_locale, rng)
+  pairs = draws.unique(sum(sizes.values()), draw, f"locale {str(target_locale)!r}", set())
   # The first draws hold more of the short sentences, which soon run out.
   rng.shuffle(pairs)
   splits, start = {}, 0
@@ -122,26 +120,14 @@ def _nearest_locale(identifier: str) -> str:
   return difflib.get_close_matches(identifier, identifiers, n=1, cutoff=0.0)[0]
 
 
-def _draw_pairs(locale: babel.Locale, size: int, rng: random.Random) -> list[tuple[str, str]]:
-  """Draws `size` pairs with different English sentences."""
-  pairs, fruitless = {}, 0
-  while len(pairs) < size:
-    if fruitless == _FRUITLESS:
-      raise UserError(
-        f"sizes: {size} sentence pairs in all, but locale {str(locale)!r} has only about"
-        f" {len(pairs)}; ask for fewer"
-      )
-    fruitless += 1
-    frame, phrases = _draw_sentence(rng)
-    source = _write(frame, phrases, _ENGLISH)
-    if source in pairs:
-      continue
-    try:
-      pairs[source] = _write(frame, phrases, locale)
-    except KeyError:  # CLDR has no word for it in this locale.
-      continue
-    fruitless = 0
-  return list(pairs.items())
+def _draw_pair(locale: babel.Locale, rng: random.Random) -> tuple[str, tuple[str, str]] | None:
+  """(English sentence, pair), or None where CLDR has no word for it in this locale."""
+  frame, phrases = _draw_sentence(rng)
+  source = _write(frame, phrases, _ENGLISH)
+  try:
+    return source, (source, _write(frame, phrases, locale))
+  except KeyError:
+    return None
 
 
 def _draw_sentence(rng: random.Random) -> tuple[str, list[Phrase]]:

@@ -1,4 +1,4 @@
-"""Where sentence pairs come from: the built-in corpus, parallel text files, TFDS sets."""
+"""Where sentence pairs come from: the built-in corpora, parallel text files, TFDS sets."""
 
 import codecs
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +10,7 @@ import textwrap
 import zlib
 
 from headprune.errors import UserError
-from headprune.text import corpus
+from headprune.text import corpus, grammar
 
 SPLITS = ("train", "dev", "test")
 
@@ -117,9 +117,35 @@ def _check_parallel(src, tgt, src_lines: Sequence[str], tgt_lines: Sequence[str]
 
 
 def _from_corpus(config, splits) -> dict:
-  sizes = {split: config.corpus[split] for split in SPLITS if config.corpus[split]}
-  pairs = corpus.generate(config.corpus.locale, sizes, seed=0)  # each depends on those before it
+  readers = {"cldr": _from_cldr, "grammar": _from_grammar}
+  kind = config.corpus.kind
+  if kind not in readers:
+    raise UserError(f"config.data.corpus.kind={kind!r}: choose one of {', '.join(readers)}")
+  pairs = readers[kind](config, splits)
   return {split: pairs[split] for split in splits if split in pairs}
+
+
+def _from_cldr(config, splits) -> dict:
+  sizes = {split: config.corpus[split] for split in SPLITS if config.corpus[split]}
+  return corpus.generate(config.corpus.locale, sizes, seed=0)  # each depends on all sizes
+
+
+def _from_grammar(config, splits) -> dict:
+  drawn = parsed_corpus(config, splits).items()
+  return {split: ([p.source for p in pairs], [p.target for p in pairs]) for split, pairs in drawn}
+
+
+def parsed_corpus(config, splits=SPLITS) -> dict[str, list[grammar.Pair]]:
+  """The corpus "grammar" of a config's `data` section with all that is known about it.
+
+  Args:
+    config: the section.
+    splits: which ones; those of 0 pairs are absent.
+  """
+  drawn = SPLITS[::-1]  # the large one last: a split depends on those before it
+  needed = drawn[: 1 + max(map(drawn.index, splits))]
+  pairs = grammar.generate({split: config.corpus[split] for split in needed}, seed=0)
+  return {split: pairs[split] for split in splits if pairs[split]}
 
 
 def _from_files(config, splits) -> dict:

@@ -105,4 +105,5 @@ def test_there_must_be_links_for_all_lines(tmp_path):
   (tmp_path / "links").write_text("0-0\n1-1\n")
   with pytest.raises(UserError, match="links has 2 lines for 3 sentence pairs"):
     alignment.prepare(whole, options)
-  assert alignment.prepare(whole, types.SimpleNamespace(alignments=None)) is None
+  options = types.SimpleNamespace(alignments=None, aligning=0.5, text=None)
+  assert alignment.prepare(whole, options) is None

@@ -69,4 +69,4 @@ def test_sentences_are_read_as_the_vocabulary_wants_them(tmp_path):
     "advmod dep→head",
     {"enc_self": [[1.0]]},
   )  # two words, two pieces
-  assert syntactic.prepare(subject, types.SimpleNamespace(conllu=None)) is None
+  assert syntactic.prepare(subject, types.SimpleNamespace(conllu=None, text=["a"])) is None

@@ -69,7 +69,7 @@ def test_a_name_may_bring_its_preset():
     (
       "baseline",
       "multi3k",
-      "'multi3k': did you mean 'multi30k'\\? There are: multi30k, marian, enru, opus",
+      "'multi3k': did you mean 'multi30k'\\? There are: grammar, multi30k, marian, enru, opus",
     ),
     ("concrete", "enru,encode", "'enru,encode': did you mean 'enru,encoder'"),
     ("baseline", "enru,encoder", "'enru,encoder': did you mean 'enru'"),

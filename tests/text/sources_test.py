@@ -111,13 +111,32 @@ def test_an_unknown_kind():
 
 def test_the_built_in_corpus():
   sizes = {"train": 5, "dev": 2, "test": 0}
-  config = ConfigDict({"kind": "corpus", "corpus": {"locale": "de", **sizes}})
+  config = ConfigDict({"kind": "corpus", "corpus": {"kind": "cldr", "locale": "de", **sizes}})
   pairs = sources.read_pairs(config)
   assert {split: list(map(len, sides)) for split, sides in pairs.items()} == {
     "train": [5, 5], "dev": [2, 2]
   }  # fmt: skip
   config.corpus.dev = 0
   with pytest.raises(UserError, match="config.data.corpus.dev: there must be dev data"):
+    sources.read_pairs(config)
+
+
+def test_the_grammar_is_a_built_in_corpus():
+  sizes = {"train": 5, "dev": 2, "test": 3}
+  config = ConfigDict({"kind": "corpus", "corpus": {"kind": "grammar", "locale": "ru", **sizes}})
+  pairs = sources.read_pairs(config)
+  assert {split: [len(side) for side in sides] for split, sides in pairs.items()} == {
+    split: [size, size] for split, size in sizes.items()
+  }
+  assert sources.read_pairs(config, ("dev",)) == {"dev": pairs["dev"]}
+  parsed = sources.parsed_corpus(config, ("dev", "train"))
+  assert [pair.target for pair in parsed["train"]] == pairs["train"][1]
+  config.corpus.update({"train": 0, "test": 0})
+  assert list(sources.parsed_corpus(config)) == ["dev"]
+  with pytest.raises(UserError, match="config.data.corpus.train: there must be train data"):
+    sources.read_pairs(config)
+  config.corpus.kind = "grammer"
+  with pytest.raises(UserError, match="config.data.corpus.kind='grammer': choose one of cldr, gra"):
     sources.read_pairs(config)
 
 
