@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from headprune import analyze
-from headprune.analysis import plug, report, result, subject, survey
+from headprune.analysis import plug, result, subject, survey
+from headprune.analysis.report import page as report_page
 from headprune.analysis.result import Column, Findings, Function, Kind, Score, Table
 from tests import small_run
 from tests.analysis.page import Page
@@ -128,4 +129,4 @@ def test_everything_about_a_run(run):
   np.testing.assert_allclose(found.numbers["loss"], own, rtol=1e-5)
   assert found.numbers["rare_tokens"] == 5 + 4 + 2
   assert found.score("loss").values["enc_self"][0][1] == 0.0  # closed already
-  assert report.page(found)
+  assert report_page.page(found)
