@@ -1,7 +1,7 @@
 """Writes a built-in corpus out as text files: `headprune corpus --out mydata`.
 
-Kinds: "cldr" (dates, amounts, lists, in English and any locale of CLDR) and "grammar" (sentences,
-from English into an invented language, with parses and word alignments beside them).
+Kinds: "grammar" (sentences, from English into an invented language, with parses and word alignments
+beside them) and "cldr" (dates, amounts, lists, in English and any locale of CLDR).
 
 With the numbers that a run's config has (config.data.corpus), they hold that run's own sentences.
 """
@@ -25,8 +25,8 @@ def main() -> None:
     "train.conllu, train.align, ...: parses of the English side, links in Pharaoh format",
   )  # fmt: skip
   parser.add_argument(
-    "--kind", default=data.corpus.kind,
-    help=f"cldr or grammar (default: {data.corpus.kind})",
+    "--kind",
+    help=f"grammar or cldr (default: {data.corpus.kind}; cldr where there is a --locale)",
   )  # fmt: skip
   parser.add_argument(
     "--locale",
@@ -41,8 +41,9 @@ def main() -> None:
   args = parser.parse_args()
   if args.kind == "grammar" and args.locale:
     raise UserError("--locale: the kind grammar has one target language; leave it out")
-  for field in ("kind", *sources.SPLITS):
-    data.corpus[field] = getattr(args, field)
+  for split in sources.SPLITS:
+    data.corpus[split] = getattr(args, split)
+  data.corpus.kind = args.kind or ("cldr" if args.locale else data.corpus.kind)
   data.corpus.locale = args.locale or data.corpus.locale
   print(write(data, args.out))
 

@@ -29,7 +29,7 @@ def test_the_files_hold_what_a_run_of_those_numbers_trains_on(command, tmp_path)
   said = command("--out", out, "--locale", "de", *SIZES)
   assert said == f"{out}: pairs of en and de: train 30, dev 4, test 3\n"
   data = defaults.base().data
-  data.corpus.update({"locale": "de", "train": 30, "dev": 4, "test": 3})
+  data.corpus.update({"kind": "cldr", "locale": "de", "train": 30, "dev": 4, "test": 3})
   for split, pairs in sources.read_pairs(data).items():
     assert sources.read_parallel(out / f"{split}.en", out / f"{split}.de") == pairs
   with pytest.raises(UserError, match="exists and is not an empty folder"):
@@ -37,13 +37,13 @@ def test_the_files_hold_what_a_run_of_those_numbers_trains_on(command, tmp_path)
 
 
 def test_a_split_of_no_pairs_is_left_out(command, tmp_path):
-  command("--out", tmp_path / "text", "--train", 3, "--dev", 0, "--test", 0)
+  command("--out", tmp_path / "text", "--kind", "cldr", "--train", 3, "--dev", 0, "--test", 0)
   assert sorted(path.name for path in (tmp_path / "text").iterdir()) == ["train.en", "train.ru"]
 
 
 def test_the_grammar_comes_with_parses_and_alignments(command, tmp_path):
   out = tmp_path / "text"
-  said = command("--out", out, "--kind", "grammar", *SIZES)
+  said = command("--out", out, *SIZES)
   assert said == f"{out}: pairs of en and art: train 30, dev 4, test 3\n"
   data = defaults.base().data
   data.corpus.update({"kind": "grammar", "train": 30, "dev": 4, "test": 3})
@@ -52,7 +52,7 @@ def test_the_grammar_comes_with_parses_and_alignments(command, tmp_path):
     assert [sentence.text for sentence in conllu.read(out / f"{split}.conllu")] == src
     links = alignment.read(out / f"{split}.align")
     assert [len(sure) for sure, _ in links] == [len(line.split()) for line in src]
-  command("--out", tmp_path / "few", "--kind", "grammar", *SIZES, "--test", 0)
+  command("--out", tmp_path / "few", *SIZES, "--test", 0)
   assert not list((tmp_path / "few").glob("test.*"))
 
 
@@ -60,10 +60,10 @@ def test_the_grammar_comes_with_parses_and_alignments(command, tmp_path):
   "arguments, message",
   [
     (["--locale", "en"], "is English"),
-    (["--test", -1], "test is -1; a split has 0 or more"),
+    (["--kind", "cldr", "--test", -1], "test is -1; a split has 0 or more"),
     (["--kind", "grammer"], "config.data.corpus.kind='grammer': choose one of cldr, grammar"),
     (["--kind", "grammar", "--locale", "de"], "--locale: the kind grammar has one target language"),
-    (["--kind", "grammar", "--test", -1], "test is -1; a split has 0 or more"),
+    (["--test", -1], "test is -1; a split has 0 or more"),
   ],
 )
 def test_a_mistake_leaves_no_folder(command, tmp_path, arguments, message):

@@ -42,7 +42,7 @@ def start(workdir: pathlib.Path, *arguments: str) -> subprocess.Popen:
     if field.startswith("train.")
   ]
   command = [
-    sys.executable, "-m", "headprune.sweep", "--config", "configs/concrete.py", "--workdir",
+    sys.executable, "-m", "headprune.sweep", "--config", "configs/concrete.py:cldr", "--workdir",
     str(workdir), *flags, *arguments,
   ]  # fmt: skip
   pipe = subprocess.PIPE
@@ -149,7 +149,7 @@ def test_a_point_is_loaded_like_any_run(swept):
 )
 def test_mistakes_are_told_before_anything_trains(tmp_path, monkeypatch, arguments, message):
   saved = flagsaver.save_flag_values()
-  argv = ["sweep", "--config", "concrete", "--workdir", str(tmp_path / "x"), *arguments]
+  argv = ["sweep", "--config", "concrete:cldr", "--workdir", str(tmp_path / "x"), *arguments]
   try:
     flags.FLAGS.unparse_flags()
     monkeypatch.setattr(sys, "argv", argv)

@@ -26,7 +26,7 @@ def base() -> ConfigDict:
   config.data.row_length = 48  # tokens per packed row and side; longer pairs are dropped
   config.data.packing_bins = 32  # rows that are filled at a time
   config.data.corpus = ConfigDict()
-  config.data.corpus.kind = "cldr"  # "cldr" (dates, amounts, ...) or "grammar" (parsed sentences)
+  config.data.corpus.kind = "grammar"  # parsed sentences; "cldr": dates, amounts, lists
   config.data.corpus.locale = "ru"  # of cldr: any that Babel knows; the source is English
   config.data.corpus.train = 40000  # sentence pairs
   config.data.corpus.dev = 300  # sentence pairs

@@ -11,7 +11,7 @@ from headprune.runs import defaults
 CLOSED = {"enc_self": [[0.0] * 8] * 2, "dec_self": [[1.0] * 8] * 2, "dec_enc": [[0.5] * 8] * 2}
 
 
-def changes(point: Point, heads=None, name: str = "") -> dict:
+def changes(point: Point, heads=None, name: str = "cldr") -> dict:
   """The fields in which a point differs from the config of the sweep."""
   config = defaults.config("concrete", name)
   mine = points.point_config(config, point, "runs/c/baseline-seed3", heads)

@@ -36,7 +36,7 @@ def training(monkeypatch):
 
 
 def runs(folder: pathlib.Path) -> dict:
-  config = defaults.config("concrete")
+  config = defaults.config("concrete", "cldr")
   return {folder / point.name: (point, config) for point in POINTS}
 
 
@@ -56,7 +56,7 @@ def test_what_is_alike_trains_together_and_a_failure_stops_nothing(
 
 
 def test_runs_that_sample_by_themselves_train_alone(training, tmp_path):
-  config = defaults.config("concrete")
+  config = defaults.config("concrete", "cldr")
   config.train.loss = "mrt"
   given = {path: (point, config) for path, (point, _) in runs(tmp_path).items()}
   sweeping._train_all(given, 8, Stop())
@@ -100,7 +100,7 @@ def test_another_program_may_be_quicker(training, tmp_path, monkeypatch):
 
 
 def wanted(folder: pathlib.Path, **changes) -> sweeping.Sweep:
-  config = defaults.config("concrete")
+  config = defaults.config("concrete", "cldr")
   config.update_from_flattened_dict(changes.pop("fields", {}))
   return sweeping.Sweep(config.lock(), folder, **changes)
 

@@ -328,9 +328,9 @@ def test_differences_name_the_fields_that_matter():
   grown = ConfigDict(old.to_dict())
   grown.optim.decay = 0.5
   assert config_lib.differences(old, grown) == ["optim.decay: None -> 0.5"]
-  other = ConfigDict(defaults.config("concrete").to_dict())
+  other = ConfigDict(defaults.config("concrete", "cldr").to_dict())
   other.pretrain.train.steps = 1  # how the baseline was trained is its own workdir's matter
-  assert config_lib.differences(defaults.config("concrete"), other) == []
+  assert config_lib.differences(defaults.config("concrete", "cldr"), other) == []
 
 
 def test_pretraining_is_the_baseline_config():

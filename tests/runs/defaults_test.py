@@ -69,7 +69,7 @@ def test_a_name_may_bring_its_preset():
     (
       "baseline",
       "multi3k",
-      "'multi3k': did you mean 'multi30k'\\? There are: grammar, multi30k, marian, enru, opus",
+      "'multi3k': did you mean 'multi30k'\\? There are: cldr, multi30k, marian, enru, opus",
     ),
     ("concrete", "enru,encode", "'enru,encode': did you mean 'enru,encoder'"),
     ("baseline", "enru,encoder", "'enru,encoder': did you mean 'enru'"),
@@ -96,6 +96,6 @@ def test_what_methods_do_to_a_preset():
   assert (concrete.train.steps, fixed.train.steps, scratch.train.steps) == (1800, 600, 5000)
   assert (fixed.train.checkpoint_every, fixed.optim.cooldown, fixed.optim.warmup) == (25, 0.5, 0.5)
   assert fixed.l0.coef == scratch.l0.coef == 0.0 and scratch.init_from == ""
-  encoder = defaults.config("concrete", ",encoder")
-  assert encoder.optim.rules == presets.ENCODER_ONLY and encoder.init_from == "runs/baseline"
+  encoder = defaults.config("concrete", "cldr,encoder")
+  assert encoder.optim.rules == presets.ENCODER_ONLY and encoder.init_from == "runs/cldr-baseline"
   assert encoder.l0.coef == pytest.approx(0.08 / 6)

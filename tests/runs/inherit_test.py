@@ -45,23 +45,23 @@ def test_a_run_has_the_architecture_and_the_tokenizer_of_what_it_starts_from(tmp
 def test_heads_that_are_left_open_follow_the_layers_there(tmp_path):
   heads = {"enc_self": (3, 0, 1), "dec_self": (8,), "dec_enc": (2,)}
   save(tmp_path, model=MODEL | {"heads": heads}, tokenizer=TOKENIZER)
-  config = ConfigDict(defaults.config("concrete").to_dict())
+  config = ConfigDict(defaults.config("concrete", "cldr").to_dict())
   config.init_from, config.model.heads.dec_enc = str(tmp_path), (1,)
   found = inherit.inherit(config, Workdir(tmp_path / "new"))
   assert found.model.heads.to_dict() == heads | {"dec_enc": (1,)}
 
 
 def test_without_a_run_there_a_config_stays_as_it_is(tmp_path):
-  config = defaults.config("concrete")
+  config = defaults.config("concrete", "cldr")
   assert inherit.inherit(config, Workdir(tmp_path)) == config
-  from_scratch = defaults.config("baseline")
+  from_scratch = defaults.config("baseline", "cldr")
   save(tmp_path, model=MODEL, tokenizer=TOKENIZER)
   assert inherit.inherit(from_scratch, Workdir(tmp_path)).model.layers == 2
 
 
 @pytest.mark.parametrize("name", ["", "#l0"])
 def test_a_fixed_run_that_goes_on_needs_no_other_folder(tmp_path, name):
-  config = defaults.config("fixed", ",scratch")
+  config = defaults.config("fixed", "cldr,scratch")
   config.gates.fixed_from = str(tmp_path / "heads.json") + name
   gates = {name: [[1.0] * 7 + [0.5]] * 2 for name in ("enc_self", "dec_self", "dec_enc")}
   (tmp_path / "heads.json").write_text(json.dumps({"l0": gates} if name else gates))
@@ -79,11 +79,13 @@ def test_a_structure_from_scratch_has_the_heads_of_the_compact_run(tmp_path):
   compact = ConfigDict(defaults.base().to_dict())
   compact.model.heads.update({"enc_self": (3, 0), "dec_self": (8, 1), "dec_enc": (2, 2)})
   config_lib.save(compact, Workdir(tmp_path))
-  config = defaults.config("fixed", ",scratch")
+  config = defaults.config("fixed", "cldr,scratch")
   config.gates.fixed_from = str(tmp_path)
   found = inherit.inherit(config, Workdir(tmp_path / "new"))
   assert found.model.heads.to_dict() == compact.model.heads.to_dict()
-  assert inherit.inherit(defaults.config("baseline"), Workdir(tmp_path)).model.heads.enc_self == (
+  assert inherit.inherit(
+    defaults.config("baseline", "cldr"), Workdir(tmp_path)
+  ).model.heads.enc_self == (
     3,
     0,
   )

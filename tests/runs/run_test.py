@@ -23,7 +23,7 @@ HEADS = {"enc_self": (2, 1), "dec_self": (2, 2), "dec_enc": (0, 2)}
 def _config():
   config = defaults.base()
   config.data.row_length = 32
-  config.data.corpus.update({"locale": "de", "train": 200, "dev": 4, "test": 0})
+  config.data.corpus.update({"kind": "cldr", "locale": "de", "train": 200, "dev": 4, "test": 0})
   config.tokenizer.vocab_size = 150
   config.model.update({"layers": 2, "model_size": 16, "ff_size": 16, "num_heads": 2})
   config.model.heads.update(HEADS)
@@ -114,8 +114,8 @@ def test_a_call_has_its_own_beams_and_length_penalty(run):
   assert run.translate([LINES[2]], 3, 0.1) == [found[0].text]
   tokens = len(want.ids)
   np.testing.assert_allclose(want.score, want.log_prob / (1 + tokens / 6) ** 0.1, rtol=1e-5)
-  first, *others = run.search([LINES[2]], beams=3, alpha=0.1, best=4)[0]
-  assert [first] == found and others
+  first, *others = run.search([LINES[0]], beams=3, alpha=0.1, best=4)[0]
+  assert [[first]] == run.search([LINES[0]], beams=3, alpha=0.1) and others
   scores = [one.score for one in (first, *others)]
   assert scores == sorted(scores, reverse=True) and np.isfinite(scores).all()
   with pytest.raises(UserError, match="best=0 must be at least 1"):

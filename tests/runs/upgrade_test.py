@@ -21,7 +21,7 @@ def _older(config, scale, warmup, cooldown):
 
 @pytest.mark.parametrize(
   "method, preset, scale, warmup, cooldown",
-  [("baseline", "", 2.0, 200, 200), ("baseline", "enru", 1.0, 800, 1000),
+  [("baseline", "cldr", 2.0, 200, 200), ("baseline", "enru", 1.0, 800, 1000),
    ("baseline", "base", 4.0, 16000, 0), ("concrete", "multi30k", 0.4, 300, 900)],
 )  # fmt: skip
 def test_a_run_of_a_preset_goes_on_with_the_preset(
@@ -42,6 +42,15 @@ def test_names_of_fields(tmp_path):
   fields["model"]["relu_dropout"] = fields["model"].pop("activation_dropout") + 0.2
   assert upgrade.config(fields)["model"]["activation_dropout"] == pytest.approx(0.3)
   assert "relu_dropout" in fields["model"]  # what was given stays
+
+
+def test_the_built_in_corpus_stays_the_one_that_there_was():
+  fields = defaults.base().to_dict()
+  assert upgrade.config(fields)["data"]["corpus"]["kind"] == "grammar"
+  del fields["data"]["corpus"]["kind"]
+  found = upgrade.config(fields)["data"]
+  assert found["corpus"]["kind"] == "cldr" and found["kind"] == "corpus"
+  assert "kind" not in fields["data"]["corpus"]  # what was given stays
 
 
 @pytest.mark.parametrize("warmup, cooldown", [(10, 0), (0, 4), (25, 40)])

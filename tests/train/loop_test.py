@@ -49,7 +49,7 @@ SMALL = {
 
 
 def small_config(method, init_from: pathlib.Path) -> ConfigDict:
-  config = defaults.config(method)
+  config = defaults.config(method, "cldr")
   config.update_from_flattened_dict(SMALL)
   config.init_from = str(init_from)
   if "pretrain" in config:
@@ -66,7 +66,7 @@ def command(workdir: pathlib.Path, baseline: pathlib.Path) -> list[str]:
     if field.startswith(("train.", "optim."))
   ]
   return [
-    sys.executable, "-m", "headprune.main", "--config", "configs/concrete.py",
+    sys.executable, "-m", "headprune.main", "--config", "configs/concrete.py:cldr",
     "--workdir", str(workdir), f"--config.init_from={baseline}", *flags,
   ]  # fmt: skip
 

@@ -44,7 +44,7 @@ def test_encoder_only_trains_the_source_side_and_the_gates(preset, table):
   ],
 )
 def test_what_decides_how_many_heads_stay_is_told(fields, line):
-  config = defaults.config("concrete")
+  config = defaults.config("concrete", "cldr")
   config.update_from_flattened_dict(fields)
   model = config_lib.model_config(config.model)
   assert prepare._how_many(config, model, schedule.goal(config, model)[0]) == line
@@ -52,7 +52,7 @@ def test_what_decides_how_many_heads_stay_is_told(fields, line):
 
 @pytest.mark.parametrize("kind, names", [("concrete", {"linear", "quadratic"}), ("topk", set())])
 def test_a_top_k_has_no_multipliers(kind, names):
-  config = defaults.config("concrete")
+  config = defaults.config("concrete", "cldr")
   config.gates.kind, config.l0.target_heads = kind, "12"
   shapes = prepare._shapes(config, config_lib.model_config(config.model))
   assert set(shapes.get("multipliers", ())) == names
@@ -63,10 +63,10 @@ def test_folders_that_are_not_runs_are_left_alone(tmp_path):
   (tmp_path / "x" / "tokenizer").mkdir(parents=True)
   (tmp_path / "x" / "tokenizer" / "mine.txt").write_text("mine")
   with pytest.raises(UserError, match="mine.txt is there, but no config.json: not a run"):
-    prepare.check(defaults.config("baseline"), Workdir(tmp_path / "x"))
+    prepare.check(defaults.config("baseline", "cldr"), Workdir(tmp_path / "x"))
   under_a_file = tmp_path / "x" / "tokenizer" / "mine.txt" / "run"
   with pytest.raises(UserError, match="mine.txt is not a folder"):
-    prepare.check(defaults.config("baseline"), Workdir(under_a_file))
+    prepare.check(defaults.config("baseline", "cldr"), Workdir(under_a_file))
   assert (tmp_path / "x" / "tokenizer" / "mine.txt").read_text() == "mine"
 
 
@@ -90,14 +90,14 @@ def test_what_a_failed_start_leaves_is_no_hindrance(tmp_path):
   for name in ("src.model.tmp", "tokenizer.json"):
     (tmp_path / "tokenizer" / name).write_text("")
   (tmp_path / "log.txt").write_text("")
-  prepare.check(defaults.config("baseline"), Workdir(tmp_path))
+  prepare.check(defaults.config("baseline", "cldr"), Workdir(tmp_path))
   (tmp_path / "checkpoints").mkdir()
   with pytest.raises(UserError, match="checkpoints is there, but no config.json"):
-    prepare.check(defaults.config("baseline"), Workdir(tmp_path))
+    prepare.check(defaults.config("baseline", "cldr"), Workdir(tmp_path))
 
 
 def test_words_are_hidden_as_the_config_says():
-  config = defaults.config("baseline")
+  config = defaults.config("baseline", "cldr")
   words = tokenizer.Whitespace((*tokenizer.RESERVED, *small_run.WORDS))
   assert prepare._hidden(config.train, (words, words)) == (None, None)
   config.train.src_word_dropout, config.train.word_dropout_by = 0.1, "random"

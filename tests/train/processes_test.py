@@ -36,7 +36,7 @@ from headprune import cli
 from headprune.errors import UserError
 from headprune.runs import defaults, metrics
 from headprune.train import evaluation, loop, stopping
-config = defaults.config("baseline")
+config = defaults.config("baseline", "cldr")
 config.update_from_flattened_dict(json.loads(fields))
 def fail(*_):
   raise UserError("the disk is full")
@@ -108,7 +108,7 @@ def only_says_that_another_was_lost(told: str) -> bool:
 
 
 def small_config() -> ConfigDict:
-  config = defaults.config("baseline")
+  config = defaults.config("baseline", "cldr")
   config.update_from_flattened_dict(FIELDS)
   return config
 

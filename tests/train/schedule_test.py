@@ -9,16 +9,16 @@ from headprune.train import optim, schedule
 
 # Method and preset -> Noam's scale, D, steps of warm-up and cool-down, all steps.
 SCHEDULES = {
-  ("baseline", ""): (2.0, 128, 200, 200, 500),
+  ("baseline", "cldr"): (2.0, 128, 200, 200, 500),
   ("baseline", "multi30k"): (2.0, 128, 2000, 1500, 5000),
   ("baseline", "enru"): (1.0, 256, 800, 1000, 2400),
   ("baseline", "opus"): (0.1, 512, 500, 2000, 6000),
   ("baseline", "opus-cpu"): (0.01, 512, 10, 40, 100),
   ("baseline", "base"): (4.0, 512, 16000, 0, 200000),
-  ("concrete", ""): (1.0, 128, 100, 200, 500),
+  ("concrete", "cldr"): (1.0, 128, 100, 200, 500),
   ("concrete", "marian"): (0.4, 128, 300, 900, 1800),
   ("concrete", "enru"): (1.0, 256, 200, 400, 1000),
-  ("fixed", ""): (1.0, 128, 100, 66, 166),
+  ("fixed", "cldr"): (1.0, 128, 100, 66, 166),
   ("fixed", "multi30k"): (0.4, 128, 300, 300, 600),
 }
 
@@ -56,14 +56,14 @@ def test_a_run_of_any_length_reaches_the_rate_that_was_asked_for(total):
 
 
 def test_sharpness_is_of_minimum_risk_training_alone():
-  config = defaults.config("baseline")
+  config = defaults.config("baseline", "cldr")
   assert settings(config)[0].sharpness is None
   config.train.loss, config.mrt.sharpness = "mrt", 0.25
   assert settings(config)[0].sharpness == 0.25
 
 
 def test_gates_that_cannot_close_in_so_few_steps_are_told():
-  config = defaults.config("concrete")
+  config = defaults.config("concrete", "cldr")
   step_config, knobs = settings(config)
   rates = [min(s**-0.5, s * 100**-1.5) * 128**-0.5 * min(1, (501 - s) / 200) for s in range(1, 501)]
   np.testing.assert_allclose(
@@ -94,13 +94,13 @@ def test_a_top_k_needs_no_gate_to_close_and_knows_no_penalty():
 
 
 def test_the_papers_lambda_is_a_coefficient():
-  config = defaults.config("concrete")
+  config = defaults.config("concrete", "cldr")
   config.l0.coef, config.l0.per_head = 0.0, 0.01
   assert settings(config)[1].l0_coef == np.float32(0.06)
 
 
 def test_what_would_not_come_before_the_end_is_told():
-  config = defaults.config("baseline")
+  config = defaults.config("baseline", "cldr")
   config.train.steps = 250
   assert schedule.notes(config, *settings(config)) == []
   config.train.steps = 249
