@@ -1,8 +1,8 @@
 """Tells what the heads of a run do: `headprune analyze --workdir runs/x`.
 
 Writes analysis.json, figures and a self-contained report.html into the workdir. By default the text
-is the dev set that the run's config names. Syntax needs --conllu, and alignment --alignments, except
-on the built-in corpus "grammar", which knows both itself.
+is the dev set that the run's config names. Syntax needs --conllu, and alignment --alignments,
+except on the built-in corpus "grammar", which knows both itself.
 """
 
 import argparse
