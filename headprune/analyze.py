@@ -1,8 +1,8 @@
 """Tells what the heads of a run do: `headprune analyze --workdir runs/x`.
 
 Writes analysis.json, figures and a self-contained report.html into the workdir. By default the text
-is the dev set that the run's config names; syntax needs --conllu or --target-conllu, alignment
-needs --alignments.
+is the dev set that the run's config names. Syntax needs --conllu or --target-conllu, alignment
+--alignments, except on the built-in corpus "grammar", which knows parses of its source and links.
 """
 
 import argparse

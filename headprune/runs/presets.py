@@ -78,7 +78,7 @@ PRETRAINED = {"opus": "runs/opus", "opus-cpu": "runs/opus"}  # preset -> what it
 TASKS = {
   "": {  # one decoder layer, which cannot find out by itself what belongs together
     "model.dec_layers": 1,
-    "model.embed_dropout": 0.0,  # it does not overfit in so few steps, and heads become sharper
+    "model.embed_dropout": 0.0,  # in so few steps it does not overfit
     "model.residual_dropout": 0.0,
     "model.attention_dropout": 0.0,
     "model.activation_dropout": 0.0,

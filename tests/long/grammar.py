@@ -1,6 +1,6 @@
 """Are the encoder's functions needed, and do they survive? `python -m tests.long.grammar`.
 
-Trains the preset grammar (a baseline, which is then pruned), or takes a pruned run that is there,
+Trains the quick start (a baseline, which is then pruned), or takes a pruned run that is there,
 and analyses both. At least one function of the baseline's encoder heads must be left; and once all
 heads of a function are closed by hand, what stands in its relation must be wrong more often, by
 `--points` at least. A noun with its determiner and adjectives is right if all of them are, and a
@@ -25,7 +25,7 @@ from headprune.text.grammar import Pair
 
 def main() -> None:
   parser = argparse.ArgumentParser(prog="python -m tests.long.grammar", description=__doc__)
-  parser.add_argument("--workdir", help="a pruned run of concrete:grammar (default: train one)")
+  parser.add_argument("--workdir", help="a pruned run of --config concrete (default: train one)")
   parser.add_argument("--points", type=float, default=5.0)
   args = parser.parse_args()
   with tempfile.TemporaryDirectory() as folder:
@@ -36,7 +36,7 @@ def main() -> None:
 
 def train(folder: str) -> str:
   """A pruned run and its baseline, in a folder of their own."""
-  program = [sys.executable, "-m", "headprune", "train", "--config", "concrete:grammar"]
+  program = [sys.executable, "-m", "headprune", "train", "--config", "concrete"]
   workdir, baseline = f"{folder}/concrete", f"{folder}/baseline"
   flags = [f"--workdir={workdir}", f"--config.init_from={baseline}"]
   subprocess.run(program + flags, check=True)

@@ -8,8 +8,8 @@ import pytest
 
 from headprune.analysis import conllu
 from headprune.errors import UserError
-from headprune.text import grammar, lexicon
-from headprune.text.grammar import Clause, Phrase, Place
+from headprune.text import grammar, grammar_tree, lexicon
+from headprune.text.grammar_tree import Clause, Phrase, Place
 
 SIZES = {"test": 60, "dev": 60, "train": 1500}
 WORDS = lexicon.lexicon()
@@ -230,7 +230,7 @@ def test_sentences_are_short(pairs):
 def test_impossible_sizes(monkeypatch):
   with pytest.raises(UserError, match="dev is -1"):
     grammar.generate({"dev": -1}, seed=0)
-  dull = grammar.draw_sentence(random.Random(0))
+  dull = grammar_tree.draw_sentence(random.Random(0))
   monkeypatch.setattr(grammar, "draw_sentence", lambda rng: dull)
   with pytest.raises(UserError, match="sizes: 2 sentence pairs in all, but the grammar has only"):
     grammar.generate({"dev": 1, "train": 1}, seed=0)

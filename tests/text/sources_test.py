@@ -131,6 +131,8 @@ def test_the_grammar_is_a_built_in_corpus():
   assert sources.read_pairs(config, ("dev",)) == {"dev": pairs["dev"]}
   parsed = sources.parsed_corpus(config, ("dev", "train"))
   assert [pair.target for pair in parsed["train"]] == pairs["train"][1]
+  config.corpus.train = 9
+  assert sources.read_pairs(config, ("dev",)) == {"dev": pairs["dev"]}, "whatever train's size"
   config.corpus.update({"train": 0, "test": 0})
   assert list(sources.parsed_corpus(config)) == ["dev"]
   with pytest.raises(UserError, match="config.data.corpus.train: there must be train data"):
