@@ -51,14 +51,18 @@ class Counts:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rule:
-  """When a head is syntactic, and what the parsed sentences are."""
+  """When a head is syntactic, and which sentences its cases are from."""
 
   relations: Sequence[str]  # names as in the files
   limit: float  # by how much accuracy must be above the baseline, 0..1
   min_cases: int  # of an edge
   type: str = "enc_self"  # attention type of the heads
-  text: str = "parsed source"  # names the sentences, see Evidence.text
+  text: str = "parsed"  # as in Evidence: those of --conllu are a text of their own
   excluded: str = "EOS"  # what the largest weight is not looked for at
+
+  @property
+  def side(self) -> str:
+    return "source" if self.type == "enc_self" else "target"
 
   def __str__(self) -> str:
     sides = "to words further left, " if self.type == "dec_self" else ""
@@ -152,7 +156,10 @@ def findings(
   """
   missing = [name for name in rule.relations if name not in {edge.relation for edge in found}]
   if missing:
-    notes = [*notes, f"There is no case of {', '.join(missing)} in the {rule.text} sentences."]
+    notes = [
+      *notes,
+      f"There is no case of {', '.join(missing)} in the parsed {rule.side} sentences.",
+    ]
   told = (gather(found, rule),) if found else ()
   return Counted(
     scores=tuple(_score(subject, edge, counts, rule) for edge, counts in found.items()),

@@ -45,7 +45,7 @@ def prepare(subject: Subject, options) -> plug.Plan | None:
     limit=options.syntactic,
     min_cases=options.min_cases,
     type="dec_self",
-    text="parsed target",
+    text="text",  # its sentences are those of the other decoder kinds
     excluded="the start",
   )
   return plug.Plan(functools.partial(measure, parsed=parsed, rule=rule), settings)

@@ -80,14 +80,16 @@ def test_what_the_report_says():
 
 def test_the_decoders_findings_are_told_apart():
   subject = subjects.both_sides([], [], {"dec_self": ([lambda t, src, tgt: 0], [1.0])})
-  rule = dataclasses.replace(RULE, type="dec_self", text="parsed target", excluded="the start")
+  rule = dataclasses.replace(RULE, type="dec_self", text="other", excluded="the start")
+  rule = dataclasses.replace(rule, relations=("obj", "iobj"))
   told = edges.findings(subject, {OBJ: counts([[90]])}, rule, [])
+  assert told.notes == ("There is no case of iobj in the parsed target sentences.",)
   assert [f.type for f in told.functions] == [told.kinds[0].type] == ["dec_self"]
   assert told.scores[0].key == "target-obj-head-to-dep"
   assert told.scores[0].values == {"dec_self": [[0.9]]}
   assert told.kinds[0].rule.startswith("to words further left, at least 10 points")
   assert told.tables[0].title == "Syntactic relations in the decoder"
-  assert told.evidence[0].text == "parsed target"
+  assert told.evidence[0].text == "other"
 
 
 def test_no_best_head_where_none_is_open():

@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from headprune.analysis import conllu, target_syntactic
+from headprune.analysis import conllu, positional, target_syntactic
 from headprune.analysis.edges import Case, Edge, Rule
 from headprune.errors import UserError
 from tests.analysis import subjects
@@ -17,7 +17,7 @@ WORDS = ("saw", "I", "big", "red", "dogs")
 IDS = [3, 4, 5, 6, 7, 1]
 RULE = Rule(
   relations=("nsubj", "obj", "amod"), limit=0.1, min_cases=1, type="dec_self",
-  text="parsed target", excluded="the start",
+  text="text", excluded="the start",
 )  # fmt: skip
 
 # Step t reads word t - 1. The governors of I and dogs are saw, which step 1 reads; big and red are
@@ -98,8 +98,11 @@ def test_the_option(tmp_path):
     "target_relations": "nsubj,obj", "target_syntactic": 0.0, "target_min_cases": 1,
     "target_parsed_sentences": 1,
   }  # fmt: skip
-  (function,) = plan.measure(subject).functions
+  found = plan.measure(subject)
+  (function,) = found.functions
   assert (function.name, function.strength, function.baseline) == ("nsubj dep→head", 1.0, 1.0)
+  (told,), (_, decoder) = found.evidence, positional.measure(subject, 0.9, 1).evidence
+  assert told.weights(9, 0) is decoder.weights(9, 0), "the same sentences are drawn"
   other = subjects.both_sides([[3, 1]], [[5, 1]], {}, WORDS)
   with pytest.raises(UserError, match="--target-conllu .*parsed: no sentence is a line of"):
     target_syntactic.prepare(other, options)
