@@ -40,6 +40,13 @@ def test_no_other_text_is(analysed, changes, text):
   assert annotations.known(other, survey.options(text=text)) == []
 
 
+def test_lines_that_are_not_the_dev_set_are_not_known(analysed):
+  lines = [[pair[side] for pair in analysed.text[::-1]] for side in (0, 1)]
+  other = subject.encode(analysed.run, *lines)
+  assert annotations.known(other, survey.options()) == []
+  assert alignment.prepare(other, survey.options()) is None
+
+
 def test_analyses_use_it_and_say_so(analysed):
   options = survey.options()
   syntax, links = syntactic.prepare(analysed, options), alignment.prepare(analysed, options)
