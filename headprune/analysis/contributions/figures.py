@@ -70,7 +70,8 @@ def over_steps(lines: Sequence[Line]) -> Figure:
     for (run, prefix), chosen in trained(lines).items():
       steps, means = zip(*((int(line.checkpoint), getattr(line, name)) for line in chosen))
       text = f"{run} ({prefix})" if len({line.prefix for line in lines}) > 1 else run
-      _draw_line(axes, steps, means, _style(chosen[0], lines), text)
+      style = _style(chosen[0], lines) | {"alpha": 1.0}  # all checkpoints are one line
+      _draw_line(axes, steps, means, style, text)
     axes.set(title=title, xlabel="training step", ylabel="share" if name == "source" else "nats")
   _name_lines(figure, panels[0])
   return figure

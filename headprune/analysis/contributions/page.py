@@ -20,7 +20,7 @@ _CAPTIONS = {
 _COLUMNS = (
   Column("run", "text"), Column("checkpoint", "text"), Column("prefix", "text"),
   Column("sentences"), Column("source contribution"), Column("low"), Column("high"),
-  Column("less the first line's", "wrapped text"), Column("entropy of source"),
+  Column("less the first's", "wrapped text"), Column("entropy of source"),
   Column("entropy of target"),
 )  # fmt: skip
 _HEAD = (
@@ -47,11 +47,13 @@ def page(found: Result, pictures: Mapping[str, bytes]) -> str:
   body = f"""<h1>Source and target contributions</h1>
 <p>Relevance 1 starts at the most likely word of each target position and goes down to the words
 that the model has read (Voita, Sennrich and Titov, ACL 2021). {html.escape(describe(found))} Means
-over target positions, from the second on, and over sentences:</p>
+over target positions and sentences; the first position, at which no word of the target has been
+read, counts for the entropy of the source alone:</p>
 {tables.sortable(_COLUMNS, rows)}
 <p class="soft">"low" and "high" are the bootstrap interval of 95% over sentences; differences are
-on the same sentence pairs. Entropies are in nats. Own prefixes are of those sentences whose
-translation has the wanted length, so that their sentences differ from run to run.</p>
+to the first line of the same prefix, on the same sentence pairs. Entropies are in nats. Own prefixes are
+of those sentences whose translation has the wanted length, so that their sentences differ from run
+to run.</p>
 {"".join(figures)}"""
   return template.fill(_TEMPLATE, body=body)
 

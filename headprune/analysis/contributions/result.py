@@ -50,7 +50,8 @@ class Line:
   source: Mean
   source_entropy: Mean
   target_entropy: Mean
-  change: Mean | None  # of `source` against the first line, on the same pairs; None: other pairs
+  # Of `source` against the first line of the same prefix; None: this is it, or has other pairs.
+  change: Mean | None
   source_curve: Curve  # by target position, as the next two
   source_entropy_curve: Curve
   target_entropy_curve: Curve

@@ -47,6 +47,7 @@ def test_over_steps_where_there_are_several():
   assert texts(figure) == ["a", "b"]
   np.testing.assert_array_equal(figure.axes[0].lines[0].get_xdata(), [50, 100])
   np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), [0.45, 0.45])
+  assert [line.get_alpha() for line in figure.axes[0].lines] == [1.0, 1.0]
   drawn = figures.draw(Result(9, 3, 3, tuple(lines)))
   assert list(drawn) == ["contributions", "contributions-source", "contributions-steps"]
   assert texts(drawn["contributions"])[:2] == ["a at 100", "a at 50"]
