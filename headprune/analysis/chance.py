@@ -1,4 +1,4 @@
-"""What chance alone gives: the same model with heads that look anywhere."""
+"""What chance alone gives: the same model whose heads' queries and keys are shuffled."""
 
 from collections.abc import Callable, Sequence
 import dataclasses

@@ -54,7 +54,7 @@ class Kind:
   rule: str  # a sentence for the report
   useful: bool = True  # whether its heads have a function; being idle is none
   interval: tuple[int, int] | None = None  # 95%, of the number of heads that count under it
-  chance: float | None = None  # the number of such heads if they look anywhere
+  chance: float | None = None  # the mean number of such heads in models that `chance` draws
 
 
 @dataclasses.dataclass(frozen=True)

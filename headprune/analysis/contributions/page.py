@@ -51,9 +51,9 @@ over target positions and sentences; the first position, at which no word of the
 read, counts for the entropy of the source alone:</p>
 {tables.sortable(_COLUMNS, rows)}
 <p class="soft">"low" and "high" are the bootstrap interval of 95% over sentences; differences are
-to the first line of the same prefix, on the same sentence pairs. Entropies are in nats. Own prefixes are
-of those sentences whose translation has the wanted length, so that their sentences differ from run
-to run.</p>
+to the first line of the same prefix, on the same sentence pairs. Entropies are in nats. Own
+prefixes are of those sentences whose translation has the wanted length, so that their sentences
+differ from run to run.</p>
 {"".join(figures)}"""
   return template.fill(_TEMPLATE, body=body)
 

@@ -28,7 +28,8 @@ def picture(runs: Sequence[Result], maps: bool) -> str:
     *rows,
     parts.text(
       "Layer 1 is the lowest row; heads are named layer.head, both counted from 1. A head with "
-      f"several functions has several colours, an outline is a closed head.{hint}",
+      "several functions has several colours and counts under each; an outline is a closed head."
+      f"{hint}",
       soft=True,
     ),
   )
