@@ -29,6 +29,8 @@ from headprune.runs.workdir import Workdir, write_bytes, write_text
 
 def main() -> None:
   args = _parse()
+  if args.maps < 0:
+    raise UserError(f"--maps {args.maps} must be at least 0")
   with Meter() as meter:
     _analyze(args, meter)
 

@@ -26,7 +26,7 @@ def add_options(add) -> None:
 
 
 def prepare(subject: Subject, options) -> plug.Plan | None:
-  settings = {"aligning": options.aligning}
+  settings = {"aligning": plug.check_share("aligning", options.aligning)}
   if options.alignments is None:
     links = [(set(pair.links),) * 2 for pair in annotations.known(subject, options)]
     if not links:

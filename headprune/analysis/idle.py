@@ -25,12 +25,13 @@ def add_options(add) -> None:
 
 
 def prepare(subject: Subject, options) -> plug.Plan:
+  limit = plug.check_share("idle", options.idle)
   marks = [
     np.array([is_punctuation(piece) for piece in tokenizer.pieces(range(tokenizer.vocab_size))])
     for tokenizer in (subject.run.src_tokenizer, subject.run.tgt_tokenizer)
   ]
-  run = functools.partial(measure, src_mark_V=marks[0], tgt_mark_V=marks[1], limit=options.idle)
-  return plug.Plan(run, {"idle": options.idle})
+  run = functools.partial(measure, src_mark_V=marks[0], tgt_mark_V=marks[1], limit=limit)
+  return plug.Plan(run, {"idle": limit})
 
 
 def measure(subject: Subject, src_mark_V, tgt_mark_V, limit: float) -> Counted:

@@ -17,6 +17,7 @@ import dataclasses
 
 from headprune.analysis.result import Findings
 from headprune.analysis.subject import Subject
+from headprune.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +32,17 @@ class Plan:
   settings: dict[str, float | str] = dataclasses.field(default_factory=dict)
   sentences: int | None = None  # that it goes through one by one; None is all of the subject's
   name: str = ""  # for people; survey.prepare gives it the module's
+
+
+def check_share(name: str, value: float) -> float:
+  """The value of an option that is a share.
+
+  Raises:
+    UserError: it is not in 0..1.
+  """
+  if not 0 <= value <= 1:
+    raise UserError(f"--{name} {value:g} is a share, from 0 to 1")
+  return value
 
 
 def no_options(add) -> None:

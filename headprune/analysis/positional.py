@@ -29,8 +29,9 @@ def prepare(subject: Subject, options) -> plug.Plan:
   del subject
   if options.max_offset < 1:
     raise UserError(f"--max-offset {options.max_offset} must be at least 1")
-  settings = {"positional": options.positional, "max_offset": options.max_offset}
-  run = functools.partial(measure, limit=options.positional, max_offset=options.max_offset)
+  limit = plug.check_share("positional", options.positional)
+  settings = {"positional": limit, "max_offset": options.max_offset}
+  run = functools.partial(measure, limit=limit, max_offset=options.max_offset)
   return plug.Plan(run, settings)
 
 

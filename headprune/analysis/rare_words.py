@@ -22,11 +22,12 @@ def add_options(add) -> None:
 
 
 def prepare(subject: Subject, options) -> plug.Plan:
+  limit = plug.check_share("rare", options.rare)
   lines, notes = _read_counted(subject, options.frequencies)
   tokenizer = subject.run.src_tokenizer
   rank_V = ranks(tokenizer.encode(lines), tokenizer.vocab_size, tokenizer.eos)
-  settings = {"rare": options.rare, "rare_top": options.rare_top}
-  limits = {"limit": options.rare, "top": options.rare_top}
+  settings = {"rare": limit, "rare_top": options.rare_top}
+  limits = {"limit": limit, "top": options.rare_top}
   return plug.Plan(functools.partial(measure, rank_V=rank_V, notes=notes, **limits), settings)
 
 

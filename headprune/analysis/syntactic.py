@@ -36,7 +36,7 @@ def prepare(subject: Subject, options) -> plug.Plan | None:
   relations = tuple(filter(None, options.relations.split(",")))
   settings = {
     "relations": ",".join(relations),
-    "syntactic": options.syntactic,
+    "syntactic": plug.check_share("syntactic", options.syntactic),
     "min_cases": options.min_cases,
     "parsed_sentences": len(parsed),
   }

@@ -36,7 +36,7 @@ def prepare(subject: Subject, options) -> plug.Plan | None:
   relations = tuple(filter(None, options.relations.split(",")))
   settings = {
     "target_relations": ",".join(relations),
-    "target_syntactic": options.syntactic,
+    "target_syntactic": plug.check_share("syntactic", options.syntactic),
     "target_min_cases": options.min_cases,
     "target_parsed_sentences": count,
   }
