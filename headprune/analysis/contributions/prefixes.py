@@ -67,7 +67,7 @@ def own(
     sentences: at most so many.
     progress: takes the number of sentences translated since the last call.
   Raises:
-    UserError: there is no such source, or no translation of that length.
+    UserError: there is no such source, or no translation of that length that ends.
   """
   sources = sources_of(pairs, lengths)
   if not sources:
@@ -75,7 +75,14 @@ def own(
   c = run.config.eval
   beam = BeamConfig(c.beams, c.alpha, c.spread)
   translated = run.translator.search(sources, beam, c.batch_sentences, progress=progress)
-  found = [(src, best.ids) for src, (best, *_) in zip(sources, translated)]
+  eos = pairs[0][1][-1]  # what is cut off at the search's limit does not end in it
+  ended = lambda ids: ids[-1:] == [eos]
+  found = [(src, best.ids) for src, (best, *_) in zip(sources, translated) if ended(best.ids)]
+  if not found:
+    raise UserError(
+      f"--prefix {OWN}: no translation of {lengths[0]} tokens by {run.workdir.path} comes to an "
+      "end: train on, or take other prefixes"
+    )
   chosen = [pair for pair in found if len(pair[1]) == lengths[1]]
   if not chosen:
     usual = Counter(len(ids) for _, ids in found).most_common(1)[0][0]

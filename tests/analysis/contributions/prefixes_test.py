@@ -59,5 +59,9 @@ def test_own_takes_translations_of_the_target_length():
   assert prefixes.own(model, PAIRS, (3, 2), 1, done.append) == found[:1]
   with pytest.raises(UserError, match="runs/x translates no source of 3 .* try --length 3 2"):
     prefixes.own(model, PAIRS, (3, 4), 9, done.append)
+  cut_off = run([8, 8], [8, 8], [9, 1])
+  assert prefixes.own(cut_off, PAIRS, (3, 2), 9, done.append) == [([5, 4, 1], [9, 1])]
+  with pytest.raises(UserError, match="no translation of 3 tokens by runs/x comes to an end"):
+    prefixes.own(run([8, 8], [], [9]), PAIRS, (3, 2), 9, done.append)
   with pytest.raises(UserError, match="--length 8 4: no source has 8 tokens"):
     prefixes.own(model, PAIRS, (8, 4), 9, done.append)
