@@ -7,7 +7,7 @@ import functools
 import numpy as np
 
 from headprune.analysis import pointing
-from headprune.analysis.result import Findings, Function, Head
+from headprune.analysis.result import SHARE, Findings, Function, Head, Score
 from headprune.analysis.subject import Subject
 
 ERROR_RATE = "error rate"
@@ -99,6 +99,25 @@ def functions(subject: Subject, evidence: Evidence) -> tuple[Function, ...]:
         Function(evidence.kind, name, evidence.type, heads, evidence.measure, strength, baseline)
       )
   return tuple(found)
+
+
+def score(subject: Subject, title: str, place: str, shares: dict[str, np.ndarray]) -> Score:
+  """How often heads look at one kind of place.
+
+  Args:
+    subject: whose heads they are.
+    title: of the score.
+    place: what they look at, as in "the end".
+    shares: type -> share_NH of the tokens whose largest weight is there.
+  """
+  return Score(
+    key=title.replace(" ", "-"),
+    title=title,
+    meaning=f"share of tokens whose largest weight is on {place}",
+    values=subject.as_lists(shares),
+    kind=SHARE,
+    full=1.0,
+  )
 
 
 def over_sentences(

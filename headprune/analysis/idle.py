@@ -12,7 +12,7 @@ import numpy as np
 
 from headprune.analysis import evidence, plug, pointing
 from headprune.analysis.evidence import Counted, Evidence
-from headprune.analysis.result import SHARE, TITLES, Kind, Score
+from headprune.analysis.result import TITLES, Kind
 from headprune.analysis.subject import Subject
 from headprune.nn.config import TYPES
 
@@ -66,12 +66,13 @@ def measure(subject: Subject, src_mark_V, tgt_mark_V, limit: float) -> Counted:
         limit=limit,
       )
     )
+  score = functools.partial(evidence.score, subject)
   starts = {"dec_self": ends.pop("dec_self")}
   return Counted(
     scores=(
-      _score(subject, "on EOS", "the source's EOS", ends),
-      _score(subject, "on the start", "the vector that the decoder starts from", starts),
-      _score(subject, "on punctuation", "punctuation", marks),
+      score("on EOS", "the source's EOS", ends),
+      score("on the start", "the vector that the decoder starts from", starts),
+      score("on punctuation", "punctuation", marks),
     ),
     kinds=tuple(
       Kind(
@@ -133,14 +134,3 @@ def is_punctuation(piece: str) -> bool:
   """Whether a piece, without marks of word starts, is of Unicode's category P alone."""
   letters = piece.replace("\u2581", "").strip()
   return bool(letters) and all(unicodedata.category(x).startswith("P") for x in letters)
-
-
-def _score(subject: Subject, title: str, place: str, shares: dict) -> Score:
-  return Score(
-    key=title.replace(" ", "-"),
-    title=title,
-    meaning=f"share of tokens whose largest weight is on {place}",
-    values=subject.as_lists(shares),
-    kind=SHARE,
-    full=1.0,
-  )

@@ -7,7 +7,7 @@ import numpy as np
 
 from headprune.analysis import evidence, plug, pointing
 from headprune.analysis.evidence import Counted, Evidence
-from headprune.analysis.result import SHARE, Kind, Score
+from headprune.analysis.result import Kind
 from headprune.analysis.subject import Subject
 from headprune.errors import UserError
 from headprune.text import sources
@@ -57,11 +57,14 @@ def measure(subject: Subject, rank_V, limit: float, top: int, notes=()) -> Count
     cases_ER=cases_E[:, None],
     limit=limit,
   )
+  if not cases_E.any():
+    notes = *notes, f"No sentence has a word behind rank {top:,} (--rare-top): none is rare."
+  score = functools.partial(evidence.score, subject)
   rule = f"at least {limit:.0%} of the largest weights on the sentence's least frequent token"
   return Counted(
     scores=(
-      _score(subject, "rarest", "the sentence's least frequent token", rarest_NH),
-      _score(subject, "one of two rarest", "one of its two least frequent tokens", either_NH),
+      score("rarest", "the sentence's least frequent token", {"enc_self": rarest_NH}),
+      score("one of two rarest", "one of its two least frequent tokens", {"enc_self": either_NH}),
     ),
     kinds=(Kind(KIND, "enc_self", rule),),
     functions=evidence.functions(subject, found),
@@ -120,14 +123,3 @@ def _read_counted(subject: Subject, path: str | None) -> tuple[list[str], tuple[
   except UserError as error:
     note = f"Words are counted in the analysed text itself ({error}); see --frequencies."
     return subject.lines, (note,)
-
-
-def _score(subject: Subject, title: str, place: str, share_NH) -> Score:
-  return Score(
-    key=title.replace(" ", "-"),
-    title=title,
-    meaning=f"share of tokens whose largest weight is on {place}",
-    values=subject.as_lists({"enc_self": share_NH}),
-    kind=SHARE,
-    full=1.0,
-  )

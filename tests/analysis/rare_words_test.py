@@ -53,6 +53,10 @@ def test_heads_on_rare_words_are_found_and_measured():
   assert either.values == {"enc_self": [[1.0, 1.0, 1.0]]} and either.key == "one-of-two-rarest"
   (function,) = found.functions
   assert (function.kind, function.heads, function.strength) == ("rare words", ((0, 0),), 1.0)
+  nothing = rare_words.measure(subject, np.arange(8), 0.0, top=8)
+  assert nothing.functions == () and nothing.notes == (
+    "No sentence has a word behind rank 8 (--rare-top): none is rare.",
+  )
   (weaker,) = rare_words.measure(subject, np.arange(8), 4 / 7, top=5).functions
   assert weaker.heads == ((0, 0), (0, 1))
 
