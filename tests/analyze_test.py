@@ -158,6 +158,10 @@ def test_before_and_after(folder, monkeypatch, capsys, tmp_path):
   assert Page(page).tables[0][1] == ["dev BLEU", "", "29.50", ""], "dense has no summary"
   with pytest.raises(UserError, match=r"otherwise \(max_offset 5 -> 3; rare_top 0 -> 7\): analyse"):
     command(monkeypatch, tmp_path / "run", *before, "--rare", 0, "--rare-top", 7, "--max-offset", 3)
+  (tmp_path / "other").write_text("\n".join(LINES[::-1]))
+  text = "--text", tmp_path / "other", tmp_path / "other"
+  with pytest.raises(UserError, match=r"otherwise \(text \w{8} -> \w{8}\): analyse"):
+    command(monkeypatch, tmp_path / "run", *before, *text, "--rare", 0, "--rare-top", 0)
   (tmp_path / "dense" / "analysis.json").write_text("{}")
   with pytest.raises(UserError, match="analysis.json: damaged, or of another version"):
     command(monkeypatch, tmp_path / "run", *before)

@@ -3,6 +3,8 @@
 import argparse
 from collections.abc import Callable
 import dataclasses
+import itertools
+import zlib
 
 from headprune.analysis import (
   alignment,
@@ -87,7 +89,8 @@ def prepare(subject: Subject, options: argparse.Namespace) -> list[Plan]:
 
 def settings(subject: Subject, plans: list[Plan]) -> dict:
   """What two runs must share for their functions to be compared."""
-  result = {"sentences": len(subject.text)}
+  text = "\n".join(itertools.chain.from_iterable(subject.text))
+  result = {"sentences": len(subject.text), "text": f"{zlib.crc32(text.encode()):08x}"}
   for plan in plans:
     result |= plan.settings
   return result
