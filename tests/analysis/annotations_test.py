@@ -45,6 +45,10 @@ def test_lines_that_are_not_the_dev_set_are_not_known(analysed):
   other = subject.encode(analysed.run, *lines)
   assert annotations.known(other, survey.options()) == []
   assert alignment.prepare(other, survey.options()) is None
+  longer = subject.encode(analysed.run, *([*side, "a cat"] for side in zip(*analysed.text)))
+  assert annotations.known(longer, survey.options()) == []
+  shorter = subject.encode(analysed.run, *([*side][:4] for side in zip(*analysed.text)))
+  assert len(annotations.known(shorter, survey.options())) == 6
 
 
 def test_analyses_use_it_and_say_so(analysed):
