@@ -67,7 +67,7 @@ def _name_config_file(argv: list[str]) -> list[str]:
 
 def _check_file(name: str) -> None:
   """Raises a UserError if there is no config file of that name."""
-  if name in presets.TASKS:
+  if name and name in presets.TASKS:
     raise UserError(f"--config {name}: that is a preset; put a method before it: baseline:{name}")
   if not pathlib.Path(name).is_file():
     raise UserError(f"--config {name}: no such file, nor one of {', '.join(defaults.PARTS)}")

@@ -94,6 +94,7 @@ def test_a_config_by_name_is_that_of_the_file(parse, method, tmp_path, monkeypat
     ("--config concret --workdir w", "--config concret: no such file, nor one of baseline"),
     ("--config=concret:enru --workdir w", "--config concret: no such file, nor one of baseline"),
     ("--config configs --workdir w", "--config configs: no such file"),
+    ("--config= --workdir w", "--config : no such file, nor one of baseline"),
     ("--config multi30k --workdir w", "that is a preset; .* before it: baseline:multi30k"),
     (f"--config.train.steps=3 {START}", "Found --config.train.steps=3 .* before"),
     (f"{START} --steps=3", "Unknown command line flag 'steps'"),

@@ -15,7 +15,7 @@ def config(fields: dict) -> dict:
   """The content of a config.json with the fields that there are now; what they do is the same."""
   result = dict(fields)
   result["model"] = dict(fields["model"])
-  if "corpus" in fields.get("data", {}):  # there was one
+  if fields.get("data", {}).get("kind") == "corpus":  # there was one; elsewhere it has no effect
     result["data"] = fields["data"] | {"corpus": {"kind": "cldr"} | fields["data"]["corpus"]}
   result.setdefault("mrt", {})
   if "relu_dropout" in result["model"]:

@@ -11,8 +11,9 @@ from headprune.runs.workdir import Workdir
 
 
 def _older(config, scale, warmup, cooldown):
-  """`config` as it was written when the schedule was in steps."""
+  """`config` as it was written when the schedule was in steps, and there was one corpus."""
   fields = json.loads(json.dumps(config.to_dict()))
+  del fields["data"]["corpus"]["kind"]
   for name in ("learning_rate", "warmup", "cooldown"):
     del fields["optim"][name]
   fields["optim"] |= {"scale": scale, "warmup_steps": warmup, "cooldown_steps": cooldown}
