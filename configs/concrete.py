@@ -15,7 +15,8 @@ The same with --config.gates.kind=topk --config.l0.target_heads=12: 12 of 48 hea
 dev BLEU 96.78 -> 96.86, test BLEU 97.47 -> 96.85
   --config.optim.gates_factor=40: (0 / 4 / 8), dev BLEU 97.56, test BLEU 97.41
 
-Without a preset, on two CPU cores with much other work beside it; open heads as encoder / decoder / cross:
+Without a preset, on two CPU cores with much other work beside it; open heads as encoder / decoder /
+cross:
   headprune train --config concrete --workdir runs/concrete
   800 steps in 4:04, 8:36 with the baseline (2:55 of CPU time in user mode): 20 of 32 heads closed
   (3 / 3 / 6 left), dev BLEU 96.74 -> 96.69, test BLEU 96.10 -> 96.37. Syntactic encoder heads

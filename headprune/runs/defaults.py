@@ -161,8 +161,8 @@ def config(method: str, argument: str = "") -> ConfigDict:
 
   Args:
     method: "baseline", "concrete" or "fixed".
-    argument: a preset of presets.TASKS, "" is the built-in grammar; behind a comma, "encoder" prunes
-      the encoder alone (concrete), "scratch" starts from new parameters (fixed).
+    argument: a preset of presets.TASKS, "" is the built-in grammar; behind a comma, "encoder"
+      prunes the encoder alone (concrete), "scratch" starts from new parameters (fixed).
   Raises:
     UserError: there is no such method or preset.
   """
