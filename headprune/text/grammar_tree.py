@@ -101,7 +101,7 @@ def draw_clause(rng: random.Random, depth: int = 0, **given) -> Clause:
   if rng.random() < _ADVERB:
     fields["frequency"] = lexicon.zipf(words.frequency, rng)
   # Behind another clause one would take it for that one's.
-  ends = fields.get("reported") or "gap" not in fields and fields.get("object")
+  ends = fields.get("reported") or fields.get("gap") != "object" and fields.get("object")
   if not (isinstance(ends, Clause) or ends and ends.relative) and rng.random() < _ADVERB:
     fields["manner"] = lexicon.zipf(words.manner, rng)
   return Clause(**fields)

@@ -226,7 +226,7 @@ def test_splits_are_disjoint_and_do_not_depend_on_later_ones(drawn, pairs):
 def test_the_corpus_is_the_same_for_ever(drawn):
   """Runs that go on draw their dev set anew."""
   text = "".join(f"{pair.conllu}{pair.target}{pair.pharaoh}" for pair in drawn["train"])
-  assert zlib.crc32(text.encode()) == 4226446796
+  assert zlib.crc32(text.encode()) == 3694976721
 
 
 def test_sentences_are_short(pairs):
