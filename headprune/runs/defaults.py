@@ -205,8 +205,13 @@ def _concrete(result: ConfigDict, preset: str, part: str) -> None:
   result.update_from_flattened_dict(presets.SCHEDULES["concrete"][preset])
   if part:
     result.gates.types = ("enc_self",)
-    result.l0.coef /= 6.0  # half the lambda on a third of the modules: these heads go first
+    result.l0.coef *= 0.5 * _encoder_share(result.model)  # half the lambda: these heads go first
     result.optim.rules = presets.ENCODER_ONLY
+
+
+def _encoder_share(model: ConfigDict) -> float:
+  """The encoder's part of all attention modules; a layer of the decoder has two."""
+  return model.layers / (model.layers + 2 * (model.dec_layers or model.layers))
 
 
 def _fixed(result: ConfigDict, preset: str, part: str) -> None:

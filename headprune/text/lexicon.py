@@ -9,7 +9,7 @@ The invented language has stems of consonants and vowels, and endings:
 
   people -a, animals -e, things -o; plural +i          determiner, noun and adjective end alike
   cases: subject "", object -n, goal -k, place -s, company -l
-  verbs: stem, -av- with adverbs of frequency, -is- for the past, the subject's -a/-e/-o (+i), -t
+  verbs: stem, -av- with adverbs of frequency, -is- for the past, the subject's -a/-e (+i), -t
 """
 
 from collections.abc import Sequence

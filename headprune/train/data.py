@@ -94,8 +94,11 @@ def _key(config: ConfigDict, workdir: Workdir) -> dict:
   if workdir.tokenizer.is_dir():
     for name, content in sorted(tokenizer.read_files(workdir.tokenizer).items()):
       digest.update(f"{name} {len(content)} ".encode() + content)
+  data = config.data.to_dict()
+  if data["kind"] != "corpus":  # pairs that were encoded before there was this field stay valid
+    data["corpus"].pop("kind")
   return {
-    "data": config.data.to_dict(),
+    "data": data,
     "files": sources.train_files(config.data),
     "tokenizer": digest.hexdigest(),
   }

@@ -84,11 +84,12 @@ def check(config: ConfigDict, workdir: Workdir) -> None:
   config_lib.validate(config)
   bleu.check(config.eval)
   _batch_rows(config)
-  _check_sampling(config)
   optim.label(_shapes(config, config_lib.model_config(config.model)), config.optim.rules)
   _check_workdir(config, workdir)
   if not finished(config, workdir):
+    _check_sampling(config)
     _check_start(config, workdir)
+    _check_corpus(config)
   if config.init_from and pathlib.Path(config.init_from).absolute() == workdir.path.absolute():
     raise UserError("config.init_from and --workdir are the same folder: take another --workdir")
 
@@ -116,6 +117,20 @@ def _check_start(config: ConfigDict, workdir: Workdir) -> None:
     raise UserError(
       f"config.init_checkpoint={which}: there is no such checkpoint at "
       f"config.init_from={config.init_from}, but {', '.join(known)}"
+    )
+
+
+def _check_corpus(config: ConfigDict) -> None:
+  """Raises a UserError if `init_from` was trained on the other built-in corpus."""
+  there = Workdir(pathlib.Path(config.init_from))
+  if not config.init_from or not there.is_run():
+    return
+  here, other = config.data, config_lib.load(there).data
+  if here.kind == other.kind == "corpus" and here.corpus.kind != other.corpus.kind:
+    raise UserError(
+      f"config.init_from={config.init_from} was trained on the built-in corpus {other.corpus.kind}"
+      f", this config is of {here.corpus.kind}: name another config.init_from, or set "
+      f"config.data.corpus.kind={other.corpus.kind}"
     )
 
 

@@ -99,3 +99,5 @@ def test_what_methods_do_to_a_preset():
   encoder = defaults.config("concrete", "cldr,encoder")
   assert encoder.optim.rules == presets.ENCODER_ONLY and encoder.init_from == "runs/cldr-baseline"
   assert encoder.l0.coef == pytest.approx(0.08 / 6)
+  shallow = defaults.config("concrete", ",encoder")  # 2 modules of 4 and half the lambda
+  assert shallow.l0.coef == pytest.approx(defaults.config("concrete").l0.coef / 4)

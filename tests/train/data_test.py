@@ -55,6 +55,14 @@ def test_a_run_that_goes_on_reads_no_training_text(tmp_path, read):
   assert read[2:] == [sources.SPLITS]
 
 
+def test_what_is_encoded_depends_on_the_built_in_corpus_only_where_that_is_the_text(tmp_path):
+  config = defaults.config("baseline", "cldr")
+  fields = data._key(config, Workdir(tmp_path))["data"]
+  assert fields["corpus"]["kind"] == "cldr"
+  config.data.kind = "text"
+  assert "kind" not in data._key(config, Workdir(tmp_path))["data"]["corpus"]
+
+
 def test_other_text_is_encoded_anew(tmp_path, read):
   config, workdir = text_config(tmp_path), Workdir(tmp_path / "run")
   assert len(load(config, workdir)) == 5

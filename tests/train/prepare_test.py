@@ -85,6 +85,19 @@ def test_a_checkpoint_to_start_from_is_there_or_those_are_named(tmp_path):
     prepare.check(config, Workdir(tmp_path / "new"))
 
 
+def test_the_other_built_in_corpus_is_no_start(tmp_path):
+  config_lib.save(defaults.config("baseline", "cldr"), Workdir(tmp_path / "old"))
+  config = ConfigDict(defaults.config("baseline").to_dict())
+  config.init_from = str(tmp_path / "old")
+  with pytest.raises(UserError, match="old was trained on .* corpus cldr, this config is of gramm"):
+    prepare.check(config, Workdir(tmp_path / "new"))
+  config.data.corpus.kind = "cldr"
+  prepare.check(config, Workdir(tmp_path / "new"))
+  config.data.kind = "text"
+  config.data.corpus.kind = "grammar"
+  prepare.check(config, Workdir(tmp_path / "new"))
+
+
 def test_what_a_failed_start_leaves_is_no_hindrance(tmp_path):
   (tmp_path / "tokenizer").mkdir()
   for name in ("src.model.tmp", "tokenizer.json"):
