@@ -31,15 +31,15 @@ def tell(
     by_chance: counts of each model that was drawn by lot; may be empty.
     seed: of the resamples.
   """
-  functions, counted = result.functions, {}
+  functions, bounds = result.functions, {}
   if resamples:
     functions = tuple(_with_interval(f, evidence, resamples, seed) for f in functions)
     for name in compare.count_kinds(result):
-      counted[name] = count_resamples(result, evidence, name, resamples, seed)
+      bounds[name] = count_surely(result, evidence, name, resamples, seed)
   kinds = tuple(
     dataclasses.replace(
       kind,
-      interval=_whole(counted[kind.type][kind.name]) if resamples else None,
+      interval=bounds[kind.type][kind.name] if resamples else None,
       chance=_mean(by_chance, kind.type, [kind.name]),
     )
     for kind in result.kinds
@@ -47,24 +47,27 @@ def tell(
   told = dataclasses.replace(result, kinds=kinds, functions=functions)
   if not kinds or not (resamples or by_chance):
     return told
-  totals = {name: _whole(counts[TOTAL]) for name, counts in counted.items()}
+  totals = {name: found[TOTAL] for name, found in bounds.items()}
   table = _table(told, totals, by_chance)
   notes = (*result.notes, _explain(resamples, len(by_chance)))
   return dataclasses.replace(told, tables=(table, *result.tables), notes=notes)
 
 
-def count_resamples(
+def count_surely(
   result: Result, evidence: Sequence[Evidence], name: str, resamples: int, seed: int
-) -> dict[str, np.ndarray]:
-  """How many open heads of a type are of each kind in each resample: kind -> count_Y.
+) -> dict[str, tuple[int, int]]:
+  """How many open heads of a type are of each kind: kind -> (surely, perhaps).
 
-  As in compare.count_kinds a head counts once, under its first kind. TOTAL are all kinds that are
-  useful. Kinds without evidence have the same heads in every resample.
+  Surely are those that are of the kind in at least 97.5% of the resamples, perhaps those that are
+  in at least 2.5%. Quantiles of the number in a resample would be biased: each resample adds some
+  of the heads that are just below the limit. As in compare.count_kinds a head counts once in each
+  resample, under its first kind. TOTAL are all kinds that are useful. Kinds without evidence have
+  the same heads in every resample.
   """
   layers = result.heads[name]
   shape = len(layers), max(1, *map(len, layers))
   taken_YNH = ~np.broadcast_to(_mask(result.open_heads(name), shape), (resamples, *shape))
-  counts, total_Y = {}, np.zeros(resamples, int)
+  bounds, useful_YNH = {}, np.zeros_like(taken_YNH)
   for kind in (kind for kind in result.kinds if kind.type == name):
     mine = [part for part in evidence if (part.kind, part.type) == (kind.name, name)]
     if mine:
@@ -74,10 +77,12 @@ def count_resamples(
         h for f in result.functions if (f.kind, f.type) == (kind.name, name) for h in f.heads
       )
       having_YNH = np.broadcast_to(_mask(heads, shape), taken_YNH.shape)
-    count_Y = np.sum(having_YNH & ~taken_YNH, axis=(1, 2))
+    first_YNH = having_YNH & ~taken_YNH
     taken_YNH = taken_YNH | having_YNH
-    counts[kind.name], total_Y = count_Y, total_Y + kind.useful * count_Y
-  return counts | {TOTAL: total_Y}
+    bounds[kind.name] = _bounds(first_YNH)
+    if kind.useful:
+      useful_YNH = useful_YNH | first_YNH
+  return bounds | {TOTAL: _bounds(useful_YNH)}
 
 
 def _mask(heads, shape: tuple[int, int]) -> np.ndarray:
@@ -100,9 +105,11 @@ def _with_interval(
   return function
 
 
-def _whole(count_Y: np.ndarray) -> tuple[int, int]:
-  low, high = np.quantile(count_Y, TAILS, method="inverted_cdf")
-  return int(low), int(high)
+def _bounds(having_YNH: np.ndarray) -> tuple[int, int]:
+  """Heads that have something in nearly all resamples, and those that have it in a few at least."""
+  low, high = TAILS
+  share_NH = having_YNH.mean(0)
+  return int(np.sum(share_NH >= high)), int(np.sum(share_NH >= low))
 
 
 def _mean(by_chance: Sequence[Counts], name: str, kinds: Sequence[str]) -> float | None:
@@ -137,7 +144,11 @@ def _table(result: Result, totals: dict, by_chance: Sequence[Counts]) -> Table:
 def _explain(resamples: int, draws: int) -> str:
   parts = []
   if resamples:
-    parts.append(f"Intervals hold 95% of {resamples:,} resamples of the sentences.")
+    parts.append(
+      f"Intervals are of {resamples:,} resamples of the sentences: of counts from the heads that "
+      "pass in at least 97.5% of them to those that pass in at least 2.5%; of shares and "
+      "accuracies the middle 95%."
+    )
   if draws:
     models = "one model" if draws == 1 else f"{draws} models"
     parts.append(

@@ -49,21 +49,47 @@ def test_of_error_rates_the_lower_bound_comes_first():
   assert told.interval == pytest.approx((0.122, 0.278), abs=0.011)
 
 
-def test_counts_of_heads_in_each_resample():
+def test_counts_are_of_heads_that_nearly_always_pass_and_that_sometimes_do():
   # 0.0 always has the first kind, 1.0 in about half of the resamples, and always the last one.
   parts = [evidence("first", [[100, 100], [50, 0]]), evidence("last", [[100, 0], [100, 0]])]
-  counts = certainty.count_resamples(result((FIRST, LAST)), parts, "enc_self", 500, 0)
-  assert set(counts["first"]) == {1, 2}, "closed heads do not count"
-  assert abs(np.mean(counts["first"]) - 1.5) < 0.1
-  assert (counts["first"] + counts["last"] == 2).all(), "a head counts once"
-  assert counts[certainty.TOTAL].tolist() == counts["first"].tolist(), "the last is of no use"
+  assert certainty.count_surely(result((FIRST, LAST)), parts, "enc_self", 500, 0) == {
+    "first": (1, 2),  # closed heads do not count
+    "last": (0, 1),  # a head counts once
+    certainty.TOTAL: (1, 2),  # the last is of no use
+  }
+
+
+def test_heads_that_differ_from_resample_to_resample_are_not_sure():
+  # Ten heads that pass in 46% of the resamples each, by sentences of their own: hardly any resample
+  # is without one, but none of the ten is sure to pass.
+  rng = np.random.default_rng(0)
+  right_ENH = np.stack([rng.permutation(SENTENCES) < 49 for _ in range(10)], axis=1)[:, None]
+  many = dataclasses.replace(result((FIRST,)), heads=RESULT.heads | {"enc_self": [[1.0] * 10]})
+  part = evidence("first", [[0]], hits_ERNH=right_ENH[:, None].astype(int))
+  passing_YH = part.passing(part.weights(500, 0)).any(1)[:, 0]
+  assert np.quantile(passing_YH.sum(1), 0.025) >= 1
+  bounds = certainty.count_surely(many, [part], "enc_self", 500, 0)
+  assert bounds["first"] == bounds[certainty.TOTAL] == (0, 10)
+
+
+def test_bounds_are_reached_at_exactly_their_shares():
+  having_YNH = np.arange(200)[:, None, None] < np.array([[195, 194, 5, 4]])
+  assert certainty._bounds(having_YNH) == (1, 3)
+
+
+def test_useful_kinds_together_can_be_sure_of_a_head():
+  # 1.0 is of either kind by turns, so that neither is sure of it, but all are.
+  other = Kind("other", "enc_self", "")
+  parts = [evidence("first", [[0, 0], [50, 0]]), evidence("other", [[0, 0], [100, 0]])]
+  bounds = certainty.count_surely(result((FIRST, other)), parts, "enc_self", 500, 0)
+  assert bounds == {"first": (0, 1), "other": (0, 1), certainty.TOTAL: (1, 1)}
 
 
 def test_a_kind_without_evidence_has_the_same_heads_in_every_resample():
   fixed = Function("first", "f", "enc_self", ((1, 0),), "share", 1.0)
   parts = [evidence("last", [[0, 0], [100, 0]])]
-  counts = certainty.count_resamples(result((FIRST, LAST), (fixed,)), parts, "enc_self", 3, 0)
-  assert counts["first"].tolist() == [1] * 3 and counts["last"].tolist() == [0] * 3
+  bounds = certainty.count_surely(result((FIRST, LAST), (fixed,)), parts, "enc_self", 3, 0)
+  assert bounds == {"first": (1, 1), "last": (0, 0), certainty.TOTAL: (1, 1)}
 
 
 CHANCE = [
@@ -88,7 +114,9 @@ def test_what_is_told():
     ("cross-attention", "with a function", 0, 0, 0, 0.5),
   )
   (note,) = told.notes
-  assert "95% of 200 resamples" in note and "the mean of 2 models that differ" in note
+  assert (
+    "97.5%" in note and "of 200 resamples" in note and "the mean of 2 models that differ" in note
+  )
 
 
 def test_nothing_is_told_of_what_was_not_asked():
