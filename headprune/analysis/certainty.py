@@ -7,7 +7,7 @@ import numpy as np
 
 from headprune.analysis import compare
 from headprune.analysis.evidence import Evidence
-from headprune.analysis.result import TITLES, Column, Function, Result, Table
+from headprune.analysis.result import TITLES, Column, Function, Kind, Result, Table
 
 TAILS = (0.025, 0.975)  # of the 95% interval
 TOTAL = "with a function"
@@ -23,6 +23,8 @@ def tell(
   seed: int,
 ) -> Result:
   """The result with intervals and chance levels, a table of both, and a note that explains them.
+
+  What had no case, such as rare words in a text without any, has neither.
 
   Args:
     result: what was found.
@@ -42,6 +44,8 @@ def tell(
       interval=bounds[kind.type][kind.name] if resamples else None,
       chance=_mean(by_chance, kind.type, [kind.name]),
     )
+    if _has_case(kind, evidence)
+    else kind
     for kind in result.kinds
   )
   told = dataclasses.replace(result, kinds=kinds, functions=functions)
@@ -85,6 +89,12 @@ def count_surely(
   return bounds | {TOTAL: _bounds(useful_YNH)}
 
 
+def _has_case(kind: Kind, evidence: Sequence[Evidence]) -> bool:
+  """Whether a head could be found to be of a kind; kinds without evidence say nothing of cases."""
+  mine = [part for part in evidence if (part.kind, part.type) == (kind.name, kind.type)]
+  return not mine or any(part.usable_R.any() for part in mine)
+
+
 def _mask(heads, shape: tuple[int, int]) -> np.ndarray:
   mask_NH = np.zeros(shape, bool)
   for head in heads:
@@ -114,7 +124,7 @@ def _bounds(having_YNH: np.ndarray) -> tuple[int, int]:
 
 def _mean(by_chance: Sequence[Counts], name: str, kinds: Sequence[str]) -> float | None:
   counts = [sum(count[name][kind] for kind in kinds) for count in by_chance]
-  return sum(counts) / len(counts) if counts else None
+  return sum(counts) / len(counts) if counts and kinds else None
 
 
 def _table(result: Result, totals: dict, by_chance: Sequence[Counts]) -> Table:
@@ -125,9 +135,11 @@ def _table(result: Result, totals: dict, by_chance: Sequence[Counts]) -> Table:
     for kind in kinds:
       bounds = kind.interval or (None, None)
       rows.append((TITLES[name], kind.name, counts[kind.name], *bounds, kind.chance))
-    useful = [kind.name for kind in kinds if kind.useful]
-    total = sum(counts[kind] for kind in useful)
-    bounds, chance = totals.get(name, (None, None)), _mean(by_chance, name, useful)
+    useful = [kind for kind in kinds if kind.useful]
+    told = [k.name for k in useful if k.interval is not None or k.chance is not None]
+    total = sum(counts[kind.name] for kind in useful)
+    bounds = totals[name] if told and name in totals else (None, None)
+    chance = _mean(by_chance, name, told)
     rows.append((TITLES[name], TOTAL, total, *bounds, chance))
   columns = (
     Column("attention", "text"),

@@ -160,20 +160,29 @@ def findings(
       *notes,
       f"There is no case of {', '.join(missing)} in the parsed {rule.side} sentences.",
     ]
-  told = (gather(found, rule),) if found else ()
+  told = gather(subject, found, rule)
+  if found and not told.usable_R.any():
+    notes = [*notes, f"No relation of the {rule.side} has {rule.min_cases} cases (--min-cases)."]
   return Counted(
     scores=tuple(_score(subject, edge, counts, rule) for edge, counts in found.items()),
     kinds=(Kind(KIND, rule.type, str(rule)),),
-    functions=tuple(f for part in told for f in evidence.functions(subject, part)),
+    functions=evidence.functions(subject, told),
     tables=_tables(subject, found, rule),
     notes=tuple(notes),
-    evidence=told,
+    evidence=(told,),
   )
 
 
-def gather(found: dict[Edge, Counts], rule: Rule) -> Evidence:
-  """The counts of all edges as evidence."""
-  columns = lambda field: np.stack([getattr(counts, field) for counts in found.values()], axis=1)
+def gather(subject: Subject, found: dict[Edge, Counts], rule: Rule) -> Evidence:
+  """The counts of all edges as evidence; without an edge those of one sentence with no case."""
+  heads = subject.open_heads(rule.type).shape
+  empty = {"hits_ENH": (1, 0, *heads), "cases_E": (1, 0), "baseline_E": (1, 0)}
+
+  def columns(field: str) -> np.ndarray:
+    if not found:
+      return np.zeros(empty[field], int)
+    return np.stack([getattr(counts, field) for counts in found.values()], axis=1)
+
   cases_ER = columns("cases_E")
   return Evidence(
     kind=KIND,

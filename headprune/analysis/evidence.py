@@ -29,6 +29,12 @@ class Evidence:
   one_each: bool = False  # whether a head can only have the function with its largest share
   text: str = "text"  # which sentences: those of one text are resampled together
 
+  @property
+  def usable_R(self) -> np.ndarray:
+    """Which functions a head could have: those that are allowed and have a case."""
+    usable_R = self.cases_ER.sum(0) > 0
+    return usable_R if self.allowed_R is None else usable_R & self.allowed_R
+
   def weights(self, resamples: int, seed: int) -> np.ndarray:
     """How often each sentence is in each resample: weights_YE, the same for the same text."""
     return _draw_weights(len(self.cases_ER), self.text, resamples, seed)
@@ -45,16 +51,13 @@ class Evidence:
 
   def passing(self, weights_YE) -> np.ndarray:
     """Which heads have which function in each resample: bool [Y, R, N, H]."""
-    allowed_R = self.cases_ER.sum(0) > 0
-    if self.allowed_R is not None:
-      allowed_R &= self.allowed_R
-    allowed_1R11 = allowed_R[None, :, None, None]
+    allowed_1R11 = self.usable_R[None, :, None, None]
     share_YRNH = self.shares(weights_YE) * allowed_1R11
     above_YRNH = share_YRNH - self.baselines(weights_YE)[..., None, None] - self.limit
     passing_YRNH = allowed_1R11 & (np.round(above_YRNH, 10) >= 0)  # exactly the limit is enough
     if self.one_each:
       best_YNH = np.argmax(share_YRNH, axis=1)
-      passing_YRNH &= best_YNH[:, None] == np.arange(len(allowed_R))[None, :, None, None]
+      passing_YRNH &= best_YNH[:, None] == np.arange(len(self.names))[None, :, None, None]
     return passing_YRNH
 
   def strongest(self, name: str, heads: Sequence[Head]) -> tuple[int, int, int]:

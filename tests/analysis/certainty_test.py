@@ -119,6 +119,18 @@ def test_what_is_told():
   )
 
 
+def test_what_had_no_case_has_neither_interval_nor_chance():
+  parts = [evidence("first", [[100, 0], [0, 0]]), evidence("last", [[0, 0], [100, 0]])]
+  none = evidence("first", [[0, 0], [0, 0]], cases_ER=np.zeros((SENTENCES, 1), int))
+  told = certainty.tell(result((FIRST, LAST)), [none, parts[1]], 10, CHANCE, 0)
+  assert [(kind.interval, kind.chance) for kind in told.kinds] == [(None, None), ((1, 1), 1.5)]
+  assert [row[2:] for row in told.tables[0].rows] == [
+    (0, None, None, None), (0, 1, 1, 1.5), (0, None, None, None),
+  ]  # fmt: skip
+  either = certainty.tell(result((FIRST, LAST)), [none, *parts], 10, CHANCE, 0)
+  assert either.kinds[0].interval == (1, 1), "one of several with a case is enough"
+
+
 def test_nothing_is_told_of_what_was_not_asked():
   bare = result((FIRST,))
   assert certainty.tell(bare, [], 0, (), 0) == bare

@@ -54,12 +54,12 @@ def counts(hits_NH, cases=100, baseline=20):
 def test_syntactic_is_ten_points_above_its_baseline():
   subject = subjects.encoder([], [lambda q, ids: 0] * 4, [1.0, 1.0, 0.5, 0.0])
   found = {OBJ: counts([[30, 29, 90, 100]])}  # 0.3 - 0.2 - 0.1 < 0, in floating point
-  (function,) = evidence.functions(subject, edges.gather(found, RULE))
+  (function,) = evidence.functions(subject, edges.gather(subject, found, RULE))
   assert function.heads == ((0, 0), (0, 2))  # exactly ten points count; a closed head does not
   assert (function.name, function.strength, function.baseline) == ("obj head→dep", 0.9, 0.2)
   assert (function.kind, function.type, function.measure) == ("syntactic", "enc_self", "accuracy")
   rare = dataclasses.replace(RULE, min_cases=101)
-  assert evidence.functions(subject, edges.gather(found, rare)) == ()
+  assert evidence.functions(subject, edges.gather(subject, found, rare)) == ()
 
 
 def test_what_the_report_says():
@@ -75,7 +75,17 @@ def test_what_the_report_says():
   assert told.notes == ("Parsed.", "There is no case of iobj in the parsed source sentences.")
   assert "at least 10 points above" in told.kinds[0].rule and "100 cases" in told.kinds[0].rule
   nothing = edges.findings(subject, {}, rule, [])
-  assert nothing.functions == nothing.evidence == nothing.tables == ()
+  assert nothing.functions == nothing.tables == ()
+  (empty,) = nothing.evidence
+  assert (empty.kind, empty.type, empty.usable_R.tolist()) == ("syntactic", "enc_self", [])
+  assert empty.passing(empty.weights(3, 0)).shape == (3, 0, 1, 2)
+
+
+def test_edges_with_too_few_cases_are_told():
+  subject = subjects.encoder([], [lambda q, ids: 0], [1.0])
+  rule = dataclasses.replace(RULE, min_cases=101)
+  told = edges.findings(subject, {OBJ: counts([[90]])}, rule, ["Parsed."])
+  assert told.notes == ("Parsed.", "No relation of the source has 101 cases (--min-cases).")
 
 
 def test_the_decoders_findings_are_told_apart():

@@ -45,6 +45,14 @@ def test_heads_that_pass():
   assert passing(limit=0.0, cases_ER=CASES_ER * [1, 0]) == [[True, True], [False, False]]
 
 
+def test_what_a_head_could_do():
+  assert make().usable_R.tolist() == [True, True]
+  assert make(cases_ER=CASES_ER * [1, 0]).usable_R.tolist() == [True, False]
+  assert make(allowed_R=np.array([False, True])).usable_R.tolist() == [False, True]
+  neither = make(cases_ER=CASES_ER * [1, 0], allowed_R=np.array([False, True]))
+  assert neither.usable_R.tolist() == [False, False]
+
+
 def test_a_baseline_is_resampled_too():
   beating = make(baseline_ER=np.array([[0, 3], [0, 3], [0, 0]]), limit=0.1)
   assert beating.baselines(EVERYTHING).tolist() == [[0.0, 0.6]]
