@@ -36,6 +36,8 @@ def prepare(subject: Subject, options) -> plug.Plan | None:
     links, needed = read(options.alignments), 1 + max(subject.numbers)
     if len(links) < needed:
       raise UserError(f"{options.alignments} has {len(links)} lines for {needed} sentence pairs")
+    used = (str([sorted(side) for side in links[number]]) for number in subject.numbers)
+    settings["alignments"] = plug.checksum(used)
   run = functools.partial(measure, links=links, limit=options.aligning)
   return plug.Plan(run, settings)
 

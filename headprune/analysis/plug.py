@@ -12,8 +12,9 @@ analysis.json treat all analyses alike. An analysis that tells functions gives `
 from which intervals are made.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 import dataclasses
+import zlib
 
 from headprune.analysis.result import Findings
 from headprune.analysis.subject import Subject
@@ -27,8 +28,8 @@ class Plan:
   # Takes the subject, or one like it whose heads are drawn by lot: if there is a Kind in what it
   # finds, it is measured on such subjects as well, to tell what chance alone gives.
   measure: Callable[[Subject], Findings]
-  # Thresholds and sizes that decide which head has a function: only runs that share them can be
-  # compared with each other. Names are those of the options where there is one.
+  # Thresholds, sizes and checksums that decide which head has a function: only runs that share
+  # them can be compared with each other. Names are those of the options where there is one.
   settings: dict[str, float | str] = dataclasses.field(default_factory=dict)
   sentences: int | None = None  # that it goes through one by one; None is all of the subject's
   name: str = ""  # for people; survey.prepare gives it the module's
@@ -43,6 +44,14 @@ def check_share(name: str, value: float) -> float:
   if not 0 <= value <= 1:
     raise UserError(f"--{name} {value:g} is a share, from 0 to 1")
   return value
+
+
+def checksum(lines: Iterable[str]) -> str:
+  """CRC-32 of lines that were read: tells in an analysis's settings which ones they were."""
+  crc = 0
+  for line in lines:
+    crc = zlib.crc32(f"{line}\n".encode(), crc)
+  return f"{crc:08x}"
 
 
 def no_options(add) -> None:

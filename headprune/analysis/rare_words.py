@@ -27,6 +27,8 @@ def prepare(subject: Subject, options) -> plug.Plan:
   tokenizer = subject.run.src_tokenizer
   rank_V = ranks(tokenizer.encode(lines), tokenizer.vocab_size, tokenizer.eos)
   settings = {"rare": limit, "rare_top": options.rare_top}
+  if options.frequencies:
+    settings["frequencies"] = plug.checksum(lines)
   limits = {"limit": limit, "top": options.rare_top}
   return plug.Plan(functools.partial(measure, rank_V=rank_V, notes=notes, **limits), settings)
 

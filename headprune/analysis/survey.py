@@ -4,7 +4,6 @@ import argparse
 from collections.abc import Callable
 import dataclasses
 import itertools
-import zlib
 
 from headprune.analysis import (
   alignment,
@@ -17,6 +16,7 @@ from headprune.analysis import (
   gate_values,
   gradient,
   idle,
+  plug,
   positional,
   rare_words,
   relevance,
@@ -89,8 +89,8 @@ def prepare(subject: Subject, options: argparse.Namespace) -> list[Plan]:
 
 def settings(subject: Subject, plans: list[Plan]) -> dict:
   """What two runs must share for their functions to be compared."""
-  text = "\n".join(itertools.chain.from_iterable(subject.text))
-  result = {"sentences": len(subject.text), "text": f"{zlib.crc32(text.encode()):08x}"}
+  text = plug.checksum(itertools.chain.from_iterable(subject.text))
+  result = {"sentences": len(subject.text), "text": text}
   for plan in plans:
     result |= plan.settings
   return result

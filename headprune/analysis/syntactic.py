@@ -39,11 +39,10 @@ def prepare(subject: Subject, options) -> plug.Plan | None:
     "syntactic": plug.check_share("syntactic", options.syntactic),
     "min_cases": options.min_cases,
     "parsed_sentences": len(parsed),
+    "conllu": annotations.SETTING if own else plug.checksum(map(str, parsed)),
   }
   rule = Rule(relations=relations, limit=options.syntactic, min_cases=options.min_cases)
   run = functools.partial(measure, parsed=parsed, rule=rule)
-  if own:
-    settings["conllu"] = annotations.SETTING
   return plug.Plan(run, settings, sentences=len(parsed))
 
 

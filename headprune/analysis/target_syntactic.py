@@ -39,6 +39,7 @@ def prepare(subject: Subject, options) -> plug.Plan | None:
     "target_syntactic": plug.check_share("syntactic", options.syntactic),
     "target_min_cases": options.min_cases,
     "target_parsed_sentences": count,
+    "target_conllu": plug.checksum(map(str, parsed)),
   }
   rule = Rule(
     relations=relations,

@@ -96,7 +96,15 @@ def test_there_must_be_links_for_all_lines(tmp_path):
   (tmp_path / "links").write_text("\n0-0 1-2 2p1\n1-1\n")
   options = types.SimpleNamespace(alignments=str(tmp_path / "links"), aligning=0.5)
   plan = alignment.prepare(whole, options)
-  assert plan.settings == {"aligning": 0.5}
+  assert plan.settings.keys() == {"aligning", "alignments"}
+  for links, same in (
+    ("9-9\n2p1 1-2 0-0\n1-1\n", True),  # the first line is not used, nor the links' order
+    ("\n0-0 1-2 2-1\n1-1\n", False),
+    ("\n1-1\n0-0 1-2 2p1\n", False),
+  ):
+    (tmp_path / "others").write_text(links)
+    others = types.SimpleNamespace(alignments=str(tmp_path / "others"), aligning=0.5)
+    assert (alignment.prepare(whole, others).settings == plan.settings) == same
   np.testing.assert_allclose(
     plan.measure(whole).scores[0].values["dec_enc"],
     brute_force(run, 0),

@@ -5,7 +5,7 @@ import types
 import numpy as np
 import pytest
 
-from headprune.analysis import pointing, rare_words
+from headprune.analysis import plug, pointing, rare_words
 from tests.analysis import subjects
 
 pytestmark = pytest.mark.usefixtures("small_batches")
@@ -66,12 +66,14 @@ def test_words_are_counted_in_a_file_or_else_in_the_text(tmp_path):
   subject = subjects.encoder([[3, 4, 1]], [HIGHEST], [1.0], words=("a", "b"))
   options = types.SimpleNamespace(frequencies=str(tmp_path / "words"), rare=0.5, rare_top=0)
   plan = rare_words.prepare(subject, options)
-  assert plan.settings == {"rare": 0.5, "rare_top": 0}
+  assert plan.settings == {
+    "rare": 0.5, "rare_top": 0, "frequencies": plug.checksum(["b b", "b a"]),
+  }  # fmt: skip
   assert plan.measure(subject).scores[0].values == {"enc_self": [[0.0]]}  # a is the rarest, not b
   subject.run.config = types.SimpleNamespace(data=types.SimpleNamespace(kind="nothing"))
   subject.lines[:] = ["a a b"]
-  found = rare_words.prepare(
-    subject, types.SimpleNamespace(frequencies=None, rare=0.5, rare_top=0)
-  ).measure(subject)
+  plan = rare_words.prepare(subject, types.SimpleNamespace(frequencies=None, rare=0.5, rare_top=0))
+  assert plan.settings == {"rare": 0.5, "rare_top": 0}
+  found = plan.measure(subject)
   assert found.scores[0].values == {"enc_self": [[1.0]]}
   assert found.notes[0].startswith("Words are counted in the analysed text itself (config.data")

@@ -63,7 +63,12 @@ def test_sentences_are_read_as_the_vocabulary_wants_them(tmp_path):
   plan = syntactic.prepare(subject, options)
   assert plan.settings == {
     "relations": "advmod,obj", "syntactic": 0.2, "min_cases": 5, "parsed_sentences": 2,
+    "conllu": plan.settings["conllu"],
   }  # fmt: skip
+  (tmp_path / "others").write_text("\n\n".join(["\n".join(rows), rows[0]]))
+  assert syntactic.prepare(subject, options).settings == plan.settings, "the third is not read"
+  (tmp_path / "parsed").write_text("\n".join(rows).replace("advmod", "obj"))
+  assert syntactic.prepare(subject, options).settings["conllu"] != plan.settings["conllu"]
   up = plan.measure(subject).scores[0]
   assert (up.title, up.values) == (
     "advmod dep→head",

@@ -96,8 +96,12 @@ def test_the_option(tmp_path):
   plan = target_syntactic.prepare(subject, options)
   assert plan.settings == {
     "target_relations": "nsubj,obj", "target_syntactic": 0.0, "target_min_cases": 1,
-    "target_parsed_sentences": 1,
+    "target_parsed_sentences": 1, "target_conllu": plan.settings["target_conllu"],
   }  # fmt: skip
+  (tmp_path / "other").write_text("\n".join(rows).replace("nsubj", "obj"))
+  other = types.SimpleNamespace(**vars(options) | {"target_conllu": [str(tmp_path / "other")]})
+  other_sum = target_syntactic.prepare(subject, other).settings["target_conllu"]
+  assert other_sum != plan.settings["target_conllu"]
   found = plan.measure(subject)
   (function,) = found.functions
   assert (function.name, function.strength, function.baseline) == ("nsubj dep→head", 1.0, 1.0)
