@@ -57,7 +57,7 @@ class Rule:
   limit: float  # by how much accuracy must be above the baseline, 0..1
   min_cases: int  # of an edge
   type: str = "enc_self"  # attention type of the heads
-  text: str = "parsed source"  # as in Evidence: those of --conllu are a text of their own
+  text: str = "parsed source"  # as in Evidence
   excluded: str = "EOS"  # what the largest weight is not looked for at
 
   @property

@@ -41,9 +41,20 @@ def prepare(subject: Subject, options) -> plug.Plan | None:
     "parsed_sentences": len(parsed),
     "conllu": annotations.SETTING if own else plug.checksum(map(str, parsed)),
   }
-  rule = Rule(relations=relations, limit=options.syntactic, min_cases=options.min_cases)
+  rule = Rule(
+    relations=relations,
+    limit=options.syntactic,
+    min_cases=options.min_cases,
+    text=_drawn_with(subject, parsed),
+  )
   run = functools.partial(measure, parsed=parsed, rule=rule)
   return plug.Plan(run, settings, sentences=len(parsed))
+
+
+def _drawn_with(subject: Subject, parsed: Sequence[conllu.Sentence]) -> str:
+  """Which sentences the parsed ones are resampled with: the text's, if they are the same."""
+  lines = [source for source, _ in subject.text]
+  return "text" if lines == [sentence.text for sentence in parsed] else "parsed source"
 
 
 def measure(subject: Subject, parsed: Sequence[conllu.Sentence], rule: Rule) -> Counted:

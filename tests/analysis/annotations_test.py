@@ -6,7 +6,7 @@ import types
 import numpy as np
 import pytest
 
-from headprune.analysis import alignment, annotations, subject, survey, syntactic
+from headprune.analysis import alignment, annotations, positional, subject, survey, syntactic
 from headprune.runs import defaults
 from headprune.text import sources
 from tests import small_run
@@ -62,6 +62,19 @@ def test_analyses_use_it_and_say_so(analysed):
   assert table["nsubj dep→head"][1] == cases
   rates = links.measure(analysed).scores[0].values["dec_enc"]
   assert 0 < np.min(rates) <= np.max(rates) <= 1
+
+
+def test_parses_of_the_text_are_resampled_with_it(analysed):
+  options = survey.options()
+  lines = [*zip(*analysed.text)]
+  (own,) = syntactic.prepare(analysed, options).measure(analysed).evidence
+  (_, decoder) = positional.measure(analysed, 0.9, 1).evidence
+  assert own.weights(9, 0) is decoder.weights(9, 0)
+  longer = [lines[0], (*lines[1][:5], "a " * subject.MAX_LENGTH)]
+  shorter = subject.encode(analysed.run, *longer)  # the last pair is left out, its parse is not
+  assert len(shorter.text) == 5
+  (own,) = syntactic.prepare(shorter, options).measure(shorter).evidence
+  assert (own.text, len(own.cases_ER)) == ("parsed source", 6)
 
 
 def test_files_come_first(analysed, tmp_path):
