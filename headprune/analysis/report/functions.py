@@ -30,7 +30,13 @@ def functions(result: Result) -> str:
     Column("which", "heads"),
     Column("how strong", "text"),
   )
-  rules = " ".join(f"{kind.name.capitalize()}: {kind.rule}." for kind in result.kinds)
+  rules = [f"{kind.name.capitalize()}: {kind.rule}." for kind in result.kinds]
+  rules.append("How strong: the best head.")
+  if any(f.interval for f in result.functions):
+    rules.append(
+      "Its interval is that of this one head's share or accuracy, as if it had not been chosen as "
+      "the best of many."
+    )
   counts = " ".join(describe_kinds(result))
   nothing = f"No open head passes a threshold.{_why(result)}"
   return parts.section(
@@ -38,7 +44,7 @@ def functions(result: Result) -> str:
     "Functions of heads",
     parts.text(f"{counts} A head counts once, under its first kind."),
     parts.table("functions", columns, rows, nothing),
-    parts.folded("When a head has a function", parts.text(f"{rules} How strong: the best head.")),
+    parts.folded("When a head has a function", parts.text(" ".join(rules))),
   )
 
 

@@ -21,6 +21,14 @@ def test_functions_name_their_heads():
   assert "Aligning: an error rate of at most 40%." in page.folded[0][1]
 
 
+def test_an_intervals_head_was_chosen():
+  warning = "as if it had not been chosen as the best of many."
+  assert warning not in Page(functions.functions(RESULT)).folded[0][1]
+  sure = dataclasses.replace(RESULT.functions[0], interval=(0.9, 0.97))
+  sure = dataclasses.replace(RESULT, functions=(sure,))
+  assert warning in Page(functions.functions(sure)).folded[0][1]
+
+
 def test_kinds_are_counted_for_each_type():
   assert functions.describe_kinds(RESULT) == [
     "Encoder self-attention: 1 positional, 1 syntactic, 0 rare words, 0 unknown.",
