@@ -43,6 +43,7 @@ def tell(
       kind,
       interval=bounds[kind.type][kind.name] if resamples else None,
       chance=_mean(by_chance, kind.type, [kind.name]),
+      draws=len(by_chance),
     )
     if _has_case(kind, evidence)
     else kind
@@ -165,6 +166,6 @@ def _explain(resamples: int, draws: int) -> str:
     models = "one model" if draws == 1 else f"{draws} models"
     parts.append(
       f"By chance is the mean of {models} that differ from this one in that the numbers within "
-      "each head's query and key projections are shuffled."
+      "each head's query and key projections are shuffled, in all layers at once."
     )
   return " ".join(parts)

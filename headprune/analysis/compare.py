@@ -75,7 +75,7 @@ def kinds_of_heads(result: Result, name: str) -> dict[Head, list[str]]:
 
 
 def describe_kind(result: Result, name: str, kind: str, count: int) -> str:
-  """A count and what is known about it: "3 positional (95% interval 2 to 4; 0 by chance)".
+  """A count and what is known about it: "3 positional (0 by chance (2 draws))".
 
   Args:
     result: has the kinds.
@@ -89,7 +89,8 @@ def describe_kind(result: Result, name: str, kind: str, count: int) -> str:
       if known.interval:
         parts.append("95% interval {} to {}".format(*known.interval))
       if known.chance is not None:
-        parts.append(f"{round(known.chance, 1):g} by chance")
+        draws = f"{known.draws} draw{'s' * (known.draws != 1)}"
+        parts.append(f"{round(known.chance, 1):g} by chance ({draws})")
   return f"{count} {kind} ({'; '.join(parts)})" if parts else f"{count} {kind}"
 
 

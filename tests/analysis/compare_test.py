@@ -61,14 +61,14 @@ def test_closed_heads_do_not_count():
 
 
 def test_counts_and_strengths_in_words():
-  sure = Kind("positional", "enc_self", "", interval=(2, 4), chance=2 / 3)
-  other = Kind("positional", "dec_self", "", chance=0.0)
+  sure = Kind("positional", "enc_self", "", interval=(2, 4), chance=2 / 3, draws=3)
+  other = Kind("positional", "dec_self", "", chance=0.0, draws=1)
   result = dataclasses.replace(RESULT, kinds=(sure, other))
   describe = lambda *which: compare.describe_kind(result, *which)
   assert describe("enc_self", "positional", 3) == (
-    "3 positional (95% interval 2 to 4; 0.7 by chance)"
+    "3 positional (95% interval 2 to 4; 0.7 by chance (3 draws))"
   )
-  assert describe("dec_self", "positional", 1) == "1 positional (0 by chance)"
+  assert describe("dec_self", "positional", 1) == "1 positional (0 by chance (1 draw))"
   assert describe("dec_self", "unknown", 1) == "1 unknown"
   function = Function("k", "f", "enc_self", ((0, 0),), "share", 0.95)
   assert compare.describe_strength(function) == "share 95%"
