@@ -50,6 +50,8 @@ def _qualities(qualities: Sequence[Quality]) -> str:
   summary = qualities[-1].summary
   measured = (summary.dev_bleu, summary.test_bleu) != (None, None)
   bleu = f" BLEU: {summary.signature}" if measured else ""
+  if measured and not _same_bleu(qualities):
+    bleu += f"; that of {qualities[0].run}: {qualities[0].summary.signature}, so no change is told"
   return f"""<div class="scroll"><table class="quality"><thead><tr><th></th>{head}</tr></thead>
 <tbody>{lines}</tbody></table></div>
 {parts.text(f"As the runs recorded it; loss in nats a token.{bleu}", soft=True)}"""
@@ -63,6 +65,14 @@ def _row(qualities: Sequence[Quality], field: str, name: str, digits: int) -> tu
   cells = ["" if value is None else f"{value:.{digits}f}" for value in values]
   if len(cells) == 1:
     return name, *cells
+  if not cells[0] or (field.endswith("_bleu") and not _same_bleu(qualities)):
+    return name, *cells, ""
   # Of the numbers that stand beside it.
-  change = f"{float(cells[-1]) - float(cells[0]):+.{digits}f}" if cells[0] else ""
-  return name, *cells, change
+  return name, *cells, f"{float(cells[-1]) - float(cells[0]):+.{digits}f}"
+
+
+def _same_bleu(qualities: Sequence[Quality]) -> bool:
+  """Whether the first and the last run measured the same BLEU, if both did."""
+  ends = [quality.summary for quality in (qualities[0], qualities[-1])]
+  measured = [s for s in ends if s and (s.dev_bleu, s.test_bleu) != (None, None)]
+  return len({summary.signature for summary in measured}) <= 1

@@ -32,6 +32,16 @@ def test_before_and_after():
   assert "BLEU: tok:13a" in page.text
 
 
+def test_of_different_bleu_there_is_no_change():
+  other = dataclasses.replace(BEFORE, test_bleu=28.0, signature="tok:none")
+  page = Page(quality.top(RESULT, [Quality("<x>", other, GATES), Quality("y", AFTER, CLOSED)]))
+  assert [row[-1] for row in page.tables[0]] == ["change", "", "", "-1.5000", "-3.48", ""]
+  assert "BLEU: tok:13a; that of <x>: tok:none, so no change is told" in page.text
+  loss = dataclasses.replace(other, dev_bleu=None, test_bleu=None)
+  page = Page(quality.top(RESULT, [Quality("x", loss, GATES), Quality("y", AFTER, CLOSED)]))
+  assert page.text.count("that of") == 0, "it measured none"
+
+
 def test_one_run_has_no_change():
   (table,) = Page(quality.top(RESULT, [Quality("y", BEFORE, GATES)])).tables
   assert table == [
