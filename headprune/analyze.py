@@ -24,7 +24,7 @@ from headprune.errors import UserError
 from headprune.meter import Meter
 from headprune.runs import metrics
 from headprune.runs.run import load
-from headprune.runs.workdir import Workdir, write_bytes, write_text
+from headprune.runs.workdir import Workdir, name_runs, write_bytes, write_text
 
 
 def main() -> None:
@@ -38,7 +38,8 @@ def main() -> None:
 def _analyze(args: argparse.Namespace, meter: Meter) -> None:
   meter.begin(f"reading {args.workdir}", 0)
   run = load(args.workdir, args.checkpoint)
-  before = [_read_before(path) for path in args.before]
+  names = name_runs([*args.before, args.workdir])
+  before = [dataclasses.replace(_read_before(path), run=names[path]) for path in args.before]
   meter.begin("reading the text", 0)
   subject = dataclasses.replace(subject_lib.read(run, args), progress=meter.add)
   plans = survey.prepare(subject, args)
@@ -50,6 +51,7 @@ def _analyze(args: argparse.Namespace, meter: Meter) -> None:
   result = survey.measure(subject, plans, args, meter.begin)
   meter.begin("drawing", 0)
   result_lib.write(run.workdir, result)
+  result = dataclasses.replace(result, run=names[args.workdir])
   history = draw(run.workdir, result, before)
   maps = attention_maps(run, subject.text[: args.maps])
   page = page_lib.page(result, before, qualities=qualities, history=history, maps=maps)
@@ -91,17 +93,18 @@ def draw(workdir: Workdir, result: Result, before: Sequence[Result]) -> pruning.
 
 def _qualities(subject: Subject, args, before: Sequence[Result]) -> list[Quality]:
   """What this run recorded, and before it the earlier ones or else the run that it started from."""
-  run = subject.run
+  run, origin = subject.run, subject.run.config.init_from
+  names = name_runs([*(args.before or filter(None, [origin])), args.workdir])
   earlier = [
     Quality(found.run, Workdir(pathlib.Path(path)).read_summary(), found.heads)
     for path, found in zip(args.before, before)
   ]
-  start = Workdir(pathlib.Path(run.config.init_from))
-  if not before and run.config.init_from and (summary := start.read_summary()):
-    earlier = [Quality(start.path.absolute().name, summary, start.read_heads())]
+  start = Workdir(pathlib.Path(origin))
+  if not before and origin and (summary := start.read_summary()):
+    earlier = [Quality(names[origin], summary, start.read_heads())]
   # A summary tells of the last checkpoint.
   summary = run.workdir.read_summary() if args.checkpoint == "last" else None
-  own = Quality(run.workdir.path.absolute().name, summary, subject.as_lists(run.gates()))
+  own = Quality(names[args.workdir], summary, subject.as_lists(run.gates()))
   return [*earlier, own]
 
 

@@ -19,7 +19,7 @@ from headprune.errors import UserError
 from headprune.meter import Meter
 from headprune.runs import checkpoint
 from headprune.runs.run import load
-from headprune.runs.workdir import Workdir, write_bytes, write_json, write_text
+from headprune.runs.workdir import Workdir, name_runs, write_bytes, write_json, write_text
 from headprune.text import sources
 
 
@@ -70,7 +70,7 @@ def _compare(
 
   text = _text(args, wanted[0], meter)
   lengths = tuple(args.length) if args.length else prefixes.most_frequent(text)
-  names, found = _names(args.workdir), []
+  names, found = name_runs(args.workdir), []
   for path, which in wanted:
     meter.begin(f"reading {path}", 0)
     run = load(path, which)
@@ -89,12 +89,6 @@ def _text(args: argparse.Namespace, first: tuple[str, str], meter: Meter) -> Pai
   else:
     lines = sources.read_dev(run.config.data, "give --text SRC TGT")
   return measuring.encode(run, *lines, others=args.workdir[1:])
-
-
-def _names(paths: list[str]) -> dict[str, str]:
-  """Workdir -> what it is called: its last part, or all of it where several end alike."""
-  last = [pathlib.Path(path).absolute().name for path in paths]
-  return {path: path if last.count(name) > 1 else name for path, name in zip(paths, last)}
 
 
 def _checkpoints(path: str, named: str) -> list[str]:

@@ -138,7 +138,7 @@ def test_a_run_whose_data_are_gone_needs_other_text(folder, monkeypatch, capsys,
 
 def test_before_and_after(folder, monkeypatch, capsys, tmp_path):
   shutil.copytree(folder / "run", tmp_path / "run")
-  brief = "--lrp-sentences", 0, "--maps", 0, "--chance", 0
+  brief = "--lrp-sentences", 0, "--maps", 0, "--chance", 0, "--resamples", 0
   with pytest.raises(UserError, match="no analysis.json; run headprune analyze on it first"):
     command(monkeypatch, tmp_path / "run", "--before", tmp_path / "nowhere", *brief)
   # With a share of nothing at least, all open encoder heads look at rare words.
@@ -146,25 +146,29 @@ def test_before_and_after(folder, monkeypatch, capsys, tmp_path):
   earlier = result.read(Workdir(tmp_path / "run"))
   assert [f.heads for f in earlier.functions if f.kind == "rare words"] == [((0, 0), (1, 0))]
   lost = result.Function("positional", "position +4", "enc_self", ((0, 0),), "share", 1.0)
-  (tmp_path / "dense").mkdir()
-  result.write(
-    Workdir(tmp_path / "dense"), dataclasses.replace(earlier, functions=(*earlier.functions, lost))
-  )
-  before = "--before", tmp_path / "dense"
+  dense = tmp_path / "dense" / "run"
+  dense.mkdir(parents=True)
+  result.write(Workdir(dense), dataclasses.replace(earlier, functions=(*earlier.functions, lost)))
+  before = "--before", dense
   command(monkeypatch, tmp_path / "run", *before, "--rare", 0, "--rare-top", 0, *brief)
   printed = capsys.readouterr().out
   assert "  kept   rare words (encoder self-attention)\n" in printed
   assert "  lost   position +4 (encoder self-attention)\n" in printed
   page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-  assert "Before and after: run" in page
-  assert Page(page).tables[0][1] == ["dev BLEU", "", "29.50", ""], "dense has no summary"
+  shown = Page(page)
+  assert "Before and after: dense/run" in shown.text, "both folders are called run"
+  assert shown.tables[0][:2] == [
+    ["", "dense/run", f"{tmp_path.name}/run", "change"],
+    ["dev BLEU", "", "29.50", ""],  # the earlier one has no summary
+  ]  # fmt: skip
+  assert result.read(Workdir(tmp_path / "run")).run == "run"
   with pytest.raises(UserError, match=r"otherwise \(max_offset 5 -> 3; rare_top 0 -> 7\): analyse"):
     command(monkeypatch, tmp_path / "run", *before, "--rare", 0, "--rare-top", 7, "--max-offset", 3)
   (tmp_path / "other").write_text("\n".join(LINES[::-1]))
   text = "--text", tmp_path / "other", tmp_path / "other"
   with pytest.raises(UserError, match=r"otherwise \(text \w{8} -> \w{8}\): analyse"):
     command(monkeypatch, tmp_path / "run", *before, *text, "--rare", 0, "--rare-top", 0)
-  (tmp_path / "dense" / "analysis.json").write_text("{}")
+  (dense / "analysis.json").write_text("{}")
   with pytest.raises(UserError, match="analysis.json: damaged, or of another version"):
     command(monkeypatch, tmp_path / "run", *before)
 

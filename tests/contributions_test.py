@@ -80,11 +80,6 @@ def test_own_prefixes_are_the_translations(folder, monkeypatch):
   assert len(line["source_curve"]["mean"]) == 1
 
 
-def test_runs_of_one_name_are_told_apart():
-  assert contributions._names(["a/x", "b/x", "c"]) == {"a/x": "a/x", "b/x": "b/x", "c": "c"}
-  assert contributions._names(["a/x"]) == {"a/x": "x"}
-
-
 @pytest.mark.parametrize(
   "arguments, message",
   [

@@ -13,7 +13,7 @@ analysis.json, report.html, figures/   what headprune analyze found
 contributions.json, .html   what headprune contributions found; its figures are there too
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 import contextlib
 import dataclasses
 import json
@@ -141,6 +141,20 @@ class Workdir:
     """What lies in the folder, for people."""
     paths = [path for path in self.path.iterdir() if not path.name.startswith(".")]
     return ", ".join(sorted(path.name + "/" * path.is_dir() for path in paths))
+
+
+def name_runs(paths: Sequence[str]) -> dict[str, str]:
+  """Workdir -> what it is called: its last part, or as many as no other workdir ends in."""
+  parts = {path: pathlib.Path(path).absolute().parts for path in paths}
+
+  def name(path: str) -> str:
+    for count in range(1, len(parts[path])):
+      end = parts[path][-count:]
+      if sum(others[-count:] == end for others in parts.values()) == 1:
+        return "/".join(end)
+    return path
+
+  return {path: name(path) for path in paths}
 
 
 def check_unused(out: pathlib.Path) -> None:

@@ -14,6 +14,14 @@ from headprune.runs.workdir import Workdir
 HEADS = {"enc_self": [[0.0, 0.5], [1.0]]}
 
 
+def test_runs_of_one_name_are_told_apart():
+  name_runs = workdir_lib.name_runs
+  assert name_runs(["a/x", "b/x", "c"]) == {"a/x": "a/x", "b/x": "b/x", "c": "c"}
+  assert name_runs(["a/x"]) == name_runs(["a/x", "a/x"]) == {"a/x": "x"}
+  assert list(name_runs(["/r/1/b/x", "/r/2/b/x", "/r/c/x"]).values()) == ["1/b/x", "2/b/x", "c/x"]
+  assert name_runs(["a/x", "a/x/"]) == {"a/x": "a/x", "a/x/": "a/x/"}, "one folder, twice"
+
+
 def test_a_run_is_finished_when_its_summary_is_there(tmp_path):
   workdir, done = Workdir(tmp_path), Summary("trained", step=3, ends_at=(3, 0))
   assert workdir.read_summary() is None
