@@ -13,6 +13,7 @@ from headprune import analyze
 from headprune.analysis import plug, result, subject, survey
 from headprune.analysis.report import page as report_page
 from headprune.analysis.result import Column, Findings, Function, Kind, Score, Table
+from headprune.runs.run import Run
 from tests import small_run
 from tests.analysis.page import Page
 
@@ -97,20 +98,27 @@ def test_no_two_analyses_share_an_option_or_a_setting(run):
   ]  # fmt: skip
 
 
-def test_progress_counts_every_sentence_of_every_analysis(run, tmp_path):
+def test_progress_counts_every_sentence_of_every_analysis(run, tmp_path, monkeypatch):
+  def bleu(self, sources, references, progress):
+    progress(len(sources))
+    return 0.0, ""
+
+  monkeypatch.setattr(Run, "bleu", bleu)  # translating takes long
   (tmp_path / "links").write_text("0-0\n" * 3)
   (tmp_path / "parsed").write_text("1\tcat\t_\t_\t_\t_\t0\troot\t_\t_\n")
   done, stages = [], []
   whole = dataclasses.replace(subject.encode(run, *TEXT), progress=done.append)
   options = survey.options(
-    lrp_sentences=2, bleu_sentences=1, alignments=str(tmp_path / "links"),
+    lrp_sentences=1, bleu_sentences=2, alignments=str(tmp_path / "links"),
     conllu=[str(tmp_path / "parsed")], chance=1,
   )  # fmt: skip
   plans = survey.prepare(whole, options)
   survey.measure(whole, plans, options, lambda name, count: stages.append((name, count, sum(done))))
   counts = {name.split(",")[0]: count for name, count, _ in stages}
   assert [name for name, *_ in stages[:2]] == ["closing, 1 of 11", "gradient, 2 of 11"]
-  assert counts["relevance"] == 2 and counts["bleu loss"] == 1 + 6  # one head is open in each layer
+  assert counts["relevance"] == 1 and counts["bleu loss"] == 2 * (
+    1 + 6
+  )  # one head is open in each layer
   assert counts["syntactic"] == 1 and counts["rare words"] == 3
   assert counts["chance"] == 4 * 3 + 1 and stages[-1][0] == "chance, 1 of 1"
   ends = [*(before for *_, before in stages[1:]), sum(done)]
@@ -120,7 +128,7 @@ def test_progress_counts_every_sentence_of_every_analysis(run, tmp_path):
 
 def test_everything_about_a_run(run):
   whole = subject.encode(run, *TEXT)
-  found = survey.survey(whole, survey.options(rare_top=0))
+  found = survey.survey(whole, survey.options(rare_top=0, lrp_sentences=1, resamples=0))
   assert found.run == "run" and found.sentences == 3
   assert found.heads["enc_self"][0][1] == 0.0 < found.heads["enc_self"][0][0] < 1.0
   keys = [score.key for score in found.scores]
