@@ -65,7 +65,7 @@ class Rule:
     return "source" if self.type == "enc_self" else "target"
 
   def __str__(self) -> str:
-    sides = "to words further left, " if self.type == "dec_self" else ""
+    sides = "to words further left, " if self.side == "target" else ""
     return (
       f"{sides}at least {100 * self.limit:.0f} points above always pointing at the relation's most "
       f"frequent offset, in at least {self.min_cases} cases"
@@ -203,7 +203,7 @@ def _accuracy(counts: Counts) -> np.ndarray:
 
 
 def _score(subject: Subject, edge: Edge, counts: Counts, rule: Rule) -> Score:
-  prefix = "" if rule.type == "enc_self" else "target-"
+  prefix = "target-" if rule.side == "target" else ""
   meaning = (
     f"accuracy: how often the largest weight, {rule.excluded} excluded, is on the related word"
   )
@@ -218,9 +218,11 @@ def _score(subject: Subject, edge: Edge, counts: Counts, rule: Rule) -> Score:
 
 
 def _tables(subject: Subject, found: dict[Edge, Counts], rule: Rule) -> tuple[Table, ...]:
-  """The best open head of each edge."""
+  """The best open head of each edge; no table without edges or open heads."""
   open_NH, rows = subject.open_heads(rule.type), []
-  for edge, counts in found.items() if open_NH.any() else ():
+  if not found or not open_NH.any():
+    return ()
+  for edge, counts in found.items():
     accuracy_NH = np.where(open_NH, _accuracy(counts), -1.0)
     n, h = (int(i) for i in np.unravel_index(np.argmax(accuracy_NH), accuracy_NH.shape))
     best, cases = float(accuracy_NH[n, h]), int(counts.cases_E.sum())
@@ -235,17 +237,15 @@ def _tables(subject: Subject, found: dict[Edge, Counts], rule: Rule) -> tuple[Ta
     Column("offset", "offset"),
     Column("head", "head"),
   )
-  title, meaning = (
-    "Syntactic relations",
-    (
-      f"How often the largest weight ({rule.excluded} excluded) is on the related word. A word's "
-      "weight is the sum over its pieces; the weights of the word that looks are the mean over its "
-      "pieces."
-    ),
+  title = "Syntactic relations"
+  meaning = (
+    f"How often the largest weight ({rule.excluded} excluded) is on the related word. A word's "
+    "weight is the sum over its pieces; the weights of the word that looks are the mean over its "
+    "pieces."
   )
-  if rule.type == "dec_self":
+  if rule.side == "target":
     title += " in the decoder"
     meaning += (
       " A word looks at the steps that read its pieces; only relations to words further left count."
     )
-  return (Table(title, meaning, columns, tuple(rows)),) if rows else ()
+  return (Table(title, meaning, columns, tuple(rows)),)
