@@ -110,7 +110,7 @@ def test_progress_counts_every_sentence_of_every_analysis(run, tmp_path, monkeyp
   whole = dataclasses.replace(subject.encode(run, *TEXT), progress=done.append)
   options = survey.options(
     lrp_sentences=1, bleu_sentences=2, alignments=str(tmp_path / "links"),
-    conllu=[str(tmp_path / "parsed")], chance=1,
+    conllu=[str(tmp_path / "parsed")], chance=1, resamples=0,
   )  # fmt: skip
   plans = survey.prepare(whole, options)
   survey.measure(whole, plans, options, lambda name, count: stages.append((name, count, sum(done))))
