@@ -158,6 +158,7 @@ def test_before_and_after(folder, monkeypatch, capsys, tmp_path):
   assert "  lost   position +4 (encoder self-attention)\n" in printed
   page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
   shown = Page(page)
+  assert f"Heads of {tmp_path.name}/run" in shown.text
   assert "Before and after: dense/run" in shown.text, "both folders are called run"
   assert shown.tables[0][:2] == [
     ["", "dense/run", f"{tmp_path.name}/run", "change"],

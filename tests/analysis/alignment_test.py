@@ -100,6 +100,7 @@ def test_there_must_be_links_for_all_lines(tmp_path):
   for links, same in (
     ("9-9\n2p1 1-2 0-0\n1-1\n", True),  # the first line is not used, nor the links' order
     ("\n0-0 1-2 2-1\n1-1\n", False),
+    ("\n0-0 1-2\n1-1\n", False),
     ("\n1-1\n0-0 1-2 2p1\n", False),
   ):
     (tmp_path / "others").write_text(links)
