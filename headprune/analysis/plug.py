@@ -48,10 +48,8 @@ def check_share(name: str, value: float) -> float:
 
 def checksum(lines: Iterable[str]) -> str:
   """CRC-32 of lines that were read: tells in an analysis's settings which ones they were."""
-  crc = 0
-  for line in lines:
-    crc = zlib.crc32(f"{line}\n".encode(), crc)
-  return f"{crc:08x}"
+  text = "\n".join(lines)
+  return f"{zlib.crc32(text.encode()):08x}"
 
 
 def no_options(add) -> None:
