@@ -157,8 +157,8 @@ def test_source_and_target(folder):
   small = {"PAIRS": 600, "SENTENCES": 4, "PREFIXES": ("reference", "random")}
   notebook = run_on_shared("6_source_and_target", folder, **small)
   text = printed(notebook)
-  # 300 are what was trained on.
-  assert " of 300 pairs, with " in text and text.count("reference  ") == 3
+  # 600 beside what the run has, of which it was not trained on 6 and 6.
+  assert " of 612 pairs, with " in text and text.count("reference  ") == 3
   lines = [line.split() for line in text.split("\n") if line.startswith("pruned ")]
   assert len(lines) == 3 and all(0 < float(words[4]) < 1 for words in lines)
   assert pictures(notebook) == 4
