@@ -43,7 +43,6 @@ def tell(
       kind,
       interval=bounds[kind.type][kind.name] if resamples else None,
       chance=_mean(by_chance, kind.type, [kind.name]),
-      draws=len(by_chance),
     )
     if _has_case(kind, evidence)
     else kind

@@ -75,7 +75,9 @@ def kinds_of_heads(result: Result, name: str) -> dict[Head, list[str]]:
 
 
 def describe_kind(result: Result, name: str, kind: str, count: int) -> str:
-  """A count and what is known about it: "3 positional (0 by chance (2 draws))".
+  """A count and what is known about it: "3 positional (95% interval 2 to 4; 0 by chance)".
+
+  What adds nothing is left out: an interval of one number, no heads by chance where there are none.
 
   Args:
     result: has the kinds.
@@ -86,11 +88,10 @@ def describe_kind(result: Result, name: str, kind: str, count: int) -> str:
   parts = []
   for known in result.kinds:
     if (known.type, known.name) == (name, kind):
-      if known.interval:
+      if known.interval and known.interval != (count, count):
         parts.append("95% interval {} to {}".format(*known.interval))
-      if known.chance is not None:
-        draws = f"{known.draws} draw{'s' * (known.draws != 1)}"
-        parts.append(f"{round(known.chance, 1):g} by chance ({draws})")
+      if known.chance is not None and (count or known.chance):
+        parts.append(f"{round(known.chance, 1):g} by chance")
   return f"{count} {kind} ({'; '.join(parts)})" if parts else f"{count} {kind}"
 
 

@@ -55,7 +55,6 @@ class Kind:
   useful: bool = True  # whether its heads have a function; being idle is none
   interval: tuple[int, int] | None = None  # 95%, of the number of heads that count under it
   chance: float | None = None  # the mean number of such heads in models that `chance` draws
-  draws: int = 0  # how many models those are
 
 
 @dataclasses.dataclass(frozen=True)

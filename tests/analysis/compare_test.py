@@ -61,15 +61,22 @@ def test_closed_heads_do_not_count():
 
 
 def test_counts_and_strengths_in_words():
-  sure = Kind("positional", "enc_self", "", interval=(2, 4), chance=2 / 3, draws=3)
-  other = Kind("positional", "dec_self", "", chance=0.0, draws=1)
+  sure = Kind("positional", "enc_self", "", interval=(2, 4), chance=2 / 3)
+  other = Kind("positional", "dec_self", "", chance=0.0)
   result = dataclasses.replace(RESULT, kinds=(sure, other))
   describe = lambda *which: compare.describe_kind(result, *which)
   assert describe("enc_self", "positional", 3) == (
-    "3 positional (95% interval 2 to 4; 0.7 by chance (3 draws))"
+    "3 positional (95% interval 2 to 4; 0.7 by chance)"
   )
-  assert describe("dec_self", "positional", 1) == "1 positional (0 by chance (1 draw))"
+  assert describe("dec_self", "positional", 1) == "1 positional (0 by chance)"
+  assert describe("dec_self", "positional", 0) == "0 positional"
   assert describe("dec_self", "unknown", 1) == "1 unknown"
+  sure = dataclasses.replace(sure, interval=(3, 3))
+  result = dataclasses.replace(RESULT, kinds=(sure,))
+  assert describe("enc_self", "positional", 3) == "3 positional (0.7 by chance)"
+  assert (
+    describe("enc_self", "positional", 0) == "0 positional (95% interval 3 to 3; 0.7 by chance)"
+  )
   function = Function("k", "f", "enc_self", ((0, 0),), "share", 0.95)
   assert compare.describe_strength(function) == "share 95%"
   function = dataclasses.replace(function, interval=(0.934, 0.96), baseline=0.41)
