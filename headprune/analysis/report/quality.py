@@ -27,12 +27,13 @@ class Quality:
 
 def top(result: Result, qualities: Sequence[Quality]) -> str:
   """The title, what the text was, and how good the runs are, in order of pruning."""
-  notes = " ".join(result.notes)
   measured = f"Measured on {result.sentences:,} sentence pairs."
-  sentence = f"{parts.count_open(result.heads)} heads open. {measured} {notes}"
+  sentence = f"{parts.count_open(result.heads)} heads open. {measured}"
+  notes = "".join(map(parts.text, result.notes))
   return f"""<h1>Heads of {html.escape(result.run)}</h1>
 {parts.text(sentence, soft=True)}
-{_qualities(qualities)}"""
+{_qualities(qualities)}
+{parts.folded("How this was measured", notes) if notes else ""}"""
 
 
 def _qualities(qualities: Sequence[Quality]) -> str:
