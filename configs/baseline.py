@@ -7,8 +7,8 @@ PRESET: cldr, multi30k, marian, enru, opus, opus-cpu or base; none is the built-
 cldr, on two CPU cores (AMD EPYC): 500 steps in 0:51, median 39,272 tokens/s, dev BLEU
 96.78, test BLEU 97.47.
 
-Without a preset, on two Intel Xeon cores with a little other work: 800 steps in 1:17, dev BLEU 96.63,
-test BLEU 96.49; with --config.seed=1 96.50 and 97.26
+Without a preset, on two Intel Xeon cores with a little other work: 800 steps in 1:17, dev BLEU
+96.63, test BLEU 96.49; with --config.seed=1 96.50 and 97.26
 
 multi30k, on two CPU cores (AMD EPYC, Zen 5):
   python -m headprune.main --config configs/baseline.py:multi30k --workdir runs/multi30k-baseline

@@ -8,8 +8,8 @@ prunes encoder self-attention alone, with a frozen decoder, as section 6.2 of th
 
 If no finished baseline is at `init_from`, it is trained there first, as `pretrain` says.
 
-Without a preset, on two Intel Xeon cores with a little other work; open heads as encoder / decoder /
-cross (l0.coef was chosen on seed 0 of an earlier form of the corpus):
+Without a preset, on two Intel Xeon cores with a little other work; open heads as encoder / decoder
+/ cross (l0.coef was chosen on seed 0 of an earlier form of the corpus):
   headprune train --config concrete --workdir runs/concrete
   800 steps in 1:04, 2:47 with the baseline: 19 of 32 heads closed (3 / 3 / 7 left), dev BLEU 96.63
   -> 97.07, test BLEU 96.49 -> 96.14. Syntactic encoder heads 3 of 16 -> 2 of 3, aligning ones of
