@@ -73,9 +73,10 @@ def _plain(data, languages: tuple[str, str]) -> dict[str, dict[str, list[str]]]:
 
 def _parsed(data) -> dict[str, dict[str, list[str]]]:
   """`_plain` of the grammar, with parses and alignments."""
+  english, invented = grammar.LANGUAGES
   parts = {
-    "en": lambda pair: pair.source,
-    "art": lambda pair: pair.target,
+    english: lambda pair: pair.source,
+    invented: lambda pair: pair.target,
     "conllu": lambda pair: pair.conllu,
     "align": lambda pair: pair.pharaoh,
   }

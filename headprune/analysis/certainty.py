@@ -6,10 +6,10 @@ import dataclasses
 import numpy as np
 
 from headprune.analysis import compare
+from headprune.analysis.bootstrap import TAILS
 from headprune.analysis.evidence import Evidence
 from headprune.analysis.result import TITLES, Column, Function, Kind, Result, Table
 
-TAILS = (0.025, 0.975)  # of the 95% interval
 TOTAL = "with a function"
 
 Counts = dict[str, dict[str, int]]  # attention type -> kind -> open heads

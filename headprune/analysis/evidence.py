@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Sequence
 import dataclasses
-import functools
 
 import numpy as np
 
-from headprune.analysis import pointing
+from headprune.analysis import bootstrap, pointing
 from headprune.analysis.result import SHARE, Findings, Function, Head, Score
 from headprune.analysis.subject import Subject
 
@@ -37,7 +36,7 @@ class Evidence:
 
   def weights(self, resamples: int, seed: int) -> np.ndarray:
     """How often each sentence is in each resample: weights_YE, the same for the same text."""
-    return _draw_weights(len(self.cases_ER), self.text, resamples, seed)
+    return bootstrap.weights(len(self.cases_ER), resamples, (seed, *self.text.encode()))
 
   def shares(self, weights_YE) -> np.ndarray:
     """Shares of hits, share_YRNH."""
@@ -140,12 +139,6 @@ def over_sentences(
     for whole, part in zip(found, parts, strict=True):
       whole[rows] = part[: len(rows)]
   return found
-
-
-@functools.lru_cache(maxsize=4)
-def _draw_weights(sentences: int, text: str, resamples: int, seed: int) -> np.ndarray:
-  rng = np.random.default_rng([seed, *text.encode()])
-  return rng.multinomial(sentences, np.full(sentences, 1 / sentences), resamples)
 
 
 def _weigh(weights_YE, counts) -> np.ndarray:

@@ -5,12 +5,12 @@ import dataclasses
 
 import numpy as np
 
+from headprune.analysis import bootstrap
 from headprune.analysis.contributions import measures
 from headprune.analysis.contributions.measures import Relevances
 from headprune.analysis.contributions.prefixes import Lengths, Pairs
 
 _RESAMPLES = 1000
-_LEVELS = 2.5, 97.5  # percentiles of the resampled means
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +131,6 @@ def mean(value_B) -> Mean:
 
 def curve(value_BX, first: int) -> Curve:
   """Means at each position; the intervals are percentiles of means of resampled sentences."""
-  rng, count = np.random.default_rng(0), len(value_BX)
-  times = rng.multinomial(count, np.full(count, 1 / count), _RESAMPLES)  # of each sentence
-  low_X, high_X = np.percentile(times @ value_BX / count, _LEVELS, axis=0)
+  mean_YX = bootstrap.weights(len(value_BX), _RESAMPLES, (0,)) @ value_BX / len(value_BX)
+  low_X, high_X = np.quantile(mean_YX, bootstrap.TAILS, axis=0)
   return Curve(first, value_BX.mean(0).tolist(), low_X.tolist(), high_X.tolist())
