@@ -216,11 +216,19 @@ def check(checkpoints) -> None:
     checkpoints.check_for_errors()
 
 
-def save_stopped(workdir: Workdir, step: int, *state) -> None:
-  """Saves the state (see `save`) of a run that stops, and returns when it is on disk."""
-  with _open_to_write(workdir.stopped, 1) as checkpoints:
-    if step not in checkpoints.all_steps():
-      save(checkpoints, step, *state, bleu=None)
+def save_stopped(workdir: Workdir, checkpoints, step: int, *state) -> None:
+  """Saves the state of a run that stops, and returns when it is on disk.
+
+  Args:
+    workdir: of the run.
+    checkpoints: from `manager`; what it saves is on disk first, for all of Orbax's managers wait
+      for other processes under the same names.
+    step, state: as `save` takes them.
+  """
+  finish(checkpoints)
+  with _open_to_write(workdir.stopped, 1) as stopped:
+    if step not in stopped.all_steps():
+      save(stopped, step, *state, bleu=None)
 
 
 def restore(workdir: Workdir, params: dict, optimizer, data_iterator):

@@ -248,7 +248,7 @@ def _loop(
     if row and "objective" in row:
       results = []
     if asked or stop.asked(step):
-      _stop(job, state.on_devices(), iterator, _log(results, clock), stop)
+      _stop(job, state.on_devices(), iterator, checkpoints, _log(results, clock), stop)
     if _saves(train, step) and checkpoints.latest_step() != step:
       with progress.paused(clocks):
         _save(checkpoints, state.on_devices(), iterator, _log(results, clock), row.get("dev_bleu"))
@@ -257,7 +257,7 @@ def _loop(
     try:
       before, stepped = batch, (yield begin)
     except Stopped:  # a signal came when a run that trains with this one asked
-      _stop(job, state.on_devices(), iterator, _log(results, clock), stop)
+      _stop(job, state.on_devices(), iterator, checkpoints, _log(results, clock), stop)
     begin, state, batch = None, stepped.state, stepped.batch
     results.append(stepped.result)
     # Waits, but a step late: the device always has work.
@@ -309,10 +309,11 @@ def _saves(train: ConfigDict, step: int) -> bool:
   return 0 < step < train.steps and due
 
 
-def _stop(job: prepare.Job, state, iterator, log: dict, stop) -> None:
+def _stop(job: prepare.Job, state, iterator, checkpoints, log: dict, stop) -> None:
   """Saves, and raises Stopped."""
   step = int(state.step)
-  checkpoint.save_stopped(job.workdir, step, state.params, state.opt_state, iterator, log)
+  state = state.params, state.opt_state, iterator, log
+  checkpoint.save_stopped(job.workdir, checkpoints, step, *state)
   of = f"step {step:,} of {job.config.train.steps:,}"
   raise stop.stopped(f"stopped at {of} and saved; the same command goes on from there")
 
@@ -327,7 +328,7 @@ def _finish(job: prepare.Job, state, iterator, checkpoints, writer, stop) -> Sum
       splits = [split for split in ("dev", "test") if split in job.text]
       row |= evaluation.translate(job, params, splits, step)
   except Stopped:
-    _stop(job, state, iterator, log, stop)
+    _stop(job, state, iterator, checkpoints, log, stop)
   if checkpoints.latest_step() != step:
     _save(checkpoints, state, iterator, log, row.get("dev_bleu"))
   checkpoint.finish(checkpoints)

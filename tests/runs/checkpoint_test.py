@@ -277,8 +277,10 @@ def test_the_place_in_the_data_is_one_file_for_all_processes(saved):
 def test_a_stopped_run_goes_on_from_there_and_no_other_checkpoint_changes(saved, workdir):
   shutil.copytree(saved.checkpoints, workdir.checkpoints)
   before = checkpoint.load_params(workdir, average=3)
-  for stopped in (6, 7, 7):
-    checkpoint.save_stopped(workdir, stopped, *_state(stopped), _iterator(stopped), {"x": 1})
+  with checkpoint.manager(workdir, 3) as checkpoints:
+    for stopped in (6, 7, 7):
+      state = *_state(stopped), _iterator(stopped), {"x": 1}
+      checkpoint.save_stopped(workdir, checkpoints, stopped, *state)
   assert [path.name for path in workdir.stopped.iterdir()] == ["7"]
   step, *state, log = checkpoint.restore(workdir, *_state(0), _iterator(0))
   assert step == 7 and log == {"x": 1} and _equal(tuple(state), _state(7))
@@ -290,7 +292,8 @@ def test_a_stopped_run_goes_on_from_there_and_no_other_checkpoint_changes(saved,
 
 
 def test_a_run_that_was_stopped_before_its_first_checkpoint_has_begun(workdir):
-  checkpoint.save_stopped(workdir, 1, *_state(1), _iterator(1), {})
+  with checkpoint.manager(workdir, 1) as checkpoints:
+    checkpoint.save_stopped(workdir, checkpoints, 1, *_state(1), _iterator(1), {})
   assert checkpoint.begun(workdir)
   assert checkpoint.restore(workdir, *_state(0), _iterator(0))[0] == 1
 

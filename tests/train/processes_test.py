@@ -27,7 +27,7 @@ FIELDS = {
 }  # fmt: skip
 COUNT = int(os.environ.get("HEADPRUNE_PROCESSES", "2"))  # each compiles all; 8 take minutes
 PROGRAM = """
-import json, os, signal, sys
+import json, os, shutil, signal, sys, time
 number, count, port, out, broken, fields = sys.argv[1:]
 from headprune.train import cluster
 cluster.connect(
@@ -49,13 +49,17 @@ def lose(*_):
 if broken == "save" and int(number):  # the others are left alone in the middle of a checkpoint
   loop.checkpoint.save = lose
 def asked(stop, step, ask=stopping.Stop.asked):
-  if int(number) and step == 2:  # a person's Ctrl-C, and only here
+  if int(number) and step == 4:  # a person's Ctrl-C, and only here
     os.kill(os.getpid(), signal.SIGINT)
   return ask(stop, step)
 def stopped():
   with stopping.on_signals() as stop:
     loop.train(config, out, stop)
-if broken == "stop":
+if broken == "stop":  # while the first still deletes a checkpoint that is not to be kept
+  def late(*given, delete=shutil.rmtree, **named):
+    time.sleep(1.0)
+    delete(*given, **named)
+  shutil.rmtree = late
   stopping.Stop.asked = asked
   cli.run(stopped)
 cli.run(lambda: print(number, "ended with dev loss", loop.train(config, out).dev_loss))
@@ -188,7 +192,7 @@ def test_a_process_that_is_lost_while_all_save_is_no_fault_of_the_disk(folder):
 
 
 def test_a_signal_to_one_stops_both_after_the_same_step(folder):
-  endless = {"train.steps": 10**6}
+  endless = {"train.steps": 10**6, "train.translate_every": 10**6, "train.keep": 1}
   first, second = end(start(folder / "stopped", 2, 1, broken="stop", **endless))
   assert (first[0], second[0]) == (143, 130), first[2] + second[2]
   lines = [text.splitlines()[-1] for text in (first[2], second[2])]
