@@ -52,6 +52,16 @@ def folder(tmp_path_factory):
   return folder
 
 
+def test_links_lead_to_headings_and_files():
+  headings = re.findall(r"^#+ (.*)$", README, re.MULTILINE)
+  anchors = {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in headings}
+  links = re.findall(r"\]\(([^)]+)\)", README)
+  assert sum(link[1:] in anchors for link in links if link.startswith("#")) >= 10
+  for link in links:
+    path = pathlib.Path(__file__).parents[1] / link
+    assert link[1:] in anchors if link.startswith("#") else path.is_file(), link
+
+
 class _Parsed(Exception):
   pass
 
