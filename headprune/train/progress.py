@@ -13,6 +13,7 @@ from headprune.runs.summary import duration, perplexity
 
 _FIRST = 4.0  # seconds from the end of the first step to the first line
 _EVERY = 10.0  # seconds from line to line
+_RECENT = 120.0  # seconds of training whose speed says how long the rest takes
 
 
 class Clock:
@@ -66,7 +67,7 @@ class Ticker:
   def __init__(self, clock: Clock, steps: int):
     self._clock, self._steps = clock, steps
     self._next = None  # when the next line is due; None before the first step, which compiles
-    self._mark = (0, 0.0)  # steps and seconds of training at the line before
+    self._marks = []  # steps and seconds of training at recent lines, the last one at the end
 
   def printed(self, step: int) -> None:
     """Another line was printed after `step`."""
@@ -82,7 +83,7 @@ class Ticker:
     """
     if self._next is None:
       self._wait(step, _FIRST)
-    first, seconds = self._mark
+    first, seconds = self._marks[-1]
     if time.perf_counter() < self._next or step == first:
       return None
     recent, seconds = results[first - step :], self._clock.trained() - seconds
@@ -94,14 +95,16 @@ class Ticker:
     return line(step, self._steps, row, left)
 
   def left(self, step: int) -> float:
-    """Seconds of training left, at the speed since the line before; compiling does not count."""
-    first, seconds = self._mark
-    if self._next is None or step == first:
+    """Seconds of training left, at the speed of the last two minutes; compiling does not count."""
+    if not self._marks or step == self._marks[0][0]:
       return self._clock.left(step)
+    first, seconds = self._marks[0]
     return (self._steps - step) * (self._clock.trained() - seconds) / (step - first)
 
   def _wait(self, step: int, seconds: float) -> None:
-    self._mark = step, self._clock.trained()
+    now = self._clock.trained()
+    recent = [mark for mark in self._marks if now - mark[1] <= _RECENT]
+    self._marks = [*(recent or self._marks[-1:]), (step, now)]
     self._next = time.perf_counter() + seconds
 
 

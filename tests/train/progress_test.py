@@ -58,13 +58,29 @@ def test_lines_by_time(now):
   assert ticker.line(4, results) is None  # 9 seconds later
   now[0] += 1.0
   assert ticker.line(3, results[:3]) is None  # no step since
-  assert "objective 1.000  86 tokens/s  1:56:12 left" in ticker.line(4, results)
+  # 3 steps in 11 seconds of training since the first one
+  assert "objective 1.000  86 tokens/s  1:00:52 left" in ticker.line(4, results)
   now[0] += 9.0
-  assert ticker.left(5) == 995 * 9.0
   ticker.printed(5)
-  assert ticker.left(5) == float("inf")  # no row was read yet
+  assert ticker.left(5) == pytest.approx(995 * 20 / 4)
   now[0] += 9.0
   assert ticker.line(9, []) is None
+
+
+def test_the_time_left_is_that_of_the_last_two_minutes(now):
+  ticker = progress.Ticker(progress.Clock(step=0, steps=1000, trained_seconds=0.0), 1000)
+  results = [{"objective": 1.0, "tokens": 1}] * 100
+  assert ticker.left(0) == float("inf")
+  assert ticker.line(1, results) is None
+  for step in range(2, 22):  # 10 seconds a step, then 20
+    now[0] += 10.0 if step < 12 else 20.0
+    assert ticker.line(step, results[:step])
+    expected = 10.0 if step < 12 else 20.0
+    if step in (11, 21):
+      assert ticker.left(step) == pytest.approx((1000 - step) * expected)
+  now[0] += 500.0  # one step that was very slow: the only one of the last two minutes
+  ticker.printed(22)
+  assert ticker.left(23) == pytest.approx(977 * 500.0 / 2)
 
 
 def test_what_slow_work_is_at(now, monkeypatch, capsys):
