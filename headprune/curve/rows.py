@@ -104,7 +104,7 @@ def _summary(workdir: Workdir) -> Summary | str:
   if not workdir.path.exists():
     raise UserError(f"{workdir.path}: no such folder")
   if not workdir.is_run():
-    return "is not a run (there is no config.json)"
+    return "is not a run, or has not begun (there is no config.json)"
   summary = workdir.read_summary()
   if summary is None:
     return "is not finished"

@@ -90,7 +90,7 @@ def test_folders_that_are_left_out_are_named(tmp_path, capsys):
     f"note: {tmp_path}/small was compact, not trained: left out",
     f"note: {tmp_path}/stem is a trunk, whose 1:00 of training serve all onepass runs of its seed "
     "together: left out",
-    f"note: {tmp_path}/tables is not a run (there is no config.json): left out",
+    f"note: {tmp_path}/tables is not a run, or has not begun (there is no config.json): left out",
   ]
   with pytest.raises(UserError, match="elsewhere: no such folder"):
     rows.rows([tmp_path / "elsewhere"])
