@@ -180,13 +180,19 @@ def _validate_target(config: ConfigDict, model: ModelConfig) -> None:
     )
 
 
-def averaging(config: ConfigDict) -> tuple[int, float]:
-  """How many checkpoints are averaged at most, and from which share of the steps, the last ones.
+def averaging(config: ConfigDict) -> tuple[int, float, int]:
+  """Which checkpoints are averaged, as the last arguments of `checkpoint.newest`.
 
   Older ones are of much worse models, or of other heads.
   """
-  reach = min(_AVERAGED, config.l0.settled) if config.l0.target_heads else _AVERAGED
-  return config.eval.average, reach
+  if not config.l0.target_heads:
+    return config.eval.average, _AVERAGED, 0
+  return config.eval.average, min(_AVERAGED, config.l0.settled), settle_step(config)
+
+
+def settle_step(config: ConfigDict) -> int:
+  """The step from which on `l0.target_heads` has settled gates: the first with these."""
+  return config.train.steps - round(config.l0.settled * config.train.steps)
 
 
 def model_config(

@@ -43,7 +43,7 @@ def goal(config: ConfigDict, model: ModelConfig) -> tuple[target.TargetConfig | 
   if not c.target_heads:
     return None, ()
   groups, wanted_G = targets.parse(c.target_heads, config.gates.types, model)
-  ramp_steps, settle_step = round(c.ramp * total), total - round(c.settled * total)
+  ramp_steps, settle_step = round(c.ramp * total), config_lib.settle_step(config)
   g = config.gates
   temperatures = (g.topk_start, g.topk_end) if g.kind == "topk" else None
   return target.TargetConfig(groups, ramp_steps, settle_step, temperatures), wanted_G

@@ -373,7 +373,7 @@ def test_a_value_that_cannot_be_names_the_file(tmp_path, change):
 
 
 def test_what_is_averaged_is_of_the_last_steps_and_of_settled_heads():
-  assert config_lib.averaging(_config(eval__average=8)) == (8, 0.4)
-  wanted = {"gates__kind": "concrete", "l0__target_heads": "16"}
-  assert config_lib.averaging(_config(**wanted)) == (1, 0.3)
-  assert config_lib.averaging(_config(**wanted, l0__settled=0.5)) == (1, 0.4)
+  assert config_lib.averaging(_config(eval__average=8)) == (8, 0.4, 0)
+  wanted = {"gates__kind": "concrete", "l0__target_heads": "16", "train__steps": 1000}
+  assert config_lib.averaging(_config(**wanted)) == (1, 0.3, 700)
+  assert config_lib.averaging(_config(**wanted, l0__settled=0.5)) == (1, 0.4, 500)
