@@ -103,22 +103,7 @@ def validate(config: ConfigDict) -> None:
     )
   if config.model.share_embeddings and not config.tokenizer.shared:
     raise UserError("config.model.share_embeddings needs config.tokenizer.shared=True")
-  if config.train.loss == "mrt":
-    _validate_mrt(config)
   _validate_gates(config)
-
-
-def _validate_mrt(config: ConfigDict) -> None:
-  train = config.train
-  for name in ("temperature", "sharpness"):
-    if not config.mrt[name] > 0:
-      raise UserError(f"config.mrt.{name}={config.mrt[name]} must be above 0")
-  if not config.init_from:
-    raise UserError("config.train.loss='mrt' needs config.init_from: a trained run to sample from")
-  plain = {"accumulate": 1, "shard_params": False, "src_word_dropout": 0, "tgt_word_dropout": 0}
-  for name, value in plain.items():
-    if train[name] != value:
-      raise UserError(f"config.train.loss='mrt' needs config.train.{name}={value}")
 
 
 def _validate_schedule(optim: ConfigDict) -> None:

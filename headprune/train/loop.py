@@ -14,13 +14,14 @@ from headprune.runs import config as config_lib
 from headprune.runs import heads as heads_lib
 from headprune.runs.summary import Summary, table
 from headprune.runs.workdir import Workdir
-from headprune.text import packing
+from headprune.text import packing, sources
 from headprune.train import (
   candidates,
   devices,
   divergence,
   evaluation,
   lanes,
+  mrt,
   notes,
   prepare,
   progress,
@@ -106,8 +107,8 @@ def train_together(
     UserError: as `train`, before anything was trained, or the device has no room for so many.
   """
   jobs = []
-  if len(runs) > 1 and any(config.train.loss == "mrt" for config, _ in runs):
-    raise UserError("config.train.loss='mrt': each run samples by itself, train one at a time")
+  for config, _ in runs:
+    mrt.check(config, len(runs))
   with contextlib.ExitStack() as locks:
     for config, workdir in runs:
       workdir = Workdir(pathlib.Path(workdir))
@@ -149,10 +150,10 @@ def _drive(jobs: list[tuple[prepare.Job, dict]], stop: stopping.Stop) -> list:
   data, shard_params = first.config.data, first.config.train.shard_params
   iterator = packing.train_batches(
     first.pairs, first.rows, data.row_length, data.packing_bins, first.config.seed,
-    *devices.share(), packed=first.config.train.loss != "mrt",
+    *devices.share(), packed=not mrt.wanted(first.config),
   )  # fmt: skip
   draw = lambda state: next(iterator)
-  if first.config.train.loss == "mrt":
+  if mrt.wanted(first.config):
     draw = functools.partial(candidates.draw, first, iterator)
   clocks = []
   runs = [_run(job, params, iterator, clocks, stop) for job, params in jobs]
@@ -385,9 +386,13 @@ def _save(checkpoints, state, iterator, log: dict, dev_bleu: float | None) -> No
 
 
 def _closing_table(config: ConfigDict, workdir: Workdir, done: Summary) -> str:
-  before = Workdir(pathlib.Path(config.init_from)).read_summary() if config.init_from else None
-  rows = table(done, workdir.read_heads(), before)
-  return f"{rows}\n  {'files':<12}{workdir.path}: {workdir.list_files()}"
+  start, rows = Workdir(pathlib.Path(config.init_from)), []
+  before = start.read_summary() if config.init_from else None
+  if before and sources.held_out(config_lib.load(start).data) != sources.held_out(config.data):
+    before, rows = None, [("note", f"{start.path} has other dev and test text: not compared")]
+  rows.append(("files", f"{workdir.path}: {workdir.list_files()}"))
+  lines = [table(done, workdir.read_heads(), before)]
+  return "\n".join(lines + [f"  {name:<12}{text}" for name, text in rows])
 
 
 def _trained_seconds(history: list[dict]) -> float:

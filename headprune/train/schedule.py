@@ -7,7 +7,7 @@ import numpy as np
 from headprune.nn.config import ModelConfig
 from headprune.runs import config as config_lib
 from headprune.runs import targets
-from headprune.train import optim, steps, target
+from headprune.train import mrt, optim, steps, target
 
 _CLOSED = float(np.log(11.0))  # of a log_alpha that begins at 0 and ends where its gate is 0
 
@@ -29,7 +29,7 @@ def settings(config: ConfigDict, model: ModelConfig) -> tuple[steps.StepConfig, 
   train = config.train
   step_config = steps.StepConfig(
     model, optim_config, train.label_smoothing, train.accumulate, target_config,
-    sharpness=config.mrt.sharpness if train.loss == "mrt" else None,
+    sharpness=config.mrt.sharpness if mrt.wanted(config) else None,
   )  # fmt: skip
   fixed_gates = config_lib.fixed_gates(config.gates, model)
   scale = optim.noam_scale(optim_config, c.learning_rate)
