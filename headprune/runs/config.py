@@ -1,8 +1,5 @@
 """A run's config: checks before anything is compiled, what follows from it alone, its file."""
 
-import difflib
-import pathlib
-
 import jax
 from ml_collections import ConfigDict
 import numpy as np
@@ -18,7 +15,7 @@ from headprune.nn.config import (
   ModelConfig,
   attention_precision,
 )
-from headprune.runs import defaults, heads, presets, targets, upgrade
+from headprune.runs import defaults, fixed, heads, presets, targets, upgrade
 from headprune.runs.workdir import Workdir, damaged, read_json, write_json
 
 LEARNED = ("concrete", "topk")  # kinds of gates that have a log_alpha
@@ -252,44 +249,9 @@ def fixed_gates(config: ConfigDict, model: ModelConfig) -> dict[str, np.ndarray]
   if config.kind != "fixed":
     return result
   if config.fixed_from:
-    values, where = _read_heads(config.fixed_from)
+    values, where = fixed.read(config.fixed_from)
     return result | heads.as_arrays(values, model, where)
   return result | heads.as_arrays(config.fixed.to_dict(), model, "config.gates.fixed")
-
-
-def heads_file(source: str) -> tuple[pathlib.Path, str]:
-  """What `gates.fixed_from` names: (a file or workdir, "" or the name of a structure in it)."""
-  path, name = source, ""
-  if not pathlib.Path(source).exists():
-    path, _, name = source.partition("#")
-  return pathlib.Path(path), name
-
-
-def has_heads(source: str) -> bool:
-  """Whether there is what `gates.fixed_from` names."""
-  try:
-    _read_heads(source)
-  except UserError:
-    return False
-  return True
-
-
-def _read_heads(source: str) -> tuple[dict, str]:
-  """(content, where) of a heads.json, of a workdir that holds one, or of a named structure."""
-  path, name = heads_file(source)
-  path = Workdir(path).heads if path.is_dir() else path
-  if not path.is_file():
-    raise UserError(f"config.gates.fixed_from: {path} does not exist")
-  values, where = read_json(path), str(path)
-  if name:
-    known = list(values) if isinstance(values, dict) else []
-    if name not in known:
-      near = ", ".join(difflib.get_close_matches(name, known, cutoff=0.0)) or "nothing"
-      raise UserError(f"config.gates.fixed_from: {path} has no {name!r}; near it is {near}")
-    values, where = values[name], f"{path}#{name}"
-  if not isinstance(values, dict):
-    raise UserError(f"{where}: expected attention type -> list of gates per layer")
-  return values, where
 
 
 def gated_types(config: ConfigDict) -> tuple[str, ...]:
@@ -316,7 +278,7 @@ def _self_contained(config: ConfigDict) -> ConfigDict:
   """`config` with the gates of `fixed_from` as values, so that a run needs no other folder."""
   if config.gates.kind != "fixed" or not config.gates.fixed_from:
     return config
-  values, _ = _read_heads(config.gates.fixed_from)
+  values, _ = fixed.read(config.gates.fixed_from)
   config = ConfigDict(config.to_dict())
   config.gates.fixed_from = ""
   config.gates.fixed.update({name: _tuple(values.get(name) or []) for name in TYPES})
