@@ -6,7 +6,7 @@ import numpy as np
 
 from headprune.nn.config import ModelConfig
 from headprune.runs import config as config_lib
-from headprune.runs import targets
+from headprune.runs import presets, targets
 from headprune.train import mrt, optim, steps, target
 
 _CLOSED = float(np.log(11.0))  # of a log_alpha that begins at 0 and ends where its gate is 0
@@ -32,7 +32,7 @@ def settings(config: ConfigDict, model: ModelConfig) -> tuple[steps.StepConfig, 
     sharpness=config.mrt.sharpness if mrt.wanted(config) else None,
   )  # fmt: skip
   fixed_gates = config_lib.fixed_gates(config.gates, model)
-  scale = optim.noam_scale(optim_config, c.learning_rate)
+  scale = c.learning_rate / presets.noam(1.0, model.model_size, optim_config.warmup_steps)
   coef = config_lib.coefficient(config, model)
   return step_config, steps.knobs(config.seed, coef, scale, fixed_gates, wanted_G)
 
