@@ -1,6 +1,6 @@
 """The flags of the commands that train: --config with its fields, --workdir, and their mistakes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import difflib
 import functools
 import pathlib
@@ -12,7 +12,7 @@ from ml_collections import config_flags
 
 from headprune.errors import UserError
 from headprune.runs import config as config_lib
-from headprune.runs import defaults, helptext, presets
+from headprune.runs import defaults, helptext, presets, unused
 
 CONFIG = config_flags.DEFINE_config_file(
   "config", None, "A method, or a Python file with get_config; a preset may follow: concrete:enru."
@@ -22,19 +22,24 @@ _HELP = ("--help", "-help", "-h")
 _FIELD = re.compile(r"--?(?:no)?config\.([^=]+)")
 
 
-def parser(usage: str, own: Sequence[flags.FlagHolder]) -> Callable[[list[str]], list[str]]:
+def parser(
+  usage: str, own: Sequence[flags.FlagHolder], instead: Mapping[str, str] = {}
+) -> Callable[[list[str]], list[str]]:
   """absl's parsing, with one line for a mistake, and --help.
 
   Args:
     usage: of the command, for --help.
     own: the flags that it has besides --config and --workdir.
+    instead: see unused.check.
   """
-  return functools.partial(_parse, usage, (CONFIG, WORKDIR, *own))
+  return functools.partial(_parse, usage, (CONFIG, WORKDIR, *own), instead)
 
 
-def _parse(usage: str, known: Sequence[flags.FlagHolder], argv: list[str]) -> list[str]:
+def _parse(
+  usage: str, known: Sequence[flags.FlagHolder], instead: Mapping[str, str], argv: list[str]
+) -> list[str]:
   argv = _name_config_file(argv)
-  _check_config(argv)
+  given = _fields_before(argv)
   try:
     rest = flags.FLAGS([argument for argument in argv if argument not in _HELP])
   except (flags.Error, TypeError, ValueError) as error:
@@ -46,6 +51,9 @@ def _parse(usage: str, known: Sequence[flags.FlagHolder], argv: list[str]) -> li
     raise UserError("give --config (such as configs/concrete.py) and --workdir (such as runs/x)")
   if rest[1:]:
     raise UserError(f"unknown argument {rest[1]!r}")
+  fields = config_lib.flatten(CONFIG.value)
+  changed = [name for name in _named(argv) if fields[name] != given[name]]
+  unused.check(CONFIG.value, changed, instead)
   return rest
 
 
@@ -73,8 +81,17 @@ def _check_file(name: str) -> None:
     raise UserError(f"--config {name}: no such file, nor one of {', '.join(defaults.PARTS)}")
 
 
-def _check_config(argv: list[str]) -> None:
-  """Raises a UserError if the config file does not load or lacks a field that `argv` sets."""
+def _named(argv: list[str]) -> list[str]:
+  """The fields that `argv` sets."""
+  return [match[1] for match in map(_FIELD.match, argv) if match]
+
+
+def _fields_before(argv: list[str]) -> dict:
+  """The config file's fields before `argv` changes them; {} without a file.
+
+  Raises:
+    UserError: the file does not load, or lacks a field that `argv` sets.
+  """
   plain = flags.FlagValues()
   plain.set_gnu_getopt()
   config_flags.DEFINE_config_file("config", flag_values=plain, sys_argv=argv[:1])  # sets no field
@@ -86,11 +103,11 @@ def _check_config(argv: list[str]) -> None:
   except Exception as error:  # the file is a program, which may raise anything
     reason = (str(error) or repr(error)).strip().splitlines()[-1].strip()
     raise UserError(f"--config: {reason}") from error
-  for match in filter(None, map(_FIELD.match, argv)):
-    name = match[1]
+  for name in _named(argv):
     if fields and name not in fields:  # a section is none: setting it would drop its fields
       near = difflib.get_close_matches(name, fields, n=1, cutoff=0.0)[0]
       raise UserError(f"--config.{name}: no such field; did you mean --config.{near}?")
+  return fields
 
 
 def _print_help(usage: str, known: Sequence[flags.FlagHolder]) -> None:

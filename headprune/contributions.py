@@ -27,6 +27,9 @@ def main() -> None:
   args = _parse()
   if args.sentences < 1:
     raise UserError(f"--sentences {args.sentences} must be at least 1")
+  for name in ("resamples", "seed"):
+    if getattr(args, name) < 0:
+      raise UserError(f"--{name} {getattr(args, name)} must be at least 0")
   if args.length and min(args.length) < 2:
     raise UserError(f"--length {args.length[0]} {args.length[1]}: both must be at least 2")
   chosen = _listed("prefix", args.prefix, prefixes.PREFIXES)
@@ -75,10 +78,9 @@ def _compare(
     meter.begin(f"reading {path}", 0)
     run = load(path, which)
     for prefix in chosen:
-      found.append(
-        measuring.measure(run, text, lengths, prefix, args.sentences, which, names[path], begin)
-      )
-  return result.summarise(len(text), lengths, found)
+      of = which, names[path], begin, args.seed
+      found.append(measuring.measure(run, text, lengths, prefix, args.sentences, *of))
+  return result.summarise(len(text), lengths, found, args.resamples, args.seed)
 
 
 def _text(args: argparse.Namespace, first: tuple[str, str], meter: Meter) -> Pairs:
@@ -129,6 +131,14 @@ def _parse() -> argparse.Namespace:
   add(
     "--length", nargs=2, type=int, metavar=("S", "T"),
     help="tokens of source and target, EOS included (default: the most frequent in the text)",
+  )  # fmt: skip
+  add(
+    "--resamples", type=int, default=1000, metavar="N",
+    help="of the sentences, for intervals; 0: none (default: 1000)",
+  )  # fmt: skip
+  add(
+    "--seed", type=int, default=0, metavar="N",
+    help="of --resamples and of random prefixes (default: 0)",
   )  # fmt: skip
   add("--text", nargs=2, metavar=("SRC", "TGT"), help="parallel text instead of the dev set")
   return parser.parse_args()

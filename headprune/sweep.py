@@ -39,6 +39,13 @@ _BASELINES = flags.DEFINE_list(
 _TOGETHER = flags.DEFINE_integer(
   "together", 0, "Runs that train at a time, in one program; 0 is 8 on an accelerator, 1 on CPUs."
 )
+_INSTEAD = {
+  "gates.kind": "--methods",
+  "gates.fixed": "--methods",
+  "gates.chosen_by": "--methods",
+  "l0.target_heads": "--heads",
+  "l0.per_head": "--coefs",
+}
 _FLAGS = (_HEADS, _COMPARE, _COEFS, _METHODS, _SEEDS, _BASELINES, _TOGETHER)
 
 
@@ -83,7 +90,7 @@ def _amounts(text: str) -> list[str]:
 
 
 def main() -> None:
-  app.run(_sweep, argv=sys.argv, flags_parser=config_flag.parser(_USAGE, _FLAGS))
+  app.run(_sweep, argv=sys.argv, flags_parser=config_flag.parser(_USAGE, _FLAGS, _INSTEAD))
 
 
 if __name__ == "__main__":

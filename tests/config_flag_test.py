@@ -54,12 +54,12 @@ START = "--config configs/concrete.py --workdir w"
 def test_fields_from_the_command_line(parse):
   config = parse(
     f"{START} --config.gates.types=enc_self --config.model.heads.enc_self=(3,2) "
-    "--config.gates.fixed.enc_self=((1,0.5),(0,1)) --config.gates.init=2.5 "
-    "--config.tokenizer.shared"
+    "--config.gates.init=2.5 --config.tokenizer.shared"
   )
   assert config.gates.types == ("enc_self",) and config.model.heads.enc_self == (3, 2)
-  assert config.gates.fixed.enc_self == ((1, 0.5), (0, 1)) and config.tokenizer.shared
-  assert config.gates.init == "2.5"
+  assert config.gates.init == "2.5" and config.tokenizer.shared
+  given = "--config.gates.fixed_from= --config.gates.fixed.enc_self=((1,0.5),(0,1))"
+  assert parse(f"--config fixed --workdir w {given}").gates.fixed.enc_self == ((1, 0.5), (0, 1))
   assert parse("--workdir w --config=configs/concrete.py:enru").data.text.train_tgt == "train.ru.gz"
 
 
@@ -100,6 +100,7 @@ def test_a_config_by_name_is_that_of_the_file(parse, method, tmp_path, monkeypat
     (f"{START} --steps=3", "Unknown command line flag 'steps'"),
     (f"{START} --workdri=3", "'workdri'. Did you mean: workdir"),
     (f"{START} runs/x", "unknown argument 'runs/x'"),
+    (f"{START} --config.data.corpus.locale=de", "--config.data.corpus.locale has no effect with"),
   ],
 )
 def test_mistakes_on_the_command_line(parse, line, message):

@@ -72,6 +72,21 @@ def test_checkpoints_side_by_side(folder, monkeypatch):
   assert (workdir.figures / "contributions-steps.svg").is_file()
 
 
+def test_resamples_and_seed_are_those_of_the_command(folder, monkeypatch):
+  def lines(*arguments):
+    command(monkeypatch, "--workdir", folder / "run", "--sentences", 4, *arguments)
+    found = json.loads(Workdir(folder / "run").contributions.read_text())
+    return (found["resamples"], found["seed"]), found["lines"]
+
+  settings, (own, other) = lines("--prefix", "reference,random", "--seed", 3, "--resamples", 50)
+  assert settings == (50, 3)
+  settings, (bare,) = lines("--resamples", 0)
+  assert settings == (0, 0) and bare["source"]["low"] is None is bare["source_curve"]["high"][0]
+  assert bare["source"]["mean"] == own["source"]["mean"] < own["source"]["high"]
+  _, (_, first) = lines("--prefix", "reference,random", "--resamples", 0)
+  assert first["source"]["mean"] != other["source"]["mean"], "random prefixes have the seed too"
+
+
 def test_own_prefixes_are_the_translations(folder, monkeypatch):
   # "cat" becomes one word.
   command(monkeypatch, "--workdir", folder / "run", "--prefix", "own", "--length", 2, 2)
@@ -84,6 +99,8 @@ def test_own_prefixes_are_the_translations(folder, monkeypatch):
   "arguments, message",
   [
     (["--sentences", 0], "--sentences 0 must be at least 1"),
+    (["--resamples", -1], "--resamples -1 must be at least 0"),
+    (["--seed", -1], "--seed -1 must be at least 0"),
     (["--length", 1, 5], "--length 1 5: both must be at least 2"),
     (["--length", 3, 5], "no pair has 3 source and 5 target tokens.* lengths are 6 6"),
     (["--prefix", "own,model"], "'model' is not one: reference, own, random"),

@@ -134,15 +134,6 @@ def point_config(
   return _changed(config, own | (onepass.fork_fields(config) if point.method == ONEPASS else {}))
 
 
-def program(point: Point) -> tuple:
-  """Points of one seed and of equal value here differ in what is traced alone."""
-  if point.method in (SCRATCH, ONEPASS, TRUNK):
-    return (point.method,)
-  if point.method not in LEARNED:
-    return ("fixed",)
-  return point.method, re.sub(r"\d+%?", "N", point.heads)
-
-
 def _without_gates(rules: tuple) -> tuple:
   """Rules of a run that learns no gates, whose pattern would match nothing."""
   return tuple(rule for rule in rules if not rule[0].startswith("gates/"))

@@ -20,7 +20,7 @@ from headprune.runs.heads import Lists, count_open
 from headprune.runs.run import load
 from headprune.runs.summary import Summary, duration
 from headprune.runs.workdir import Workdir, read_json, write_json
-from headprune.train import loop, prepare, stopping
+from headprune.train import loop, mrt, prepare, schedule, stopping
 
 _POLL = 5.0  # seconds between looks at runs that others are at
 _TOGETHER = 8  # on an accelerator
@@ -109,8 +109,7 @@ def _check_flags(wanted: Sweep) -> None:
       raise UserError(f"--methods {method!r}: is not one of {', '.join(points.METHODS)}")
   if wanted.seeds < 1 or wanted.together < 0:
     raise UserError(f"--seeds {wanted.seeds} --together {wanted.together}: at least 1 and 0")
-  if config.train.loss == "mrt" and wanted.together > 1:
-    raise UserError("--together: runs with config.train.loss='mrt' are trained one at a time")
+  mrt.check(config, runs=wanted.together)
   if not wanted.heads and not wanted.coefs:
     raise UserError("--heads and --coefs are both empty: name numbers of heads")
   if wanted.coefs and "l0" not in wanted.methods:
@@ -221,9 +220,9 @@ def _train_all(
     if not free:
       _wait(pending, told)
       continue
-    configs = [runs[path][1] for path in free]  # memory may be what it lacks
-    alone = any(config.train.shard_params or config.train.loss == "mrt" for config in configs)
-    group = _next_group({path: runs[path][0] for path in free}, 1 if alone else together)
+    configs = {path: runs[path][1] for path in free}
+    alone = any(c.train.shard_params or mrt.wanted(c) for c in configs.values())  # lacks memory
+    group = _next_group(configs, 1 if alone else together)
     print(f"\n{', '.join(path.name for path in group)}", flush=True)
     try:
       results = loop.train_together([(runs[path][1], path) for path in group], stop)
@@ -240,13 +239,21 @@ def _finished(config: ConfigDict, path: pathlib.Path) -> bool:
   return bool(prepare.finished(config, Workdir(path)))
 
 
-def _next_group(runs: dict[pathlib.Path, Point], together: int) -> list[pathlib.Path]:
+def _next_group(runs: dict[pathlib.Path, ConfigDict], together: int) -> list[pathlib.Path]:
   """The first of the runs and those that can train together with it."""
   most = together or (1 if jax.default_backend() == "cpu" else _TOGETHER)
-  groups = collections.defaultdict(list)  # of equal programs at equal steps
-  for path, point in runs.items():
-    groups[points.program(point), checkpoint.newest_step(Workdir(path))].append(path)
+  groups = collections.defaultdict(list)
+  for path, config in runs.items():
+    workdir = Workdir(path)
+    groups[_program(config, workdir), checkpoint.newest_step(workdir)].append(path)
   return list(itertools.islice(next(iter(groups.values())), most))
+
+
+def _program(config: ConfigDict, workdir: Workdir) -> tuple:
+  """Equal for runs of one seed that differ in what is traced alone (steps.Knobs, parameters)."""
+  config = inherit.inherit(config, workdir)
+  settings, _ = schedule.settings(config, config_lib.model_config(config.model))
+  return settings, config_lib.gated_types(config), config.init_from
 
 
 def _wait(pending: list[pathlib.Path], told: set) -> None:

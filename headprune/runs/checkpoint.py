@@ -257,19 +257,35 @@ def restore(workdir: Workdir, params: dict, optimizer, data_iterator):
   return step, restored.params, restored.optimizer["state"], restored.get("log") or {}
 
 
-def averaged(checkpoints, step: int, params: dict, count: int, reach: float = 1.0) -> dict:
+def averaged(
+  checkpoints, step: int, params: dict, count: int, reach: float = 1.0, settled: int = 0
+) -> dict:
   """Mean of the parameters after `step`, on the host, and of those that `newest` takes with it."""
   finish(checkpoints)
   earlier = sorted(saved for saved in checkpoints.all_steps() if saved < step)
-  *chosen, _ = newest([*earlier, step], count, reach)
+  *chosen, _ = newest([*earlier, step], count, reach, settled)
   folder = pathlib.Path(checkpoints.directory)
   _require_whole(folder, chosen, "give the same command again to go on without it")
   return mean([*(_load_step(folder, saved) for saved in chosen), jax.device_get(params)])
 
 
-def newest(steps: list[int], count: int, reach: float) -> list[int]:
-  """The last `count` of ascending steps, or fewer: none from before the last share `reach`."""
-  return [step for step in steps[-count:] if steps[-1] - step < max(1, round(reach * steps[-1]))]
+def newest(steps: list[int], count: int, reach: float, settled: int = 0) -> list[int]:
+  """The checkpoints that make a mean: the last `count`, or fewer.
+
+  Each is of a model that at least one of the last steps has changed: of 1,000 steps and a reach of
+  0.4 these are steps 601 to 1,000, and a checkpoint after step 600 has seen none of them.
+
+  Args:
+    steps: taken before each checkpoint, ascending.
+    count: at most so many.
+    reach: the last steps as a share of all that were taken.
+    settled: a checkpoint after so many steps or fewer is mixed with no later one.
+  """
+  last = steps[-1]
+  oldest = last - max(1, round(reach * last))
+  if last > settled:
+    oldest = max(oldest, settled)
+  return [step for step in steps[-count:] if step > oldest]
 
 
 def save_params(workdir: Workdir, params: dict, step: int = 0) -> None:
@@ -284,7 +300,7 @@ def choices(workdir: Workdir) -> list[str]:
 
 
 def load_params(
-  workdir: Workdir, which: str = "last", average: int = 1, reach: float = 1.0
+  workdir: Workdir, which: str = "last", average: int = 1, reach: float = 1.0, settled: int = 0
 ) -> dict:
   """Parameters of a run on the host, without its optimiser.
 
@@ -292,7 +308,8 @@ def load_params(
     workdir: of the run.
     which: "last", "best" (dev BLEU; that checkpoint alone) or a step's number.
     average: of "last", how many of the newest checkpoints to average, at most.
-    reach: share of the steps, the last ones, from which these may be.
+    reach: share of the steps, the last ones, from which these may be, see `newest`.
+    settled: see `newest`.
   Returns:
     {"model": ..., "gates": type -> log_alpha_NH} as NumPy arrays.
   Raises:
@@ -305,7 +322,7 @@ def load_params(
   if not steps:
     raise UserError(f"{folder}: no finished checkpoint here")
   if which == "last":
-    chosen = newest(steps, average, reach)
+    chosen = newest(steps, average, reach, settled)
   elif which == "best":
     _require_whole(folder, steps)  # any of them may be the best
     chosen = [max(steps, key=lambda step: (_dev_bleu(folder, step), step))]

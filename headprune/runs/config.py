@@ -1,8 +1,5 @@
 """A run's config: checks before anything is compiled, what follows from it alone, its file."""
 
-import difflib
-import pathlib
-
 import jax
 from ml_collections import ConfigDict
 import numpy as np
@@ -18,7 +15,7 @@ from headprune.nn.config import (
   ModelConfig,
   attention_precision,
 )
-from headprune.runs import defaults, heads, presets, targets, upgrade
+from headprune.runs import defaults, fixed, heads, presets, targets, upgrade
 from headprune.runs.workdir import Workdir, damaged, read_json, write_json
 
 LEARNED = ("concrete", "topk")  # kinds of gates that have a log_alpha
@@ -103,22 +100,7 @@ def validate(config: ConfigDict) -> None:
     )
   if config.model.share_embeddings and not config.tokenizer.shared:
     raise UserError("config.model.share_embeddings needs config.tokenizer.shared=True")
-  if config.train.loss == "mrt":
-    _validate_mrt(config)
   _validate_gates(config)
-
-
-def _validate_mrt(config: ConfigDict) -> None:
-  train = config.train
-  for name in ("temperature", "sharpness"):
-    if not config.mrt[name] > 0:
-      raise UserError(f"config.mrt.{name}={config.mrt[name]} must be above 0")
-  if not config.init_from:
-    raise UserError("config.train.loss='mrt' needs config.init_from: a trained run to sample from")
-  plain = {"accumulate": 1, "shard_params": False, "src_word_dropout": 0, "tgt_word_dropout": 0}
-  for name, value in plain.items():
-    if train[name] != value:
-      raise UserError(f"config.train.loss='mrt' needs config.train.{name}={value}")
 
 
 def _validate_schedule(optim: ConfigDict) -> None:
@@ -180,13 +162,19 @@ def _validate_target(config: ConfigDict, model: ModelConfig) -> None:
     )
 
 
-def averaging(config: ConfigDict) -> tuple[int, float]:
-  """How many checkpoints are averaged at most, and from which share of the steps, the last ones.
+def averaging(config: ConfigDict) -> tuple[int, float, int]:
+  """Which checkpoints are averaged, as the last arguments of `checkpoint.newest`.
 
   Older ones are of much worse models, or of other heads.
   """
-  reach = min(_AVERAGED, config.l0.settled) if config.l0.target_heads else _AVERAGED
-  return config.eval.average, reach
+  if not config.l0.target_heads:
+    return config.eval.average, _AVERAGED, 0
+  return config.eval.average, min(_AVERAGED, config.l0.settled), settle_step(config)
+
+
+def settle_step(config: ConfigDict) -> int:
+  """The step from which on `l0.target_heads` has settled gates: the first with these."""
+  return config.train.steps - round(config.l0.settled * config.train.steps)
 
 
 def model_config(
@@ -261,44 +249,9 @@ def fixed_gates(config: ConfigDict, model: ModelConfig) -> dict[str, np.ndarray]
   if config.kind != "fixed":
     return result
   if config.fixed_from:
-    values, where = _read_heads(config.fixed_from)
+    values, where = fixed.read(config.fixed_from)
     return result | heads.as_arrays(values, model, where)
   return result | heads.as_arrays(config.fixed.to_dict(), model, "config.gates.fixed")
-
-
-def heads_file(source: str) -> tuple[pathlib.Path, str]:
-  """What `gates.fixed_from` names: (a file or workdir, "" or the name of a structure in it)."""
-  path, name = source, ""
-  if not pathlib.Path(source).exists():
-    path, _, name = source.partition("#")
-  return pathlib.Path(path), name
-
-
-def has_heads(source: str) -> bool:
-  """Whether there is what `gates.fixed_from` names."""
-  try:
-    _read_heads(source)
-  except UserError:
-    return False
-  return True
-
-
-def _read_heads(source: str) -> tuple[dict, str]:
-  """(content, where) of a heads.json, of a workdir that holds one, or of a named structure."""
-  path, name = heads_file(source)
-  path = Workdir(path).heads if path.is_dir() else path
-  if not path.is_file():
-    raise UserError(f"config.gates.fixed_from: {path} does not exist")
-  values, where = read_json(path), str(path)
-  if name:
-    known = list(values) if isinstance(values, dict) else []
-    if name not in known:
-      near = ", ".join(difflib.get_close_matches(name, known, cutoff=0.0)) or "nothing"
-      raise UserError(f"config.gates.fixed_from: {path} has no {name!r}; near it is {near}")
-    values, where = values[name], f"{path}#{name}"
-  if not isinstance(values, dict):
-    raise UserError(f"{where}: expected attention type -> list of gates per layer")
-  return values, where
 
 
 def gated_types(config: ConfigDict) -> tuple[str, ...]:
@@ -325,7 +278,7 @@ def _self_contained(config: ConfigDict) -> ConfigDict:
   """`config` with the gates of `fixed_from` as values, so that a run needs no other folder."""
   if config.gates.kind != "fixed" or not config.gates.fixed_from:
     return config
-  values, _ = _read_heads(config.gates.fixed_from)
+  values, _ = fixed.read(config.gates.fixed_from)
   config = ConfigDict(config.to_dict())
   config.gates.fixed_from = ""
   config.gates.fixed.update({name: _tuple(values.get(name) or []) for name in TYPES})

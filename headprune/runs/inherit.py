@@ -4,7 +4,8 @@ import pathlib
 
 from ml_collections import ConfigDict
 
-from headprune.runs.config import has_heads, load
+from headprune.runs import fixed
+from headprune.runs.config import load
 from headprune.runs.workdir import Workdir
 
 # What a run chooses for itself in the `model` section; parameters fit any of these.
@@ -36,7 +37,7 @@ def inherit(config: ConfigDict, workdir: Workdir) -> ConfigDict:
   for name, counts in result.model.heads.items():
     if not counts and _layers(found.model, name) == _layers(result.model, name):
       result.model.heads[name] = found.model.heads[name]
-  if run == workdir and fixed_from and not has_heads(fixed_from):
+  if run == workdir and fixed_from and not fixed.exists(fixed_from):
     result.gates.fixed_from, result.gates.fixed = "", found.gates.fixed
   return result.lock()
 

@@ -71,20 +71,27 @@ class Summary:
           raise TypeError(f"{field.name} is not a number: {value!r:.40}")
 
 
+_BLEU = ("dev_bleu", "test_bleu")
+
+
 def table(summary: Summary, heads: dict, before: Summary | None) -> str:
   """The closing table: quality before and after, open heads, speed.
 
   Args:
     summary: of the run.
     heads: type -> layer -> test-time gates.
-    before: the summary of the run it started from, if any.
+    before: the summary of the run it started from, if any; of the same text.
   """
-  rows = []
+  rows, notes = [], list(summary.notes)
+  same = before is not None and before.signature == summary.signature
+  if before and not same and {before.dev_bleu, before.test_bleu} != {None}:
+    notes.append(f"BLEU of the run it started from is another one, {before.signature}: left out")
   for field, name, digits, unit in (
     ("dev_bleu", "dev BLEU", 2, ""), ("test_bleu", "test BLEU", 2, ""),
     ("dev_loss", "dev loss", 4, "   nats a token"), ("dev_perplexity", "perplexity", 2, ""),
   ):  # fmt: skip
     value, old = getattr(summary, field), getattr(before, field, None)
+    old = None if field in _BLEU and not same else old
     if value is not None:
       first = "" if old is None else f"{old:>8.{digits}f} -> "
       rows.append(f"  {name:<12}{first}{value:>8.{digits}f}{unit}")
@@ -99,7 +106,7 @@ def table(summary: Summary, heads: dict, before: Summary | None) -> str:
     f"{summary.step:,} steps in {duration(summary.train_seconds)}"
   )
   rows.append(f"  {'BLEU':<12}{summary.signature}")
-  rows += [f"  {'note':<12}{note}" for note in summary.notes]
+  rows += [f"  {'note':<12}{note}" for note in notes]
   return "\n".join(rows)
 
 

@@ -13,6 +13,7 @@ from headprune.errors import UserError
 from headprune.text import corpus, grammar
 
 SPLITS = ("train", "dev", "test")
+_TRAIN_FILES = ("train_src", "train_tgt")
 
 
 def read_pairs(config, splits=SPLITS) -> dict[str, tuple[list[str], list[str]]]:
@@ -43,10 +44,22 @@ def read_pairs(config, splits=SPLITS) -> dict[str, tuple[list[str], list[str]]]:
 
 def train_files(config) -> list:
   """Size and time of the training text's files, which tell whether it has changed."""
-  names = [config.text.train_src, config.text.train_tgt] if config.kind == "text" else []
+  names = [config.text[field] for field in _TRAIN_FILES] if config.kind == "text" else []
   paths = [pathlib.Path(config.text.dir, name) for name in names]
   stats = [path.stat() for path in paths if path.is_file()]
   return [[stat.st_size, stat.st_mtime_ns] for stat in stats]
+
+
+def held_out(config) -> dict:
+  """What the dev and test text of a `data` section depend on, to tell whether two are the same."""
+  fields = {"data": config.kind, **config[config.kind]}
+  unused = {"text": _TRAIN_FILES, "tfds": ("train", "data_dir")}.get(config.kind, ())
+  if config.kind == "text":
+    folder = pathlib.Path(fields.pop("dir"))
+    fields |= {f: str((folder / fields[f]).absolute()) for f in fields if fields[f] and f != "data"}
+  if (config.kind, config.corpus.kind) == ("corpus", "grammar"):
+    unused = "train", "locale"  # in cldr each split depends on all sizes
+  return {field: value for field, value in fields.items() if field not in unused}
 
 
 def read_dev(config, instead: str) -> tuple[list[str], list[str]]:

@@ -11,7 +11,6 @@ import collections
 from collections.abc import Callable, Iterable, Mapping, Sequence
 import dataclasses
 import functools
-import io
 import itertools
 import json
 import pathlib
@@ -21,15 +20,13 @@ import numpy as np
 import sentencepiece
 
 from headprune.errors import UserError
-from headprune.text import marian_tokenizer, spans
+from headprune.text import marian_tokenizer, pieces, spans
+from headprune.text.pieces import BOS, EOS, RESERVED, UNK
 
-BOS, EOS, UNK = 0, 1, 2
-RESERVED = ("_BOS_", "_EOS_", "_UNK_")
 KINDS = ("bpe", "unigram", "whitespace")
 
 _META = "tokenizer.json"
 _FLAGS = ("shared", "lowercase")
-_MAX_TRAIN_LINES = 1_000_000
 _SIDE_NAMES = {"src": "source", "tgt": "target", "shared": "source and target"}
 
 
@@ -197,9 +194,7 @@ def train(
         side, _count_words(itertools.chain(*parts), vocab_size, lowercase)
       )
     else:
-      files[f"{side}.model"] = _train_sentencepiece(
-        kind, side, _sample(parts), vocab_size, lowercase
-      )
+      files[f"{side}.model"] = pieces.train(kind, parts, vocab_size, lowercase, _SIDE_NAMES[side])
   write_files(folder, files | _meta_file(kind, shared, lowercase))
 
 
@@ -312,53 +307,6 @@ def _parse_model(data: bytes, lowercase: bool) -> SentencePiece:
   if found != (BOS, EOS, UNK):
     raise ValueError(f"BOS, EOS and unknown have the ids {found}, not {(BOS, EOS, UNK)}")
   return SentencePiece(processor, lowercase)
-
-
-def _sample(parts: Sequence[Sequence[str]]) -> list[str]:
-  """Evenly spaced lines of all parts one after the other; no random numbers needed."""
-  step = -(-sum(map(len, parts)) // _MAX_TRAIN_LINES)
-  sample, skip = [], 0
-  for lines in parts:
-    sample += lines[skip::step]
-    skip = (skip - len(lines)) % step
-  return sample
-
-
-def _train_sentencepiece(
-  kind: str, side: str, sample: Sequence[str], vocab_size: int, lowercase: bool
-) -> bytes:
-  model = io.BytesIO()
-  try:
-    sentencepiece.SentencePieceTrainer.train(
-      sentence_iterator=(line.lower() if lowercase else line for line in sample),
-      model_writer=model,
-      model_type=kind,
-      vocab_size=vocab_size,
-      hard_vocab_limit=False,
-      # All characters of a small text (< 100,000 characters), but not the thousands of stray
-      # ones in a large crawl, each of which would take an id.
-      character_coverage=0.99999,
-      # One form for the many kinds of spaces, hyphens, ligatures and composed accents, so that
-      # what users type meets what was trained. The price: a target's "…" comes out as "...".
-      normalization_rule_name="nmt_nfkc",
-      bos_id=BOS,
-      eos_id=EOS,
-      unk_id=UNK,
-      pad_id=-1,
-      bos_piece=RESERVED[BOS],
-      eos_piece=RESERVED[EOS],
-      unk_piece=RESERVED[UNK],
-      num_threads=4,  # fixed, as the sums of the unigram model depend on it
-      minloglevel=2,
-    )
-  except RuntimeError as error:
-    # Without the source location in front and the advice about options that have no field here.
-    reason = str(error).rpartition("] ")[2].partition(". Increase")[0]
-    raise UserError(
-      f"config.tokenizer.vocab_size={vocab_size}: no {kind} model of the {_SIDE_NAMES[side]} text"
-      f" has this size, change it: {reason}"
-    ) from error
-  return model.getvalue()
 
 
 def _count_words(lines: Iterable[str], vocab_size: int, lowercase: bool) -> list[str]:

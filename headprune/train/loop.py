@@ -1,18 +1,21 @@
 """A whole run: resume or begin, the training loop, evaluation, and what is left to read."""
 
+from collections.abc import Iterator
 import contextlib
+import dataclasses
 import functools
 import pathlib
 
 import jax
 from ml_collections import ConfigDict
 import numpy as np
+from orbax.checkpoint import CheckpointManager
 
 from headprune.errors import Stopped, UserError
 from headprune.runs import checkpoint, inherit, lock, metrics, upgrade
 from headprune.runs import config as config_lib
 from headprune.runs import heads as heads_lib
-from headprune.runs.summary import Summary, table
+from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
 from headprune.text import packing
 from headprune.train import (
@@ -21,14 +24,27 @@ from headprune.train import (
   divergence,
   evaluation,
   lanes,
+  logged,
+  mrt,
   notes,
+  outcome,
   prepare,
   progress,
   steps,
   stopping,
 )
 
-_LOSSES = ("objective", "smoothed_loss", "risk", "penalty")  # a step has one of the inner two
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Work:
+  """A run under way: what it is, what it reads and writes, what it shares with others."""
+
+  job: prepare.Job
+  iterator: Iterator[dict]  # from text.packing
+  checkpoints: CheckpointManager
+  writer: metrics.Writer | None  # on the first process
+  clocks: list[progress.Clock]  # of all that train together
+  stop: stopping.Stop
 
 
 def train(
@@ -67,7 +83,7 @@ def train(
       with _held(workdir, wait):
         done = prepare.finished(config, workdir) or _begin(config, workdir, stop)
     if devices.is_first():
-      print(_closing_table(config, workdir, done), flush=True)
+      print(outcome.table(config, workdir, done), flush=True)
   return done
 
 
@@ -106,8 +122,8 @@ def train_together(
     UserError: as `train`, before anything was trained, or the device has no room for so many.
   """
   jobs = []
-  if len(runs) > 1 and any(config.train.loss == "mrt" for config, _ in runs):
-    raise UserError("config.train.loss='mrt': each run samples by itself, train one at a time")
+  for config, _ in runs:
+    mrt.check(config, len(runs))
   with contextlib.ExitStack() as locks:
     for config, workdir in runs:
       workdir = Workdir(pathlib.Path(workdir))
@@ -149,10 +165,10 @@ def _drive(jobs: list[tuple[prepare.Job, dict]], stop: stopping.Stop) -> list:
   data, shard_params = first.config.data, first.config.train.shard_params
   iterator = packing.train_batches(
     first.pairs, first.rows, data.row_length, data.packing_bins, first.config.seed,
-    *devices.share(), packed=first.config.train.loss != "mrt",
+    *devices.share(), packed=not mrt.wanted(first.config),
   )  # fmt: skip
   draw = lambda state: next(iterator)
-  if first.config.train.loss == "mrt":
+  if mrt.wanted(first.config):
     draw = functools.partial(candidates.draw, first, iterator)
   clocks = []
   runs = [_run(job, params, iterator, clocks, stop) for job, params in jobs]
@@ -190,9 +206,10 @@ def _run(
     checkpoint.manager(workdir, config.train.keep) as checkpoints,
     _writer(config, workdir, int(state.step)) as writer,
   ):
-    state = yield from _loop(job, state, iterator, checkpoints, writer, log, clocks, stop)
+    work = _Work(job, iterator, checkpoints, writer, clocks, stop)
+    state = yield from _loop(work, state, log)
     with progress.paused(clocks):
-      return _finish(job, state, iterator, checkpoints, writer, stop)
+      return _finish(work, state)
 
 
 def _place(job: prepare.Job, tree):
@@ -210,15 +227,13 @@ def _writer(config: ConfigDict, workdir: Workdir, step: int):
   return contextlib.nullcontext()
 
 
-def _loop(
-  job: prepare.Job, state, iterator, checkpoints, writer, log, clocks, stop
-) -> lanes.Coroutine:
+def _loop(work: _Work, state: steps.TrainState, log: dict) -> lanes.Coroutine:
   """Trains to the last step, or to where `stop` is asked; returns the state there.
 
   Whatever a step is due (a row of metrics, evaluation, a checkpoint) comes before the next step,
   also where a stopped run goes on: it may have been stopped in the middle of an evaluation.
   """
-  train = job.config.train
+  job, train = work.job, work.job.config.train
   step = int(state.step)
   history = [row for row in metrics.read(job.workdir) if row["step"] <= step]
   if any(row["step"] == step and "objective" in row for row in history):
@@ -226,52 +241,52 @@ def _loop(
   results, seconds = list(map(upgrade.losses, log.get("results", ()))), log.get("seconds", 0.0)
   clock = progress.Clock(step - len(results), train.steps, _trained_seconds(history), seconds)
   ticker = progress.Ticker(clock, train.steps)
-  clocks.append(clock)
+  work.clocks.append(clock)
   begin, state, batch = state, lanes.Part(state), None
   while True:
-    row, asked = {}, stop.asked(step)
-    checkpoint.check(checkpoints)
+    row, asked = {}, work.stop.asked(step)
+    checkpoint.check(work.checkpoints)
     if batch and (asked or _is_due(train, step)):
-      _check_finite(job, checkpoints, results[-1:], step, batch)
+      _check_finite(work, results[-1:], step, batch)
     if not asked and (not history or history[-1]["step"] < step):
       try:
-        with stop.waiting(patient=False):
-          row = _measure(job, state, checkpoints, results, clock, clocks, step)
+        with work.stop.waiting(patient=False):
+          row = _measure(work, state, results, clock, step)
       except Stopped:  # `asked` tells below
         pass
     if row:
-      if writer:
-        writer.write(step, row)
+      if work.writer:
+        work.writer.write(step, row)
       history.append({"step": step, **row})
       job.say(progress.line(step, train.steps, row, ticker.left(step)))
       ticker.printed(step)
     if row and "objective" in row:
       results = []
-    if asked or stop.asked(step):
-      _stop(job, state.on_devices(), iterator, checkpoints, _log(results, clock), stop)
-    if _saves(train, step) and checkpoints.latest_step() != step:
-      with progress.paused(clocks):
-        _save(checkpoints, state.on_devices(), iterator, _log(results, clock), row.get("dev_bleu"))
+    if asked or work.stop.asked(step):
+      _stop(work, state.on_devices(), logged.plain(results, clock))
+    if _saves(train, step) and work.checkpoints.latest_step() != step:
+      with progress.paused(work.clocks):
+        _save(work, state.on_devices(), logged.plain(results, clock), row.get("dev_bleu"))
     if step >= train.steps or _out_of_patience(history, train.patience):
       return state.on_devices()
     try:
       before, stepped = batch, (yield begin)
     except Stopped:  # a signal came when a run that trains with this one asked
-      _stop(job, state.on_devices(), iterator, checkpoints, _log(results, clock), stop)
+      _stop(work, state.on_devices(), logged.plain(results, clock))
     begin, state, batch = None, stepped.state, stepped.batch
     results.append(stepped.result)
     # Waits, but a step late: the device always has work.
-    _check_finite(job, checkpoints, results[-2:-1], step, before)
+    _check_finite(work, results[-2:-1], step, before)
     if before and (line := ticker.line(step, results[:-1])):
       job.say(line)
     step += 1
 
 
-def _check_finite(job: prepare.Job, checkpoints, results: list, step: int, batch: dict) -> None:
+def _check_finite(work: _Work, results: list, step: int, batch: dict) -> None:
   """Raises a UserError if training has broken down; parameters are then not worth saving."""
   if not divergence.finite(results):
-    checkpoint.finish(checkpoints)
-    raise divergence.describe(job.workdir, job.tokenizers, step, batch)
+    checkpoint.finish(work.checkpoints)
+    raise divergence.describe(work.job.workdir, work.job.tokenizers, step, batch)
 
 
 def _is_due(train: ConfigDict, step: int) -> bool:
@@ -280,9 +295,9 @@ def _is_due(train: ConfigDict, step: int) -> bool:
   return step == train.steps or any(step % n == 0 for n in every)
 
 
-def _measure(job: prepare.Job, state, checkpoints, results: list, clock, clocks, step: int) -> dict:
+def _measure(work: _Work, state, results: list, clock: progress.Clock, step: int) -> dict:
   """The row of metrics that is due after a step; {} if none is."""
-  train, found = job.config.train, {}
+  job, train, found = work.job, work.job.config.train, {}
   due = lambda every: step > 0 and step % every == 0
   last, first = step == train.steps, step == 0 and train.translate_first
   evaluates, translates = (
@@ -292,14 +307,14 @@ def _measure(job: prepare.Job, state, checkpoints, results: list, clock, clocks,
   if not (evaluates or translates or logs):
     return {}
   state = state.on_devices()
-  with progress.paused(clocks):
+  with progress.paused(work.clocks):
     if evaluates:
       found |= evaluation.dev_losses(job, state.params)
     if translates:
       splits = list(job.text) if first else ["dev"]
-      found |= evaluation.translate(job, _averaged(job, checkpoints, state), splits, step)
+      found |= evaluation.translate(job, _averaged(work, state), splits, step)
   if logs:
-    found = _log_row(job, results, state.params["gates"], clock, step) | found
+    found = logged.row(job, results, state.params["gates"], clock, step) | found
   return found
 
 
@@ -309,32 +324,32 @@ def _saves(train: ConfigDict, step: int) -> bool:
   return 0 < step < train.steps and due
 
 
-def _stop(job: prepare.Job, state, iterator, checkpoints, log: dict, stop) -> None:
+def _stop(work: _Work, state: steps.TrainState, log: dict) -> None:
   """Saves, and raises Stopped."""
-  step = int(state.step)
-  state = state.params, state.opt_state, iterator, log
-  checkpoint.save_stopped(job.workdir, checkpoints, step, *state)
+  job, step = work.job, int(state.step)
+  saved = state.params, state.opt_state, work.iterator, log
+  checkpoint.save_stopped(job.workdir, work.checkpoints, step, *saved)
   of = f"step {step:,} of {job.config.train.steps:,}"
-  raise stop.stopped(f"stopped at {of} and saved; the same command goes on from there")
+  raise work.stop.stopped(f"stopped at {of} and saved; the same command goes on from there")
 
 
-def _finish(job: prepare.Job, state, iterator, checkpoints, writer, stop) -> Summary:
+def _finish(work: _Work, state: steps.TrainState) -> Summary:
   """The last evaluation and checkpoint, heads.json and summary.json."""
-  step, log = int(state.step), {"results": [], "seconds": 0.0}
+  job, step, log = work.job, int(state.step), {"results": [], "seconds": 0.0}
   try:
-    with stop.waiting(patient=False):
-      params = _averaged(job, checkpoints, state)
+    with work.stop.waiting(patient=False):
+      params = _averaged(work, state)
       row = evaluation.dev_losses(job, _place(job, params))
       splits = [split for split in ("dev", "test") if split in job.text]
       row |= evaluation.translate(job, params, splits, step)
   except Stopped:
-    _stop(job, state, iterator, checkpoints, log, stop)
-  if checkpoints.latest_step() != step:
-    _save(checkpoints, state, iterator, log, row.get("dev_bleu"))
-  checkpoint.finish(checkpoints)
+    _stop(work, state, log)
+  if work.checkpoints.latest_step() != step:
+    _save(work, state, log, row.get("dev_bleu"))
+  checkpoint.finish(work.checkpoints)
   history = metrics.read(job.workdir)
-  if writer and {"step": step, **row} not in history:  # else it was killed after this line
-    writer.write(step, row)
+  if work.writer and {"step": step, **row} not in history:  # else it was killed after this line
+    work.writer.write(step, row)
   rates = [r["tokens_per_second"] for r in history if "tokens_per_second" in r]
   lists = heads_lib.as_lists(params["gates"], job.step_config.model.heads)
   summary = Summary(
@@ -351,43 +366,15 @@ def _finish(job: prepare.Job, state, iterator, checkpoints, writer, stop) -> Sum
   return summary
 
 
-def _log(results: list, clock: progress.Clock) -> dict:
-  """What a checkpoint keeps of the steps since the last row, as plain numbers."""
-  names = (*_LOSSES, "learning_rate", "grad_norm", "tokens")
-  plain = [{name: float(result[name]) for name in names if name in result} for result in results]
-  return {"results": plain, "seconds": clock.seconds()}
+def _averaged(work: _Work, state: steps.TrainState) -> dict:
+  params = devices.gather(state.params, work.job.mesh)
+  averaging = config_lib.averaging(work.job.config)
+  return checkpoint.averaged(work.checkpoints, int(state.step), params, *averaging)
 
 
-def _log_row(job: prepare.Job, results: list, log_alphas: dict, clock, step: int) -> dict:
-  """The training numbers since the last row; losses are means over the steps."""
-  results = _log(results, clock)["results"]
-  last = results[-1]
-  row = {name: float(np.mean([r[name] for r in results])) for name in _LOSSES if name in last}
-  row |= {name: last[name] for name in ("learning_rate", "grad_norm")}
-  row |= clock.read(step, sum(r["tokens"] for r in results))
-  values = evaluation.gate_lists(job, log_alphas)
-  if log_alphas:
-    row["log_alpha"] = heads_lib.as_lists(log_alphas, job.step_config.model.heads)
-    row["gates"] = {name: values[name] for name in row["log_alpha"]}
-  row["open"] = {name: sum(n) for name, n in heads_lib.count_open(values).items()}
-  return row
-
-
-def _averaged(job: prepare.Job, checkpoints, state) -> dict:
-  params = devices.gather(state.params, job.mesh)
-  averaging = config_lib.averaging(job.config)
-  return checkpoint.averaged(checkpoints, int(state.step), params, *averaging)
-
-
-def _save(checkpoints, state, iterator, log: dict, dev_bleu: float | None) -> None:
-  step = int(state.step)
-  checkpoint.save(checkpoints, step, state.params, state.opt_state, iterator, log, dev_bleu)
-
-
-def _closing_table(config: ConfigDict, workdir: Workdir, done: Summary) -> str:
-  before = Workdir(pathlib.Path(config.init_from)).read_summary() if config.init_from else None
-  rows = table(done, workdir.read_heads(), before)
-  return f"{rows}\n  {'files':<12}{workdir.path}: {workdir.list_files()}"
+def _save(work: _Work, state: steps.TrainState, log: dict, dev_bleu: float | None) -> None:
+  saved = state.params, state.opt_state, work.iterator, log, dev_bleu
+  checkpoint.save(work.checkpoints, int(state.step), *saved)
 
 
 def _trained_seconds(history: list[dict]) -> float:

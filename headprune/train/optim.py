@@ -46,11 +46,6 @@ def noam(config: OptimConfig, scale, step) -> jax.Array:
   return scale * config.model_size**-0.5 * rate * (left if config.cooldown_steps else 1.0)
 
 
-def noam_scale(config: OptimConfig, peak: float) -> float:
-  """The scale with which `noam` reaches the rate `peak` at the end of the warm-up."""
-  return peak * (config.model_size * config.warmup_steps) ** 0.5
-
-
 def label(params: dict, rules) -> dict:
   """Labels every parameter by the first rule whose pattern matches its whole path.
 

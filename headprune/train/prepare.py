@@ -20,7 +20,7 @@ from headprune.runs import config as config_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
 from headprune.text import bleu, encoding, packing, tokenizer
-from headprune.train import data, devices, optim, schedule, steps, target, word_dropout
+from headprune.train import data, devices, mrt, optim, schedule, steps, target, word_dropout
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -87,24 +87,11 @@ def check(config: ConfigDict, workdir: Workdir) -> None:
   optim.label(_shapes(config, config_lib.model_config(config.model)), config.optim.rules)
   _check_workdir(config, workdir)
   if not finished(config, workdir):
-    _check_sampling(config)
+    mrt.check(config)
     _check_start(config, workdir)
     _check_corpus(config)
   if config.init_from and pathlib.Path(config.init_from).absolute() == workdir.path.absolute():
     raise UserError("config.init_from and --workdir are the same folder: take another --workdir")
-
-
-def _check_sampling(config: ConfigDict) -> None:
-  """Raises a UserError if the machine cannot do minimum risk training as the config says."""
-  if config.train.loss != "mrt":
-    return
-  if jax.process_count() > 1:
-    raise UserError("config.train.loss='mrt' is for one process; that may have several devices")
-  count, available = config.mrt.sentences, jax.device_count()
-  if count % available:
-    raise UserError(
-      f"config.mrt.sentences={count} must be a multiple of the {available} devices that share them"
-    )
 
 
 def _check_start(config: ConfigDict, workdir: Workdir) -> None:
@@ -189,7 +176,7 @@ def set_up(
   _say_settings(config, step_config, knobs, params, say)
   if devices.is_first():
     config_lib.save(config, workdir)
-  mesh, mrt = devices.mesh(), config.train.loss == "mrt"
+  mesh = devices.mesh()
   job = Job(
     config=config,
     workdir=workdir,
@@ -201,7 +188,7 @@ def set_up(
     report=pairs["train"][1],
     dev_batches=_dev_batches(config, pairs["dev"][0], _batch_rows(config), mesh),
     tokenizers=tokenizers,
-    rows=config.mrt.sentences if mrt else _batch_rows(config),
+    rows=config.mrt.sentences if mrt.wanted(config) else _batch_rows(config),
     resumes=resumes,
     say=say,
   )
@@ -232,7 +219,7 @@ def _say_settings(
     say(f"note: {line}")
   count = sum(x.size for x in jax.tree.leaves(params["model"]))
   rows = f"{_batch_rows(config)} rows"
-  if config.train.loss == "mrt":
+  if mrt.wanted(config):
     rows = f"{config.mrt.sentences} sentences x {config.mrt.samples + 1} candidates"
   say(
     f"{count:,} parameters; vocabularies {model.src_vocab:,} and {model.tgt_vocab:,}; batches of "

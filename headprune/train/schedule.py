@@ -6,8 +6,8 @@ import numpy as np
 
 from headprune.nn.config import ModelConfig
 from headprune.runs import config as config_lib
-from headprune.runs import targets
-from headprune.train import optim, steps, target
+from headprune.runs import presets, targets
+from headprune.train import mrt, optim, steps, target
 
 _CLOSED = float(np.log(11.0))  # of a log_alpha that begins at 0 and ends where its gate is 0
 
@@ -29,10 +29,10 @@ def settings(config: ConfigDict, model: ModelConfig) -> tuple[steps.StepConfig, 
   train = config.train
   step_config = steps.StepConfig(
     model, optim_config, train.label_smoothing, train.accumulate, target_config,
-    sharpness=config.mrt.sharpness if train.loss == "mrt" else None,
+    sharpness=config.mrt.sharpness if mrt.wanted(config) else None,
   )  # fmt: skip
   fixed_gates = config_lib.fixed_gates(config.gates, model)
-  scale = optim.noam_scale(optim_config, c.learning_rate)
+  scale = c.learning_rate / presets.noam(1.0, model.model_size, optim_config.warmup_steps)
   coef = config_lib.coefficient(config, model)
   return step_config, steps.knobs(config.seed, coef, scale, fixed_gates, wanted_G)
 
@@ -43,7 +43,7 @@ def goal(config: ConfigDict, model: ModelConfig) -> tuple[target.TargetConfig | 
   if not c.target_heads:
     return None, ()
   groups, wanted_G = targets.parse(c.target_heads, config.gates.types, model)
-  ramp_steps, settle_step = round(c.ramp * total), total - round(c.settled * total)
+  ramp_steps, settle_step = round(c.ramp * total), config_lib.settle_step(config)
   g = config.gates
   temperatures = (g.topk_start, g.topk_end) if g.kind == "topk" else None
   return target.TargetConfig(groups, ramp_steps, settle_step, temperatures), wanted_G

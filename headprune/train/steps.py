@@ -86,8 +86,8 @@ def gradients(
     step: steps taken, which a target's penalty depends on.
   Returns:
     (dict with scalars: `smoothed_loss`, the mean KL divergence from smoothed labels, or `risk`, the
-    expected one, `penalty`, the mean over gated modules of sum P(open), `objective`, which the
-    gradients are of; gradients shaped like params, zero where frozen).
+    expected one, `penalty`, the mean over gated modules of sum P(open) (a top-K has none),
+    `objective`, which the gradients are of; gradients shaped like params, zero where frozen).
   """
   tokens = jnp.maximum(jnp.sum(batch["tgt_segment_BT"] > 0), 1).astype(jnp.float32)
   labels = optim.label(params, config.optim.rules)
@@ -118,14 +118,20 @@ def gradients(
   others = {name: params[name] for name in params if name != "model"}
   l0, l0_grads = jax.value_and_grad(_l0, argnums=2)(config, knobs, others, step)
   grads |= jax.tree.map(jnp.add, {name: grads[name] for name in others}, l0_grads)
-  penalty = gates.penalty(params["gates"], config.model.heads)
   name = "smoothed_loss" if config.sharpness is None else "risk"
-  return {"objective": loss + l0, name: loss, "penalty": penalty}, grads
+  values = {"objective": loss + l0, name: loss}
+  if not _is_top_k(config):
+    values["penalty"] = gates.penalty(params["gates"], config.model.heads)
+  return values, grads
+
+
+def _is_top_k(config: StepConfig) -> bool:
+  return bool(config.goal and config.goal.temperatures)
 
 
 def _train_gates(config: StepConfig, knobs: Knobs, log_alphas: dict, uniforms: dict, step) -> dict:
   """Training-time gates of all types."""
-  if not (config.goal and config.goal.temperatures):
+  if not _is_top_k(config):
     return gates.train_gates(knobs.fixed_gates, log_alphas, uniforms)
   heads = config.model.heads
   return knobs.fixed_gates | target.train_gates(
@@ -174,10 +180,17 @@ def _step(config: StepConfig, knobs: Knobs, state: TrainState, batch: dict):
   metrics |= {
     "learning_rate": optim.noam(config.optim, knobs.learning_rate, state.step),
     "grad_norm": optax.tree.norm(grads),
-    "tokens": jnp.sum(batch["src_segment_BS"] > 0) + jnp.sum(batch["tgt_segment_BT"] > 0),
+    "tokens": _count_tokens(config, batch),
     "log_alpha": new.params["gates"],
   }
   return new, metrics
+
+
+def _count_tokens(config: StepConfig, batch: dict):
+  """Source and target tokens of a batch; of minimum risk training those of all candidates."""
+  candidates = config.sharpness is not None
+  targets = batch["length_BE"] if candidates else batch["tgt_segment_BT"] > 0
+  return jnp.sum(batch["src_segment_BS"] > 0) + jnp.sum(targets)
 
 
 def _key(knobs: Knobs, step):

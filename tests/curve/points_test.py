@@ -95,16 +95,3 @@ def test_from_scratch_is_trained_as_the_baseline_is():
   assert (mine.train, mine.optim) == (like.train, like.optim) and mine.init_from == ""
   assert mine.gates.kind == "fixed" and (like.gates.kind, like.seed) == ("none", 3)
   assert like.optim.rules == ((".*", "train"),)
-
-
-def test_which_points_train_together():
-  same = points.program(Point("control", 0))
-  assert same == points.program(Point("random", 0, "12"))
-  assert same != points.program(Point("scratch", 0, "12"))
-  fork = points.program(Point("onepass", 0, "12"))
-  assert fork == points.program(Point("onepass", 0, "6")) != same
-  l0 = points.program(Point("l0", 0, "12"))
-  assert points.program(Point("trunk", 0, "12")) != l0
-  assert l0 == points.program(Point("l0", 0, "25%")) != points.program(Point("l0", 0, coef=0.1))
-  assert l0 != points.program(Point("l0", 0, "2 a layer"))  # another number of groups
-  assert points.program(Point("l0", 0, coef=0.1)) == points.program(Point("l0", 0, coef=0.2))

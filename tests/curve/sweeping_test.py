@@ -4,11 +4,12 @@ import pathlib
 
 import pytest
 
-from headprune.curve import sweeping
+from headprune.curve import points, sweeping
 from headprune.curve.points import Point
 from headprune.errors import UserError
 from headprune.runs import defaults, lock
 from headprune.runs.summary import Summary
+from headprune.runs.workdir import Workdir
 from headprune.train.stopping import Stop
 
 POINTS = [Point("control", 0), Point("l0", 0, "12"), Point("random", 0, "12"), Point("l0", 0, "5")]
@@ -35,9 +36,15 @@ def training(monkeypatch):
   return done, groups
 
 
+HEADS = {"enc_self": [[0.0] * 8] * 2, "dec_self": [[1.0] * 8] * 2, "dec_enc": [[0.5] * 8] * 2}
+
+
 def runs(folder: pathlib.Path) -> dict:
-  config = defaults.config("concrete", "cldr")
-  return {folder / point.name: (point, config) for point in POINTS}
+  found = {}
+  for point in POINTS:
+    config = points.point_config(defaults.config("concrete", "cldr"), point, "nowhere", HEADS)
+    found[folder / point.name] = point, config
+  return found
 
 
 @pytest.mark.parametrize(
@@ -55,6 +62,23 @@ def test_what_is_alike_trains_together_and_a_failure_stops_nothing(
   assert {name: str(error) for name, error in failed.items()} == {"random-12-seed0": "no luck"}
 
 
+def test_which_points_are_one_program(tmp_path):
+  def program(method, heads="", **fields):
+    config, point = defaults.config("concrete", "cldr"), Point(method, 0, heads, **fields)
+    start = "nowhere/trunk" if method == "onepass" else "nowhere"
+    own = points.point_config(config, point, start, HEADS)
+    return sweeping._program(own, Workdir(tmp_path))
+
+  fixed = program("control")
+  assert fixed == program("random", "12")
+  assert fixed not in (program("scratch", "12"), program("l0", coef=0.1))  # the latter has gates
+  assert fixed != program("onepass", "12") == program("onepass", "6")
+  learned = program("l0", "12")
+  assert learned == program("l0", "25%") != program("l0", coef=0.1) == program("l0", coef=0.2)
+  assert program("l0", "2 a layer") != learned, "another number of groups"
+  assert learned not in (program("trunk", "2"), program("topk", "12"))
+
+
 def test_runs_that_sample_by_themselves_train_alone(training, tmp_path):
   config = defaults.config("concrete", "cldr")
   config.train.loss = "mrt"
@@ -62,7 +86,7 @@ def test_runs_that_sample_by_themselves_train_alone(training, tmp_path):
   sweeping._train_all(given, 8, Stop())
   assert [len(group) for group in training[1]] == [1, 1, 1, 1]
   wanted = sweeping.Sweep(config, tmp_path, together=2)
-  with pytest.raises(UserError, match="--together: .*'mrt' are trained one at a time"):
+  with pytest.raises(UserError, match="'mrt': .*train one at a time .--together 1."):
     sweeping.plan(wanted)
 
 

@@ -83,6 +83,19 @@ def test_table():
   ]
 
 
+def test_table_compares_bleu_of_one_signature_alone():
+  before = dataclasses.replace(DONE, dev_bleu=92.0, dev_loss=0.2, signature="nrefs:1|case:lc")
+  rows = summary.table(DONE, HEADS, before).split("\n")
+  assert rows[:2] == [
+    "  dev BLEU       91.50", "  dev loss      0.2000 ->   0.2500   nats a token"
+  ]  # fmt: skip
+  assert rows[-1] == (
+    "  note        BLEU of the run it started from is another one, nrefs:1|case:lc: left out"
+  )
+  unmeasured = summary.table(DONE, HEADS, dataclasses.replace(before, dev_bleu=None))
+  assert "note" not in unmeasured and "0.2000 ->" in unmeasured
+
+
 def test_table_without_a_start_or_with_one_that_lacks_numbers():
   for before in (None, Summary("converted")):
     assert summary.table(DONE, HEADS, before).split("\n")[0] == "  dev BLEU       91.50"

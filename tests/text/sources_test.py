@@ -9,6 +9,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core import registered
 
 from headprune.errors import UserError
+from headprune.runs import defaults
 from headprune.text import sources
 
 
@@ -140,6 +141,40 @@ def test_the_grammar_is_a_built_in_corpus():
   config.corpus.kind = "grammer"
   with pytest.raises(UserError, match="config.data.corpus.kind='grammer': choose one of cldr, gra"):
     sources.read_pairs(config)
+
+
+@pytest.mark.parametrize(
+  "kind, same, other",
+  [
+    ("corpus.grammar", {"corpus.train": 9, "corpus.locale": "de", "tfds.dev": "x"}, "corpus.dev"),
+    ("corpus.cldr", {"text.dev_src": "x"}, "corpus.train"),
+    ("text", {"text.train_src": "x", "corpus.dev": 9}, "text.dev_tgt"),
+    ("tfds", {"tfds.train": "x", "tfds.data_dir": "x", "corpus.kind": "cldr"}, "tfds.test"),
+  ],
+)
+def test_what_dev_and_test_text_depend_on(kind, same, other):
+  base = defaults.base().data
+  base.kind, _, base.corpus.kind = kind.partition(".")
+  changed = lambda changes: sources.held_out(_changed(base, changes))
+  assert changed(same) == sources.held_out(base) == changed({"row_length": 9})
+  assert changed({other: 7 if other.startswith("corpus") else "y"}) != sources.held_out(base)
+
+
+def test_a_file_is_the_same_by_any_path(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  base = defaults.base().data
+  base.kind = "text"
+  near = _changed(base, {"text.dir": "mine", "text.dev_src": "a", "text.test_src": "b"})
+  there = {"text.dir": str(tmp_path), "text.dev_src": "mine/a", "text.test_src": "mine/b"}
+  assert sources.held_out(near) == sources.held_out(_changed(base, there))
+  del there["text.test_src"]
+  assert sources.held_out(near) != sources.held_out(_changed(base, there))
+
+
+def _changed(config, changes):
+  result = ConfigDict(config.to_dict())
+  result.update_from_flattened_dict(changes)
+  return result
 
 
 with registered.skip_registration():  # found by its files alone

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from headprune.errors import UserError
-from headprune.text import tokenizer
+from headprune.text import pieces, tokenizer
 
 SRC = [f"the {a} cat saw {n} small dogs near the house." for a in ("Old", "red") for n in range(25)]
 TGT = [
@@ -67,7 +67,7 @@ def test_training_is_deterministic(tmp_path, kind):
 
 
 def test_large_text_is_sampled_evenly(tmp_path, monkeypatch):
-  monkeypatch.setattr(tokenizer, "_MAX_TRAIN_LINES", 3)
+  monkeypatch.setattr(pieces, "_MAX_LINES", 3)
   lines = ["ab", "xy", "cd", "xy", "ef"]
   side = trained(tmp_path, vocab_size=20, src=lines, tgt=lines)[0]
   assert tokenizer.UNK not in side.encode(["ab cd ef"])[0]
@@ -190,6 +190,7 @@ WORDS = st.text(
 ).filter(lambda word: word not in RESERVED)
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(words=st.lists(WORDS, min_size=1, max_size=20, unique=True), data=st.data())
 def test_whitespace_round_trip_of_any_words(tmp_path_factory, words, data):
   folder = tmp_path_factory.mktemp("any")
@@ -308,12 +309,3 @@ def test_load_errors(tmp_path):
     (tmp_path / "tokenizer.json").write_text(json.dumps(meta))
     with pytest.raises(UserError, match=message):
       tokenizer.load(tmp_path)
-
-
-@pytest.mark.parametrize("most", [1, 3, 7, 100])
-def test_the_sample_of_parts_is_that_of_all_lines(monkeypatch, most):
-  monkeypatch.setattr(tokenizer, "_MAX_TRAIN_LINES", most)
-  for sizes in ((7, 4), (0, 5), (1, 1), (3, 9)):
-    parts = [[(n, i) for i in range(size)] for n, size in enumerate(sizes)]
-    whole = parts[0] + parts[1]
-    assert tokenizer._sample(parts) == whole[:: -(-len(whole) // most)]

@@ -120,6 +120,7 @@ def test_training_moves_probability_to_the_better_of_two():
     state, metrics = steps.train_step(config, KNOBS.replace(learning_rate=0.2), state, batch)
     risks.append(float(metrics["risk"]))
   assert risks[0] > 0.2 and risks[-1] < 0.25 * risks[0]
+  assert metrics["tokens"] == (3 + 2) + (2 + 4) + (2 + 3), "sources, and all candidates"
   pairs = batching.pad_pairs(
     [SOURCES[b] for b in (0, 0, 1, 1)], CANDIDATES[0][:2] + CANDIDATES[1][:2], 4, 5
   )

@@ -120,6 +120,7 @@ def test_the_objective_of_a_top_k_is_the_smoothed_loss_and_its_number_is_a_knob(
 
   wanted_LG = np.float32([[3], [24]])
   values, grads = jax.jit(jax.vmap(gradients))(wanted_LG)
+  assert values.keys() == {"objective", "smoothed_loss"}, "no penalty"
   np.testing.assert_array_equal(values["objective"], values["smoothed_loss"])
   assert all(np.all(grads["gates"][name][0]) for name in TYPES)
   for lane, wanted_G in enumerate(wanted_LG):

@@ -88,14 +88,14 @@ def trained(lines: Sequence[Line]) -> dict[tuple[str, str], list[Line]]:
 
 
 def _plot(axes, curve: Curve, line: Line, lines: Sequence[Line]) -> None:
-  means = [Mean(*numbers) for numbers in zip(curve.mean, curve.low, curve.high)]
-  _draw_line(axes, curve.positions, means, _style(line, lines), label(line, lines))
+  _draw_line(axes, curve.positions, curve.means, _style(line, lines), label(line, lines))
 
 
 def _draw_line(axes, x: Sequence[int], means: Sequence[Mean], style: dict, text: str) -> None:
   axes.plot(x, [m.mean for m in means], label=text, **style)
   low, high = [m.low for m in means], [m.high for m in means]
-  axes.fill_between(x, low, high, color=style["color"], alpha=0.15, linewidth=0)
+  if None not in low:
+    axes.fill_between(x, low, high, color=style["color"], alpha=0.15, linewidth=0)
   axes.xaxis.get_major_locator().set_params(integer=True)
 
 

@@ -55,6 +55,7 @@ def measure(
   checkpoint: str = "last",
   name: str | None = None,
   begin: Begin = silent,
+  seed: int = 0,
 ) -> Measured:
   """What relevance says of a run's words where they follow one kind of prefix.
 
@@ -67,6 +68,7 @@ def measure(
     checkpoint: the one that the run was loaded from.
     name: of the run, for people; by default that of its folder.
     begin: called before translation and propagation.
+    seed: of random prefixes.
   Raises:
     UserError: there is no sentence of these lengths.
   """
@@ -75,9 +77,10 @@ def measure(
     sources = len(prefixes.sources_of(text, lengths))
     progress = begin(f"translating with {name}", sources)
     pairs = prefixes.own(run, text, lengths, sentences, progress)
+  elif prefix == prefixes.RANDOM:
+    pairs = prefixes.random(text, lengths, sentences, seed)
   else:
-    choose = {prefixes.REFERENCE: prefixes.reference, prefixes.RANDOM: prefixes.random}[prefix]
-    pairs = choose(text, lengths, sentences)
+    pairs = prefixes.reference(text, lengths, sentences)
   progress = begin(f"relevance in {name} at {checkpoint}, {prefix} prefix", len(pairs))
   found = measures.relevances(run.translator, pairs, progress)
   return result.measured(name, checkpoint, prefix, pairs, found)

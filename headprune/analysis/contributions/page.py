@@ -13,7 +13,7 @@ _TEMPLATE = pathlib.Path(__file__).with_name("contributions.html")
 _CAPTIONS = {
   "contributions": "By target position: the source's part of all relevance (the words that were "
   "written before have the rest), and how widely the contributions of source and of target words "
-  "are spread. Bands are bootstrap intervals of 95% over sentences.",
+  "are spread.",
   "contributions-source": "What each source position contributes to the whole target.",
   "contributions-steps": "Means over target positions, by training step.",
 }
@@ -50,7 +50,7 @@ that the model has read (Voita, Sennrich and Titov, ACL 2021). {html.escape(desc
 over target positions and sentences; the first position, at which no word of the target has been
 read, counts for the entropy of the source alone:</p>
 {tables.sortable(_COLUMNS, rows)}
-<p class="soft">"low" and "high" are the bootstrap interval of 95% over sentences; differences are
+<p class="soft">{_intervals(found)} Differences are
 to the first line of the same prefix, on the same sentence pairs. Entropies are in nats. Own
 prefixes are of those sentences whose translation has the wanted length, so that their sentences
 differ from run to run.</p>
@@ -63,6 +63,15 @@ def describe(found: Result) -> str:
   return (
     f"Sentences of {found.source_length} source and {found.target_length} target tokens, EOS "
     f"included, of a text of {found.pairs:,} pairs."
+  )
+
+
+def _intervals(found: Result) -> str:
+  if not found.resamples:
+    return "There are no intervals (--resamples 0)."
+  return (
+    '"low" and "high", and bands in figures, are bootstrap intervals of 95% over sentences: '
+    f"{found.resamples:,} resamples, seed {found.seed}."
   )
 
 
@@ -83,7 +92,9 @@ def table(found: Result) -> str:
 
 
 def interval(found: Mean, form: str = ".3f") -> str:
-  """A mean with its interval."""
+  """A mean with its interval, if it has one."""
+  if found.low is None:
+    return f"{found.mean:{form}}"
   return f"{found.mean:{form}} ({found.low:{form}}, {found.high:{form}})"
 
 

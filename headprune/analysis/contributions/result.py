@@ -10,30 +10,33 @@ from headprune.analysis.contributions import measures
 from headprune.analysis.contributions.measures import Relevances
 from headprune.analysis.contributions.prefixes import Lengths, Pairs
 
-_RESAMPLES = 1000
-
 
 @dataclasses.dataclass(frozen=True)
 class Mean:
-  """Over sentences, with its bootstrap interval of 95%."""
+  """Over sentences, with its bootstrap interval of 95%; None where none was asked for."""
 
   mean: float
-  low: float
-  high: float
+  low: float | None
+  high: float | None
 
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-  """Means over sentences at each position, with their bootstrap intervals of 95%."""
+  """Means over sentences at each position, with intervals as those of a Mean."""
 
   first: int  # position of the first number, from 1
   mean: list[float]
-  low: list[float]
-  high: list[float]
+  low: list[float | None]
+  high: list[float | None]
 
   @property
   def positions(self) -> list[int]:
     return list(range(self.first, self.first + len(self.mean)))
+
+  @property
+  def means(self) -> list[Mean]:
+    """One for each position."""
+    return [Mean(*numbers) for numbers in zip(self.mean, self.low, self.high)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +70,8 @@ class Result:
   source_length: int  # tokens of each sentence that was measured, EOS included
   target_length: int
   lines: tuple[Line, ...]
+  resamples: int = 1000  # of the sentences, for intervals; 0: there are none
+  seed: int = 0  # of these
 
   def to_json(self) -> dict:
     return dataclasses.asdict(self)
@@ -80,11 +85,11 @@ class Measured:
   checkpoint: str
   prefix: str
   pairs: Pairs
-  source_BT: np.ndarray  # from the second target position on, as target_entropy_BT
-  source_entropy_BT: np.ndarray
-  target_entropy_BT: np.ndarray
-  total_BS: np.ndarray
-  total_without_eos_BS: np.ndarray
+  source_ET: np.ndarray  # from the second target position on, as target_entropy_ET
+  source_entropy_ET: np.ndarray
+  target_entropy_ET: np.ndarray
+  total_ES: np.ndarray
+  total_without_eos_ES: np.ndarray
 
 
 def measured(
@@ -100,37 +105,40 @@ def measured(
   )  # fmt: skip
 
 
-def summarise(pairs: int, lengths: Lengths, found: Sequence[Measured]) -> Result:
+def summarise(
+  pairs: int, lengths: Lengths, found: Sequence[Measured], resamples: int = 1000, seed: int = 0
+) -> Result:
   """The means of all that was measured.
 
   Args:
     pairs: in the text.
     lengths: of all sentences that were measured.
     found: in the order of the report; others are compared with the first of the same prefix.
+    resamples: of the sentences, for intervals; 0: none.
+    seed: of the resamples.
   """
+  means = lambda value_EX, first: curve(value_EX, first, resamples, seed)
+  mean = lambda value_EX: means(value_EX.mean(1, keepdims=True), 1).means[0]
   lines = []
   for m in found:
     first = next(other for other in found if other.prefix == m.prefix)
     alike = first is not m and first.pairs == m.pairs
+    less_first_ET = m.source_ET - first.source_ET if alike else None
     lines.append(Line(
       m.run, m.checkpoint, m.prefix, len(m.pairs),
-      mean(m.source_BT.mean(1)), mean(m.source_entropy_BT.mean(1)),
-      mean(m.target_entropy_BT.mean(1)),
-      mean(m.source_BT.mean(1) - first.source_BT.mean(1)) if alike else None,
-      curve(m.source_BT, 2), curve(m.source_entropy_BT, 1), curve(m.target_entropy_BT, 2),
-      curve(m.total_BS, 1), curve(m.total_without_eos_BS, 1),
+      mean(m.source_ET), mean(m.source_entropy_ET), mean(m.target_entropy_ET),
+      mean(less_first_ET) if alike else None,
+      means(m.source_ET, 2), means(m.source_entropy_ET, 1), means(m.target_entropy_ET, 2),
+      means(m.total_ES, 1), means(m.total_without_eos_ES, 1),
     ))  # fmt: skip
-  return Result(pairs, *lengths, tuple(lines))
+  return Result(pairs, *lengths, tuple(lines), resamples, seed)
 
 
-def mean(value_B) -> Mean:
-  """Mean of one number a sentence."""
-  found = curve(value_B[:, None], 1)
-  return Mean(found.mean[0], found.low[0], found.high[0])
-
-
-def curve(value_BX, first: int) -> Curve:
+def curve(value_EX, first: int, resamples: int, seed: int) -> Curve:
   """Means at each position; the intervals are percentiles of means of resampled sentences."""
-  mean_YX = bootstrap.weights(len(value_BX), _RESAMPLES, (0,)) @ value_BX / len(value_BX)
-  low_X, high_X = np.quantile(mean_YX, bootstrap.TAILS, axis=0)
-  return Curve(first, value_BX.mean(0).tolist(), low_X.tolist(), high_X.tolist())
+  mean_X = value_EX.mean(0).tolist()
+  if not resamples:
+    return Curve(first, mean_X, *[[None] * len(mean_X)] * 2)
+  weights_YE = bootstrap.weights(len(value_EX), resamples, (seed,))
+  low_X, high_X = np.quantile(weights_YE @ value_EX / len(value_EX), bootstrap.TAILS, axis=0)
+  return Curve(first, mean_X, low_X.tolist(), high_X.tolist())

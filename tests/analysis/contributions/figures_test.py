@@ -56,3 +56,11 @@ def test_over_steps_where_there_are_several():
   one = lines_lib.lines("a", checkpoints="100")
   assert not figures.trained([*one, dataclasses.replace(one[0], run="b")])
   assert list(figures.draw(Result(9, 3, 3, tuple(one)))) == list(drawn)[:2]
+
+
+def test_without_intervals_there_are_no_bands():
+  (line,) = lines_lib.lines("a")
+  bare = dataclasses.replace(line.source_curve, low=[None, None], high=[None, None])
+  figure = figures.by_target_position([dataclasses.replace(line, source_curve=bare)])
+  assert [len(axes.collections) for axes in figure.axes] == [0, 1, 1]
+  np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), [0.5, 0.4])

@@ -31,3 +31,16 @@ def test_the_page_holds_table_and_figures():
   assert "+0.020 (-0.010, +0.050)" in text and base64.b64encode(b"<svg/>").decode() in text
   assert "3 source and 4 target tokens, EOS included, of a text of 1,234 pairs." in text
   assert "$" not in text and text.count("<figure>") == 1
+  assert "intervals of 95% over sentences: 1,000 resamples, seed 0." in text
+
+
+def test_without_resamples_there_are_no_intervals():
+  first, second = (
+    dataclasses.replace(line, source=Mean(0.45, None, None)) for line in result().lines
+  )
+  second = dataclasses.replace(second, change=Mean(0.02, None, None))
+  bare = Result(1234, 3, 4, (first, second), resamples=0)
+  assert page.table(bare).split("\n")[2].split() == [
+    "a<b", "last", "own", "7", "0.450", "+0.020", "1.00", "0.35",
+  ]  # fmt: skip
+  assert "There are no intervals (--resamples 0)." in page.page(bare, {})

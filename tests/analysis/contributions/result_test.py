@@ -52,11 +52,27 @@ def test_changes_are_told_on_the_same_pairs():
 
 
 def test_the_interval_is_that_of_the_mean():
-  value_B = np.random.default_rng(0).normal(5.0, 2.0, 400)
-  found, error = result.mean(value_B), value_B.std() / 20
-  assert found == result.mean(value_B), "always the same"
-  assert found.mean == pytest.approx(value_B.mean())
+  value_E1 = np.random.default_rng(0).normal(5.0, 2.0, (400, 1))
+  curve, error = result.curve(value_E1, 1, 1000, 0), value_E1.std() / 20
+  (found,) = curve.means
+  assert curve == result.curve(value_E1, 1, 1000, 0), "always the same"
+  assert found.mean == pytest.approx(value_E1.mean())
   assert found.low == pytest.approx(found.mean - 1.96 * error, abs=0.25 * error)
   assert found.high == pytest.approx(found.mean + 1.96 * error, abs=0.25 * error)
-  one = result.mean(np.array([3.0]))
-  assert (one.mean, one.low, one.high) == (3.0, 3.0, 3.0)
+  assert result.curve(np.array([[3.0]]), 4, 10, 0) == result.Curve(4, [3.0], [3.0], [3.0])
+
+
+def test_resamples_and_their_seed_change_the_interval_alone():
+  value_E1 = np.random.default_rng(0).normal(5.0, 2.0, (40, 1))
+  first, more, other = (
+    result.curve(value_E1, 1, *given) for given in ((1000, 0), (2000, 0), (1000, 1))
+  )
+  assert first.mean == more.mean == other.mean
+  assert len({curve.low[0] for curve in (first, more, other)}) == 3
+  given = [measured("a", 1.0, 3.0), measured("b", 3.0, 9.0)]
+  found = result.summarise(9, (2, 3), given, resamples=0, seed=7)
+  assert (found.resamples, found.seed) == (0, 7)
+  line = found.lines[1]
+  assert line.source_entropy_curve == result.Curve(1, [pytest.approx(np.log(2))] * 3, [None] * 3,
+                                                   [None] * 3)  # fmt: skip
+  assert line.change == result.Mean(pytest.approx((1 / 4 + 3 / 20) / 2), None, None)

@@ -1,0 +1,75 @@
+"""Fields that have no effect as a config is: who sets one is told, who leaves it is not."""
+
+import pytest
+
+from headprune.errors import UserError
+from headprune.runs import defaults, unused
+
+
+def check(config: str, changes: dict, instead=()) -> None:
+  changed = defaults.get_config(config)
+  changed.update_from_flattened_dict(changes)
+  unused.check(changed, changes, dict(instead))
+
+
+@pytest.mark.parametrize(
+  "config, field, value, message",
+  [
+    ("baseline", "data.corpus.locale", "de", "corpus.kind='grammar': .*have .*corpus.kind='cldr'$"),
+    ("baseline", "data.text.train_src", "my.en", "data.kind='corpus': .*have .*data.kind='text'$"),
+    ("baseline", "data.tfds.name", "x", "have config.data.kind='tfds'$"),
+    ("baseline:enru", "data.corpus.train", 9, "data.kind='text': .*have .*data.kind='corpus'$"),
+    ("concrete", "gates.topk_start", 2.0, "have config.gates.kind='topk'$"),
+    ("concrete", "gates.fixed_from", "runs/x", "have config.gates.kind='fixed'$"),
+    ("concrete", "gates.fixed.enc_self", ((1,),), "have config.gates.kind='fixed'$"),
+    ("fixed", "gates.fixed.enc_self", ((1,),), "='runs/concrete': .*have .*gates.fixed_from=''$"),
+    ("baseline", "gates.init", "2", "kind='none': .*have config.gates.kind='concrete' or 'topk'$"),
+    ("baseline", "l0.coef", 0.1, "have config.gates.kind='concrete' or 'topk'$"),
+    ("fixed", "optim.gates_factor", 2.0, "gates.kind='fixed'"),
+    ("concrete", "l0.settled", 0.5, "target_heads='': .*or set config.l0.target_heads$"),
+    ("concrete:opus", "l0.coef", 0.1, "='33%': leave it out, or have config.l0.target_heads=''$"),
+    (
+      "baseline",
+      "mrt.samples",
+      9,
+      "'cross-entropy': .*have config.train.loss='mrt'$",
+    ),
+    ("baseline", "init_checkpoint", "best", "or set config.init_from$"),
+  ],
+)
+def test_what_is_set_in_vain_is_told(config, field, value, message):
+  with pytest.raises(UserError, match=f"^--config.{field} has no effect with .*{message}"):
+    check(config, {field: value})
+
+
+def test_a_top_k_has_no_ramp():
+  wanted = {"gates.kind": "topk", "l0.target_heads": "9", "l0.settled": 0.5, "gates.topk_end": 0.2}
+  check("concrete", wanted)
+  with pytest.raises(UserError, match="l0.ramp has no effect with config.gates.kind='topk'"):
+    check("concrete", wanted | {"l0.ramp": 0.1})
+
+
+@pytest.mark.parametrize(
+  "config, changes",
+  [
+    ("baseline", {"data.corpus.kind": "cldr", "data.corpus.locale": "de"}),
+    ("baseline:cldr", {"data.corpus.locale": "de"}),
+    ("concrete:cldr", {"gates.kind": "none", "l0.coef": 0.0}),  # a control; the default again
+    ("concrete", {"l0.target_heads": "9", "l0.ramp": 0.1, "l0.ascent": 2.0, "l0.settled": 0.2}),
+    ("fixed", {"gates.fixed_from": "", "gates.fixed.enc_self": ((1,),)}),
+    ("concrete", {"pretrain.optim.gates_factor": 3.0, "init_checkpoint": "best"}),
+  ],
+)
+def test_what_has_an_effect_is_fine(config, changes):
+  check(config, changes)
+
+
+def test_a_command_may_choose_fields_itself():
+  instead = {"gates.kind": "--methods", "gates.fixed": "--methods", "l0.target_heads": "--heads"}
+  check("concrete", {"gates.topk_end": 0.2, "l0.settled": 0.2, "l0.ramp": 0.1}, instead)
+  for field, value, flag in (
+    ("l0.target_heads", "9", "--heads"),
+    ("gates.fixed.dec_enc", ((1,),), "--methods"),
+  ):
+    with pytest.raises(UserError, match=f"{field} has no effect here: leave it out, {flag} says"):
+      check("concrete", {field: value}, instead)

@@ -1,0 +1,48 @@
+"""The closing table names what a run was before where both are measured on the same text."""
+
+import dataclasses
+
+import pytest
+
+from headprune.runs import config as config_lib
+from headprune.runs.summary import Summary
+from headprune.runs.workdir import Workdir, write_json
+from headprune.train import outcome
+from tests import small_run
+
+DONE = Summary("trained", step=5, ends_at=(5, 0), dev_bleu=91.5, dev_loss=0.25, signature="nrefs:1")
+
+
+@pytest.fixture
+def start(tmp_path):
+  """A run that others start from, with a config like theirs."""
+  small_run.make(tmp_path / "start", init_from="nowhere", data__text__dev_src="dev.a")
+  workdir = Workdir(tmp_path / "start")
+  before = dataclasses.replace(DONE, dev_bleu=92.0, dev_loss=0.2)
+  write_json(workdir.summary, before.to_json())
+  return workdir
+
+
+def _lines(start, **fields) -> list[str]:
+  config = config_lib.load(start).unlock()
+  config.update_from_flattened_dict({"init_from": str(start.path)} | fields)
+  return outcome.table(config, start, DONE).split("\n")
+
+
+def test_a_run_on_the_same_text_is_compared(start):
+  lines = _lines(start, **{"data.text.train_src": "other.a"})
+  assert lines[0].split() == ["dev", "BLEU", "92.00", "->", "91.50"]
+  assert lines[1].split()[2:5] == ["0.2000", "->", "0.2500"]
+  assert lines[-1].startswith(f"  files       {start.path}: ") and "not compared" not in lines[-2]
+
+
+def test_a_run_on_other_text_is_not(start):
+  lines = _lines(start, **{"data.text.dev_src": "other.a"})
+  assert lines[0].split() == ["dev", "BLEU", "91.50"] and "->" not in "".join(lines)
+  assert lines[-2] == f"  note        {start.path} has other dev and test text: not compared"
+  write_json(start.summary, Summary("converted", "model.npz").to_json())
+  assert "note" not in "".join(_lines(start, **{"data.text.dev_src": "other.a"}))
+
+
+def test_a_run_from_scratch_is_compared_with_none(start):
+  assert "->" not in "".join(_lines(start, init_from=""))
