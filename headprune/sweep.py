@@ -44,6 +44,7 @@ _INSTEAD = {
   "gates.fixed": "--methods",
   "gates.chosen_by": "--methods",
   "l0.target_heads": "--heads",
+  "l0.coef": "--coefs",
   "l0.per_head": "--coefs",
 }
 _FLAGS = (_HEADS, _COMPARE, _COEFS, _METHODS, _SEEDS, _BASELINES, _TOGETHER)

@@ -28,6 +28,7 @@ CHANGES = SMALL | {
   "l0.settled": 0.4, "train.eval_every": 12, "train.translate_every": 12, "model.layers": 1,
   "eval.beams": 1,
 }  # fmt: skip
+del CHANGES["l0.coef"]  # --coefs says it
 NAMES = [
   "baseline-seed0", "control-seed0", "l0-2-seed0", "l0-6-seed0", "onepass-2-seed0",
   "random-2-seed0", "scratch-2-seed0", "trunk-seed0",

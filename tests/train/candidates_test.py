@@ -13,7 +13,7 @@ from headprune.nn.config import open_gates
 from headprune.runs import checkpoint, defaults, metrics
 from headprune.runs.workdir import Workdir
 from headprune.text import batching, bleu, tokenizer
-from headprune.train import candidates, devices, loop, steps, stopping
+from headprune.train import candidates, devices, loop, mrt, steps, stopping
 from tests import small_run, tiny
 
 SOURCES, REFERENCES = [[3, 4, 1], [5, 1]] * 4, [[6, 7, 8, 1], [9, 1]] * 4
@@ -159,10 +159,9 @@ def test_what_cannot_be_is_told_before_anything_is_read(tmp_path, monkeypatch):
   config.mrt.sentences = 12
   with pytest.raises(UserError, match="mrt.sentences=12 must be a multiple of the 8 devices"):
     loop.train(config, tmp_path / "a")
-  check = candidates.prepare._check_sampling
   monkeypatch.setattr(jax, "process_count", lambda: 2)
   with pytest.raises(UserError, match="'mrt' is for one process"):
-    check(config)
+    mrt.check(config)
   config.train.loss = "cross-entropy"
-  check(config)
+  mrt.check(config)
   assert not (tmp_path / "a").exists()
