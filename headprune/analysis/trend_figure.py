@@ -65,10 +65,12 @@ def _draw_best(axes: Axes, one: Level, curves: Sequence[tuple]) -> None:
   enough = axes.get_ylim()[one.measure != ERROR_RATE]
   axes.axhspan(one.limit, enough, color="0.94", linewidth=0, zorder=0)
   axes.axhline(one.limit, color="0.35", linestyle="--", linewidth=1, label="needed")
-  below = one.measure == ERROR_RATE
+  # Where lines begin far from it: at the left, of error rates at the right.
+  place = (0.98, -2, "right", "top") if one.measure == ERROR_RATE else (0.02, 2, "left", "bottom")
+  x, offset, ha, va = place
   axes.annotate(
-    trend.needed(one), (0.02, one.limit), (0, -2 if below else 2), axes.get_yaxis_transform(),
-    "offset points", va="top" if below else "bottom", fontsize=8, color="0.35",
+    trend.needed(one), (x, one.limit), (0, offset), axes.get_yaxis_transform(), "offset points",
+    ha=ha, va=va, fontsize=8, color="0.35",
   )  # fmt: skip
   axes.set_title(one.kind, loc="left", fontsize=11, fontweight="bold", pad=18)
   axes.text(0, 1.03, TITLES[one.type], transform=axes.transAxes, fontsize=9, color="0.35")
