@@ -101,9 +101,10 @@ def table(checkpoints: Sequence[Checkpoint]) -> str:
     ["", "", "", *(one.type if first else "" for one, first in zip(levels, new))],
     ["step", "dev loss", "dev BLEU", *(one.kind for one in levels)],
   ]
+  widest = max(len(_count(x)) for point in checkpoints for x in point.levels)
   for point in checkpoints:
     numbers = (None if x is None else f"{x:.2f}" for x in (point.dev_loss, point.dev_bleu))
-    cells = (f"{x.heads}/{x.open} {amount(x.measure, x.best):>4}" for x in point.levels)
+    cells = (f"{_count(x):<{widest}} {amount(x.measure, x.best):>4}" for x in point.levels)
     rows.append([f"{point.step:,}", *(number or "-" for number in numbers), *cells])
   rows.append(["needed", "", "", *map(needed, levels)])
   widths = [max(map(len, column)) for column in zip(*rows)]
@@ -113,6 +114,10 @@ def table(checkpoints: Sequence[Checkpoint]) -> str:
     ).rstrip()
     for row in rows
   )
+
+
+def _count(one: Level) -> str:
+  return f"{one.heads}/{one.open}"
 
 
 def amount(measure: str, value: float | None) -> str:

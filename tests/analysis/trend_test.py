@@ -104,10 +104,10 @@ POINTS = [
 def test_the_table_has_a_row_for_each_checkpoint():
   assert trend.table(POINTS).split("\n") == [
     "                            enc_self               dec_enc",
-    "  step  dev loss  dev BLEU  positional  syntactic  idle      aligning",
-    "   250         -         -  3/16  95%   0/16   -3  0/8    -  8/8   5%",
-    " 1,000      1.76     14.20  3/16  95%   0/16    0  0/8    -  8/8   5%",
-    "needed                      ≥ 90%       ≥ +10      ≥ 90%     ≤ 50%",
+    "  step  dev loss  dev BLEU  positional  syntactic  idle       aligning",
+    "   250         -         -  3/16  95%   0/16   -3  0/8     -  8/8    5%",
+    " 1,000      1.76     14.20  3/16  95%   0/16    0  0/8     -  8/8    5%",
+    "needed                      ≥ 90%       ≥ +10      ≥ 90%      ≤ 50%",
   ]
 
 
