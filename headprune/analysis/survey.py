@@ -46,10 +46,10 @@ ANALYSES = (closing, gradient, relevance, bleu_loss, gate_values, confidence, *F
 
 def add_options(add) -> None:
   """Declares all options that say what is analysed and how."""
+  add_some_options(add, ANALYSES)
   add("--resamples", type=int, default=1000, help="of the sentences, for intervals; 0: none")
   add("--chance", type=int, default=2, help="models with shuffled heads, for what chance gives")
   add("--seed", type=int, default=0, help="of --resamples and --chance")
-  add_some_options(add, ANALYSES)
 
 
 def add_some_options(add, analyses: Sequence) -> None:
