@@ -13,6 +13,7 @@ COMMANDS = {  # module, what it does
   "evaluate": ("evaluate", "translate files or a run's test set, and give BLEU"),
   "compact": ("compact", "cut dead heads out, and prove that nothing else changed"),
   "analyze": ("analyze", "tell what the heads of a run do"),
+  "trend": ("trend", "tell when in training the heads get their functions"),
   "contributions": ("contributions", "tell how much of each word comes from source and target"),
   "table": ("table", "compare finished runs: a table and the curve of quality against heads"),
   "convert": ("convert", "take models of other programs in, and give them out"),

@@ -140,15 +140,11 @@ def _read_before(path: str) -> Result:
 
 def _check_alike(path: str, before: dict, after: dict) -> None:
   """Raises a UserError if an earlier run was analysed otherwise: functions would seem to change."""
-  changed = [
-    f"{name} {before.get(name)} -> {after.get(name)}"
-    for name in {**before, **after}
-    if before.get(name) != after.get(name)
-  ]
+  changed = survey.differences(before, after)
   if changed:
     raise UserError(
-      f"--before {path} was analysed otherwise ({'; '.join(changed)}): analyse it again with the "
-      "same arguments"
+      f"--before {path} was analysed otherwise ({changed}): analyse it again with the same "
+      "arguments"
     )
 
 

@@ -13,6 +13,8 @@ from headprune.analysis import tables
 from headprune.analysis.result import TITLES
 from headprune.nn import gates as gates_lib
 
+COLORS = ("#0072b2", "#c85000", "#00855f", "#a3508c", "#56748c", "#7a6a00")  # of runs
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _LINES = ("-", "--", "-.", ":")
 _HATCHES = ("", "///", "...", "xxx")
 _DPI = 110

@@ -8,8 +8,8 @@
     anything is computed. None: the options leave this analysis out. `options` are the parsed ones.
 
 What comes out (`result.Findings`) says itself what it means; command, report, figures and
-analysis.json treat all analyses alike. An analysis that tells functions gives `evidence.Counted`,
-from which intervals are made.
+analysis.json treat all analyses alike. An analysis that tells functions is in `survey.FUNCTIONS`
+and gives `evidence.Counted`, from which intervals and trends are made.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,7 +1,7 @@
 """All analyses of a run: the one list of them, and what they find together."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import dataclasses
 import itertools
 
@@ -31,14 +31,8 @@ from headprune.analysis.subject import Subject
 from headprune.errors import UserError
 from headprune.nn.config import TYPES
 
-# In the order of the report. A head with functions of several kinds counts as the first of them.
-ANALYSES = (
-  closing,
-  gradient,
-  relevance,
-  bleu_loss,
-  gate_values,
-  confidence,
+# Those that tell functions. A head with functions of several kinds counts as the first of them.
+FUNCTIONS = (
   positional,
   syntactic,
   target_syntactic,
@@ -46,15 +40,22 @@ ANALYSES = (
   alignment,
   idle,  # last: whatever else such a head does comes first
 )
+# In the order of the report.
+ANALYSES = (closing, gradient, relevance, bleu_loss, gate_values, confidence, *FUNCTIONS)
 
 
 def add_options(add) -> None:
   """Declares all options that say what is analysed and how."""
-  subject_lib.add_options(add)
+  add_some_options(add, ANALYSES)
   add("--resamples", type=int, default=1000, help="of the sentences, for intervals; 0: none")
   add("--chance", type=int, default=2, help="models with shuffled heads, for what chance gives")
   add("--seed", type=int, default=0, help="of --resamples and --chance")
-  for analysis in ANALYSES:
+
+
+def add_some_options(add, analyses: Sequence) -> None:
+  """Declares the options that say which text is used, and those of some analyses."""
+  subject_lib.add_options(add)
+  for analysis in analyses:
     analysis.add_options(add)
 
 
@@ -78,8 +79,13 @@ def prepare(subject: Subject, options: argparse.Namespace) -> list[Plan]:
   for name in ("resamples", "chance", "seed"):
     if getattr(options, name) < 0:
       raise UserError(f"--{name} {getattr(options, name)} must be at least 0")
+  return prepare_some(subject, options, ANALYSES)
+
+
+def prepare_some(subject: Subject, options: argparse.Namespace, analyses: Sequence) -> list[Plan]:
+  """`prepare` of some analyses alone; `options` are those that `add_some_options` declares."""
   plans = []
-  for analysis in ANALYSES:
+  for analysis in analyses:
     plan = analysis.prepare(subject, options)
     if plan is not None:
       name = analysis.__name__.rpartition(".")[2].replace("_", " ")
@@ -96,6 +102,15 @@ def settings(subject: Subject, plans: list[Plan]) -> dict:
   return result
 
 
+def differences(before: dict, after: dict) -> str:
+  """How two runs' settings differ, as in "positional 0.9 -> 0.8; idle None -> 0.9"."""
+  return "; ".join(
+    f"{name} {before.get(name)} -> {after.get(name)}"
+    for name in {**before, **after}
+    if before.get(name) != after.get(name)
+  )
+
+
 def measure(
   subject: Subject,
   plans: list[Plan],
@@ -110,18 +125,26 @@ def measure(
     options: say by how many resamples and draws.
     begin: called before each of them: what comes, through how many sentences it goes.
   """
-  found = []
-  for i, plan in enumerate(plans, 1):
-    if begin:
-      sentences = len(subject.text) if plan.sentences is None else plan.sentences
-      begin(f"{plan.name}, {i} of {len(plans)}", sentences)
-    found.append(plan.measure(subject))
+  found = find(subject, plans, begin)
   result = _join(subject, plans, found)
   telling = [plan for plan, part in zip(plans, found) if part.kinds]
   draws = options.chance if telling else 0
   by_chance = chance.count_kinds(subject, telling, result, draws, options.seed, begin)
   evidence = [e for part in found if isinstance(part, Counted) for e in part.evidence]
   return certainty.tell(result, evidence, options.resamples, by_chance, options.seed)
+
+
+def find(
+  subject: Subject, plans: list[Plan], begin: Callable[[str, int], None] | None = None
+) -> list[Findings]:
+  """What each of the analyses finds; the arguments are those of `measure`."""
+  found = []
+  for i, plan in enumerate(plans, 1):
+    if begin:
+      sentences = len(subject.text) if plan.sentences is None else plan.sentences
+      begin(f"{plan.name}, {i} of {len(plans)}", sentences)
+    found.append(plan.measure(subject))
+  return found
 
 
 def _join(subject: Subject, plans: list[Plan], found: list[Findings]) -> Result:

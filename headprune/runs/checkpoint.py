@@ -6,7 +6,7 @@ from, takes no part in averages and drives no other one out. What the devices an
 saved it does not matter to those that go on from it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 import contextlib
 import errno
 import functools
@@ -297,6 +297,24 @@ def save_params(workdir: Workdir, params: dict, step: int = 0) -> None:
 def choices(workdir: Workdir) -> list[str]:
   """What `load_params` can load of a run: "last", "best" and the steps that it keeps."""
   return ["last", "best", *map(str, _steps(workdir.checkpoints))]
+
+
+def kept(workdir: Workdir, wanted: Sequence[str] = ()) -> list[str]:
+  """The steps whose checkpoints a run keeps, or those of them that are wanted, oldest first.
+
+  Raises:
+    UserError: there is none, one is not kept, or one is damaged.
+  """
+  folder, steps = workdir.checkpoints, _steps(workdir.checkpoints)
+  if not steps:
+    raise UserError(f"{folder}: no finished checkpoint here")
+  unknown = [word for word in wanted if word not in map(str, steps)]
+  if unknown:
+    there = ", ".join(map(str, steps))
+    raise UserError(f"{folder}: no checkpoint {unknown[0]!r}; there are {there}")
+  chosen = [step for step in steps if not wanted or str(step) in wanted]
+  _require_whole(folder, chosen)
+  return list(map(str, chosen))
 
 
 def load_params(

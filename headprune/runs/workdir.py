@@ -11,6 +11,7 @@ heads.json      test-time gates: type -> layer -> a number for each head
 summary.json    what came out; its existence says that the run is finished
 analysis.json, report.html, figures/   what headprune analyze found
 contributions.json, .html   what headprune contributions found; its figures are there too
+trend.json, .csv   what headprune trend found; its figure is there too
 """
 
 from collections.abc import Iterator, Sequence
@@ -96,6 +97,18 @@ class Workdir:
   @property
   def contributions_page(self) -> pathlib.Path:
     return self.path / "contributions.html"
+
+  @property
+  def trend(self) -> pathlib.Path:
+    return self.path / "trend.json"
+
+  @property
+  def trend_table(self) -> pathlib.Path:
+    return self.path / "trend.csv"
+
+  @property
+  def trend_figure(self) -> pathlib.Path:
+    return self.figures / "trend.svg"
 
   def translations(self, split: str, step: int) -> pathlib.Path:
     """The file for a split's translations after a step."""

@@ -11,6 +11,7 @@ import pytest
 
 from headprune import analyze
 from headprune.analysis import plug, result, subject, survey
+from headprune.analysis.evidence import Counted
 from headprune.analysis.report import page as report_page
 from headprune.analysis.result import Column, Findings, Function, Kind, Score, Table
 from headprune.runs.run import Run
@@ -93,6 +94,32 @@ def test_no_two_analyses_share_an_option_or_a_setting(run):
   assert sorted(set(names)) == sorted(names) == [
     "idle", "max_offset", "positional", "rare", "rare_top",
   ]  # fmt: skip
+
+
+def test_functions_are_the_analyses_that_count_them(run):
+  assert survey.ANALYSES[-len(survey.FUNCTIONS) :] == survey.FUNCTIONS
+  whole, options = subject.encode(run, *TEXT), survey.options(lrp_sentences=1)
+  plans = survey.prepare_some(whole, options, survey.FUNCTIONS)
+  assert [plan.name for plan in plans] == ["positional", "rare words", "idle"]
+  assert all(isinstance(part, Counted) and part.kinds for part in survey.find(whole, plans))
+  others = [analysis for analysis in survey.ANALYSES if analysis not in survey.FUNCTIONS]
+  rest = survey.find(whole, survey.prepare_some(whole, options, others))
+  assert len(rest) == 5 and not any(part.kinds for part in rest)
+
+
+def test_options_of_some_analyses_alone(run):
+  parser = argparse.ArgumentParser()
+  survey.add_some_options(parser.add_argument, [BREADTH])
+  options = parser.parse_args([])
+  assert vars(options) == {"text": None, "sentences": 1000, "width": 2.0}
+  (plan,) = survey.prepare_some(subject.encode(run, *TEXT), options, [BREADTH])
+  assert (plan.name, plan.settings) == ("breadth of", {"width": 2.0})
+
+
+def test_differences_between_settings():
+  assert survey.differences({"a": 1, "b": "x"}, {"a": 1, "b": "x"}) == ""
+  changed = survey.differences({"a": 1, "b": "x"}, {"b": "y", "a": 1, "c": 0.5})
+  assert changed == "b x -> y; c None -> 0.5"
 
 
 def test_progress_counts_every_sentence_of_every_analysis(run, tmp_path, monkeypatch):

@@ -184,6 +184,23 @@ def test_missing_checkpoints(saved, workdir):
     checkpoint.load_params(workdir)
 
 
+def test_kept_steps_are_whole_and_in_order(saved, workdir, tmp_path):
+  assert checkpoint.kept(saved) == ["2", "4", "5"]
+  assert checkpoint.kept(saved, ["5", "2", "5"]) == ["2", "5"]
+  with pytest.raises(UserError, match="checkpoints: no checkpoint '3'; there are 2, 4, 5"):
+    checkpoint.kept(saved, ["2", "3"])
+  shutil.copytree(saved.path, tmp_path / "copy")
+  copy = Workdir(tmp_path / "copy")
+  (copy.checkpoints / "4" / "log" / "metadata").write_text("{}")
+  assert checkpoint.kept(copy, ["2", "5"]) == ["2", "5"]
+  with pytest.raises(UserError, match="4: damaged (.*); checkpoint 5 is whole"):
+    checkpoint.kept(copy)
+  for folder in (workdir.checkpoints, workdir.checkpoints / "6.tmp"):
+    folder.mkdir()
+    with pytest.raises(UserError, match="checkpoints: no finished checkpoint here"):
+      checkpoint.kept(workdir)
+
+
 def _damages(data: bytes) -> dict[str, bytes | None]:
   """Kind of damage -> the file's new content, None for no file."""
   middle = len(data) // 2

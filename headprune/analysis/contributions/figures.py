@@ -6,9 +6,8 @@ from matplotlib.figure import Figure
 
 from headprune.analysis.contributions.prefixes import PREFIXES
 from headprune.analysis.contributions.result import Curve, Line, Mean, Result
+from headprune.analysis.figures import COLORS, MARKERS
 
-_COLORS = ("#0072b2", "#c85000", "#00855f", "#a3508c", "#56748c", "#7a6a00")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _LINES = dict(zip(PREFIXES, ("-", "--", ":")))
 _DPI = 110
 _MEASURES = {  # name in Line -> title
@@ -106,7 +105,7 @@ def _style(line: Line, lines: Sequence[Line]) -> dict:
   k = names.index(getattr(line, field))
   own = list(dict.fromkeys(other.checkpoint for other in lines if other.run == line.run))
   return {
-    "color": _COLORS[k % len(_COLORS)], "marker": _MARKERS[k % len(_MARKERS)], "markersize": 4,
+    "color": COLORS[k % len(COLORS)], "marker": MARKERS[k % len(MARKERS)], "markersize": 4,
     "linestyle": _LINES[line.prefix], "linewidth": 1.4,
     "alpha": 0.25 + 0.75 * (own.index(line.checkpoint) + 1) / len(own),
   }  # fmt: skip
