@@ -99,7 +99,7 @@ def test_the_whole_command(folder, monkeypatch, capsys):
   assert "position--2.svg" not in names
   printed = capsys.readouterr().out
   assert str(workdir.report) in printed
-  assert "Cross-attention: 2 aligning (2 by chance), 0 idle" in printed
+  assert "Cross-attention: 2 aligning (2 by chance), 0 idle (best " in printed
   assert "There is no case of iobj in the parsed source sentences." in printed
   assert "The target's syntax is that of 1 of 12 sentences." in printed
 

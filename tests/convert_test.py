@@ -88,4 +88,5 @@ def test_quantisation_is_for_ctranslate2(command, tmp_path):
     command(*export, "--out", tmp_path / "out")
   said = command(*export, "--format", "ctranslate2", "--out", tmp_path / "out")
   assert "a CTranslate2 model, int8" in said
+  assert said.rstrip().endswith("pieces, which the files in tokenizer/ make of a line")
   assert (tmp_path / "out" / "model.bin").is_file()

@@ -77,7 +77,8 @@ def kinds_of_heads(result: Result, name: str) -> dict[Head, list[str]]:
 def describe_kind(result: Result, name: str, kind: str, count: int) -> str:
   """A count and what is known about it: "3 positional (95% interval 2 to 4; 0 by chance)".
 
-  What adds nothing is left out: an interval of one number, no heads by chance where there are none.
+  Where there is none: "0 positional (best 68%, needed ≥ 90%)". What adds nothing is left out: an
+  interval of one number, no heads by chance where there are none.
 
   Args:
     result: has the kinds.
@@ -88,6 +89,8 @@ def describe_kind(result: Result, name: str, kind: str, count: int) -> str:
   parts = []
   for known in result.kinds:
     if (known.type, known.name) == (name, kind):
+      if known.nearest:
+        parts.append(known.nearest)
       if known.interval and known.interval != (count, count):
         parts.append("95% interval {} to {}".format(*known.interval))
       if known.chance is not None and (count or known.chance):

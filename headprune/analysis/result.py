@@ -55,6 +55,7 @@ class Kind:
   useful: bool = True  # whether its heads have a function; being idle is none
   interval: tuple[int, int] | None = None  # 95%, of the number of heads that count under it
   chance: float | None = None  # the mean number of such heads in models that `chance` draws
+  nearest: str | None = None  # where no head has one: what the best reaches, and what it would need
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,11 +22,12 @@ from headprune.analysis import (
   relevance,
   syntactic,
   target_syntactic,
+  trend,
 )
 from headprune.analysis import subject as subject_lib
 from headprune.analysis.evidence import Counted
 from headprune.analysis.plug import Plan
-from headprune.analysis.result import Findings, Result
+from headprune.analysis.result import Findings, Kind, Result
 from headprune.analysis.subject import Subject
 from headprune.errors import UserError
 from headprune.nn.config import TYPES
@@ -131,7 +132,15 @@ def measure(
   draws = options.chance if telling else 0
   by_chance = chance.count_kinds(subject, telling, result, draws, options.seed, begin)
   evidence = [e for part in found if isinstance(part, Counted) for e in part.evidence]
+  result = dataclasses.replace(result, kinds=_with_nearest(result.kinds, subject, evidence))
   return certainty.tell(result, evidence, options.resamples, by_chance, options.seed)
+
+
+def _with_nearest(kinds: tuple[Kind, ...], subject: Subject, evidence: list) -> tuple[Kind, ...]:
+  levels = [trend.level(one, subject.open_heads(one.type)) for one in evidence]
+  told = {(x.type, x.kind): f"best {trend.amount(x.measure, x.best)}, needed {trend.needed(x)}"
+          for x in levels if not x.heads and x.best is not None}  # fmt: skip
+  return tuple(dataclasses.replace(k, nearest=told.get((k.type, k.name))) for k in kinds)
 
 
 def find(

@@ -47,9 +47,9 @@ def write(run: Run, out: pathlib.Path, quantization: str | None = None) -> str:
   with new_folder(out) as draft:
     spec.save(str(draft))
     tokenizer.write_files(draft / "tokenizer", tokenizer.read_files(run.workdir.tokenizer))
-  return "\n".join(
-    [f"{out}: a CTranslate2 model, {quantization or 'float32'}", *_padded(small, even)]
-  )
+  return "\n".join([
+    f"{out}: a CTranslate2 model, {quantization or 'float32'}", *_padded(small, even), _usage(run)
+  ])  # fmt: skip
 
 
 def even_heads(config: ModelConfig) -> dict[str, tuple[int, ...]]:
@@ -71,6 +71,12 @@ def _padded(small: Translator, even: Translator) -> list[str]:
         f"({counts[0]})"
       )
   return lines
+
+
+def _usage(run: Run) -> str:
+  """What the engine reads and writes."""
+  first = ", lower-cased first" if run.config.tokenizer.lowercase else ""
+  return f"  it translates pieces, which the files in tokenizer/ make of a line{first}"
 
 
 def engine(folder: pathlib.Path, compute_type: str, threads: int):

@@ -101,7 +101,8 @@ def _stream_lines(path: pathlib.Path) -> Lines:
 
 def _read_rows(path: pathlib.Path) -> Iterator[str]:
   if not path.is_file():
-    raise UserError(f"{path}: no such file")
+    missing = next((parent for parent in reversed(path.parents) if not parent.is_dir()), None)
+    raise UserError(f"{path}: no such {f'file, nor a folder {missing}' if missing else 'file'}")
   number = 0
   try:
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:

@@ -8,7 +8,7 @@ import numpy as np
 from headprune.nn import gates
 from headprune.text.encoding import Report
 
-_FALLING = 0.1  # nats a token, in the last fifth of the steps
+_FALLING = 0.05  # nats a token, in the last fifth of the steps
 _RISEN = 0.05  # nats a token, since the best evaluation
 _USABLE_BLEU = 15.0  # percent; below it heads have hardly learned what pruning could show
 _DROPPED = 0.01  # share of the pairs

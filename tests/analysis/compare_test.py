@@ -71,6 +71,9 @@ def test_counts_and_strengths_in_words():
   assert describe("dec_self", "positional", 1) == "1 positional (0 by chance)"
   assert describe("dec_self", "positional", 0) == "0 positional"
   assert describe("dec_self", "unknown", 1) == "1 unknown"
+  near = dataclasses.replace(other, nearest="best 68%, needed ≥ 90%")
+  result = dataclasses.replace(RESULT, kinds=(near,))
+  assert describe("dec_self", "positional", 0) == "0 positional (best 68%, needed ≥ 90%)"
   sure = dataclasses.replace(sure, interval=(3, 3))
   result = dataclasses.replace(RESULT, kinds=(sure,))
   assert describe("enc_self", "positional", 3) == "3 positional (0.7 by chance)"

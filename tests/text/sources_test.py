@@ -48,6 +48,8 @@ def test_a_file_that_is_not_utf8_is_named_with_its_line(tmp_path, name):
 def test_unreadable_files(tmp_path):
   with pytest.raises(UserError, match=f"{tmp_path}/none: no such file"):
     sources.read_lines(tmp_path / "none")
+  with pytest.raises(UserError, match=f"b/c: no such file, nor a folder {tmp_path}/none$"):
+    sources.read_lines(tmp_path / "none" / "b" / "c")
   with pytest.raises(UserError, match="empty: the file is empty"):
     sources.read_lines(_write(tmp_path / "empty", b""))
   with pytest.raises(UserError, match="empty.gz: the file is empty"):
