@@ -18,7 +18,7 @@ METHODS = {
 ABOUT = {
   "": "built-in sentences with parses and alignments: 40,000 pairs, 2 + 1 layers, minutes on CPUs",
   "cldr": "built-in dates, amounts and lists, English-Russian: 40,000 pairs, 2 + 2 layers, minutes",
-  "multi30k": "29,000 English-German captions, 4 + 4 layers, D 128: half an hour on two cores",
+  "multi30k": "29,000 English-German captions, lower-cased, 4 + 4 layers, D 128: half an hour",
   "marian": "the same in MarianMT's architecture",
   "enru": "files of your own, some 100,000 pairs: 3 + 3 layers, D 256, vocabularies of 8,000",
   "opus": "a pretrained MarianMT model (runs/opus) and files of your own, one GPU",
