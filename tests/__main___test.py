@@ -12,10 +12,10 @@ import pytest
 
 import headprune
 from headprune import __main__ as command
+from tests import xla_flags
 
 ROOT = pathlib.Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-ONE_DEVICE = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 TINY = """
   --config baseline --workdir runs/tiny --config.data.corpus.train=60 --config.data.corpus.dev=2
   --config.data.corpus.test=0 --config.tokenizer.vocab_size=150 --config.model.model_size=8
@@ -82,7 +82,7 @@ def test_outside_a_checkout_the_command_trains(tmp_path):
   (tmp_path / "elsewhere").mkdir()
   ended = subprocess.run(
     [sys.executable, str(script), "train", *TINY], cwd=tmp_path / "elsewhere",
-    env=os.environ | {"PYTHONPATH": str(installed(tmp_path / "site")), "XLA_FLAGS": ONE_DEVICE},
+    env=os.environ | {"PYTHONPATH": str(installed(tmp_path / "site")), "XLA_FLAGS": xla_flags.QUICK},
     capture_output=True, text=True,
   )  # fmt: skip
   assert ended.returncode == 0, ended.stderr

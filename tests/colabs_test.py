@@ -8,6 +8,7 @@ import nbformat
 import pytest
 
 from colabs import renew
+from tests import xla_flags
 from tests.formats import marian_folder
 
 FOLDER = pathlib.Path(__file__).parent.parent / "colabs"
@@ -52,7 +53,7 @@ def run_notebook(name: str, folder: pathlib.Path, **parameters):
   """Executes a notebook with other parameters, in an ordinary kernel with one device."""
   notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
   environment = os.environ | {
-    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+    "XLA_FLAGS": xla_flags.QUICK,
     "JAX_COMPILATION_CACHE_DIR": str(folder / "jax"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
   }

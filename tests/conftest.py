@@ -1,18 +1,17 @@
 """Settings made before JAX starts: eight CPU devices; code that is quick to compile."""
 
+import gc
 import os
 
-FLAGS = (
-  "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 "
-  "--xla_llvm_disable_expensive_passes=true"
-)
+from tests import xla_flags
 
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {xla_flags.EIGHT_DEVICES}"
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
+gc.set_threshold(20_000)  # tracing makes much that stays; looking for garbage took a sixth of it
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Commands that are called here would turn it on; what they compile for eight devices may crash it.
 jax.config.update("jax_enable_compilation_cache", False)
