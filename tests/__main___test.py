@@ -82,7 +82,8 @@ def test_outside_a_checkout_the_command_trains(tmp_path):
   (tmp_path / "elsewhere").mkdir()
   ended = subprocess.run(
     [sys.executable, str(script), "train", *TINY], cwd=tmp_path / "elsewhere",
-    env=os.environ | {"PYTHONPATH": str(installed(tmp_path / "site")), "XLA_FLAGS": xla_flags.QUICK},
+    env=os.environ
+    | {"PYTHONPATH": str(installed(tmp_path / "site")), "XLA_FLAGS": xla_flags.QUICK},
     capture_output=True, text=True,
   )  # fmt: skip
   assert ended.returncode == 0, ended.stderr
