@@ -13,6 +13,7 @@ from ml_collections import config_flags
 from headprune.errors import UserError
 from headprune.runs import config as config_lib
 from headprune.runs import defaults, helptext, presets, unused
+from headprune.runs.workdir import Workdir
 
 CONFIG = config_flags.DEFINE_config_file(
   "config", None, "A method, or a Python file with get_config; a preset may follow: concrete:enru."
@@ -51,9 +52,10 @@ def _parse(
     raise UserError("give --config (such as configs/concrete.py) and --workdir (such as runs/x)")
   if rest[1:]:
     raise UserError(f"unknown argument {rest[1]!r}")
-  fields = config_lib.flatten(CONFIG.value)
-  changed = [name for name in _named(argv) if fields[name] != given[name]]
-  unused.check(CONFIG.value, changed, instead)
+  if not Workdir(pathlib.Path(WORKDIR.value)).is_run():  # what has begun goes on as it was
+    fields = config_lib.flatten(CONFIG.value)
+    changed = [name for name in _named(argv) if fields[name] != given[name]]
+    unused.check(CONFIG.value, changed, instead)
   return rest
 
 

@@ -109,6 +109,14 @@ def test_mistakes_on_the_command_line(parse, line, message):
   assert "\n" not in str(caught.value)
 
 
+def test_a_run_that_has_begun_goes_on_with_fields_in_vain(parse, tmp_path):
+  line = f"--config concrete:enru --workdir {tmp_path} --config.data.corpus.locale=de"
+  with pytest.raises(UserError, match="data.corpus.locale has no effect"):
+    parse(line)
+  (tmp_path / "config.json").write_text("{}")
+  parse(line)
+
+
 @pytest.mark.parametrize(
   "body, message",
   [

@@ -138,8 +138,7 @@ def measure(
 
 def _with_nearest(kinds: tuple[Kind, ...], subject: Subject, evidence: list) -> tuple[Kind, ...]:
   levels = [trend.level(one, subject.open_heads(one.type)) for one in evidence]
-  told = {(x.type, x.kind): f"best {trend.amount(x.measure, x.best)}, needed {trend.needed(x)}"
-          for x in levels if not x.heads and x.best is not None}  # fmt: skip
+  told = {(x.type, x.kind): trend.nearest(x) for x in levels if not x.heads and x.best is not None}
   return tuple(dataclasses.replace(k, nearest=told.get((k.type, k.name))) for k in kinds)
 
 

@@ -128,6 +128,14 @@ def amount(measure: str, value: float | None) -> str:
   return (f"{points:+d}" if points else "0") if measure == GAIN else f"{value:.0%}"
 
 
+def nearest(one: Level) -> str:
+  """What the best head reaches where that is not enough: "best 68%, needed ≥ 90%"."""
+  best, limit = amount(one.measure, one.best), amount(one.measure, one.limit)
+  if best == limit:  # rounded
+    best = f"{100 * one.best:.2f}".rstrip("0") + ("" if one.measure == GAIN else "%")
+  return f"best {best}, needed {needed(one)}"
+
+
 def needed(one: Level) -> str:
   """What a head needs to have such a function: "≥ 90%"."""
   return f"{'≤' if one.measure == ERROR_RATE else '≥'} {amount(one.measure, one.limit)}"

@@ -4,6 +4,7 @@ import pathlib
 
 from ml_collections import ConfigDict
 
+from headprune.errors import UserError
 from headprune.runs import config as config_lib
 from headprune.runs import summary
 from headprune.runs.workdir import Workdir
@@ -20,12 +21,14 @@ def table(config: ConfigDict, workdir: Workdir, done: summary.Summary) -> str:
   other = before is not None and not _on_same_text(config, start)
   lines = [summary.table(done, workdir.read_heads(), None if other else before)]
   if other and {before.dev_bleu, before.test_bleu, before.dev_loss} != {None}:
-    lines.append(f"  {'note':<12}{start.path} has other dev and test text: not compared")
+    lines.append(f"  {'note':<12}{start.path} may have other dev and test text: not compared")
   return "\n".join([*lines, f"  {'files':<12}{workdir.path}: {workdir.list_files()}"])
 
 
 def _on_same_text(config: ConfigDict, other: Workdir) -> bool:
   """Whether another run's dev and test text are this one's, as far as configs tell."""
-  if not other.is_run():
+  try:
+    found = config_lib.load(other)
+  except UserError:  # it is gone, or damaged
     return False
-  return sources.held_out(config.data) == sources.held_out(config_lib.load(other).data)
+  return sources.held_out(config.data) == sources.held_out(found.data)

@@ -88,6 +88,14 @@ def test_a_checkpoint_is_all_that_is_known_of_its_step():
   assert unknown.dev_loss is None is unknown.dev_bleu
 
 
+def test_what_is_near_in_words():
+  near = lambda **changes: trend.nearest(dataclasses.replace(SHARE, **changes))
+  assert near(best=0.684) == "best 68%, needed ≥ 90%"
+  assert near(best=0.896) == "best 89.6%, needed ≥ 90%"
+  assert trend.nearest(BELOW) == "best -3, needed ≥ +10"
+  assert near(measure=ERROR_RATE, limit=0.5, best=0.504) == "best 50.4%, needed ≤ 50%"
+
+
 SHARE = Level("enc_self", "positional", 3, 16, "share", 0.9, 0.95, "position -1", (0, 2))
 BELOW = Level("enc_self", "syntactic", 0, 16, GAIN, 0.1, -0.034, "obj head→dep", (1, 9))
 NOTHING = Level("dec_enc", "idle", 0, 8, "share", 0.9, None, None, None)
