@@ -36,7 +36,6 @@ SMALL = {
   "train.checkpoint_every": 1000,
   "eval.beams": 1,
   "eval.batch_sentences": 300,
-  "pretrain.train.steps": 400,
   "train.steps": 200,
   "l0.target_heads": "enc_self 2, dec_self 2, dec_enc 2",
 }
