@@ -132,7 +132,7 @@ def nearest(one: Level) -> str:
   """What the best head reaches where that is not enough: "best 68%, needed ≥ 90%"."""
   best, limit = amount(one.measure, one.best), amount(one.measure, one.limit)
   if best == limit:  # rounded
-    best = f"{100 * one.best:.2f}".rstrip("0") + ("" if one.measure == GAIN else "%")
+    best = f"{100 * one.best:+.1f}" if one.measure == GAIN else f"{one.best:.1%}"
   return f"best {best}, needed {needed(one)}"
 
 

@@ -20,7 +20,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from headprune.errors import UserError
-from headprune.runs import checksums
+from headprune.runs import averaging, checksums
 from headprune.runs.workdir import Workdir, cannot_write, read_json
 
 
@@ -260,32 +260,21 @@ def restore(workdir: Workdir, params: dict, optimizer, data_iterator):
 def averaged(
   checkpoints, step: int, params: dict, count: int, reach: float = 1.0, settled: int = 0
 ) -> dict:
-  """Mean of the parameters after `step`, on the host, and of those that `newest` takes with it."""
+  """Mean of the parameters after `step`, on the host, and of those that go with it."""
   finish(checkpoints)
   earlier = sorted(saved for saved in checkpoints.all_steps() if saved < step)
-  *chosen, _ = newest([*earlier, step], count, reach, settled)
+  *chosen, _ = averaging.newest([*earlier, step], count, reach, settled)
   folder = pathlib.Path(checkpoints.directory)
   _require_whole(folder, chosen, "give the same command again to go on without it")
-  return mean([*(_load_step(folder, saved) for saved in chosen), jax.device_get(params)])
+  return averaging.mean([*(_load_step(folder, saved) for saved in chosen), jax.device_get(params)])
 
 
-def newest(steps: list[int], count: int, reach: float, settled: int = 0) -> list[int]:
-  """The checkpoints that make a mean: the last `count`, or fewer.
-
-  Each is of a model that at least one of the last steps has changed: of 1,000 steps and a reach of
-  0.4 these are steps 601 to 1,000, and a checkpoint after step 600 has seen none of them.
-
-  Args:
-    steps: taken before each checkpoint, ascending.
-    count: at most so many.
-    reach: the last steps as a share of all that were taken.
-    settled: a checkpoint after so many steps or fewer is mixed with no later one.
-  """
-  last = steps[-1]
-  oldest = last - max(1, round(reach * last))
-  if last > settled:
-    oldest = max(oldest, settled)
-  return [step for step in steps[-count:] if step > oldest]
+def _some_steps(folder: pathlib.Path) -> list[int]:
+  """`_steps`, of which there must be one."""
+  steps = _steps(folder)
+  if not steps:
+    raise UserError(f"{folder}: no finished checkpoint here")
+  return steps
 
 
 def save_params(workdir: Workdir, params: dict, step: int = 0) -> None:
@@ -305,9 +294,7 @@ def kept(workdir: Workdir, wanted: Sequence[str] = ()) -> list[str]:
   Raises:
     UserError: there is none, one is not kept, or one is damaged.
   """
-  folder, steps = workdir.checkpoints, _steps(workdir.checkpoints)
-  if not steps:
-    raise UserError(f"{folder}: no finished checkpoint here")
+  folder, steps = workdir.checkpoints, _some_steps(workdir.checkpoints)
   unknown = [word for word in wanted if word not in map(str, steps)]
   if unknown:
     there = ", ".join(map(str, steps))
@@ -326,8 +313,8 @@ def load_params(
     workdir: of the run.
     which: "last", "best" (dev BLEU; that checkpoint alone) or a step's number.
     average: of "last", how many of the newest checkpoints to average, at most.
-    reach: share of the steps, the last ones, from which these may be, see `newest`.
-    settled: see `newest`.
+    reach: share of the steps, the last ones, from which these may be, see averaging.newest.
+    settled: see there.
   Returns:
     {"model": ..., "gates": type -> log_alpha_NH} as NumPy arrays.
   Raises:
@@ -336,11 +323,9 @@ def load_params(
   folder = workdir.checkpoints
   if not folder.is_dir():
     raise UserError(f"{workdir.path}: no checkpoints here")
-  steps = _steps(folder)
-  if not steps:
-    raise UserError(f"{folder}: no finished checkpoint here")
+  steps = _some_steps(folder)
   if which == "last":
-    chosen = newest(steps, average, reach, settled)
+    chosen = averaging.newest(steps, average, reach, settled)
   elif which == "best":
     _require_whole(folder, steps)  # any of them may be the best
     chosen = [max(steps, key=lambda step: (_dev_bleu(folder, step), step))]
@@ -350,7 +335,7 @@ def load_params(
     there = ", ".join(choices(workdir))
     raise UserError(f"{folder}: no checkpoint {which!r}; there are {there}")
   _require_whole(folder, chosen)
-  return mean([_load_step(folder, step) for step in chosen])
+  return averaging.mean([_load_step(folder, step) for step in chosen])
 
 
 def _newest_whole(folder: pathlib.Path) -> int | None:
@@ -392,11 +377,6 @@ def _reading(path: pathlib.Path):
     raise UserError(
       f"{path}: damaged ({reason}); take another checkpoint, move this away"
     ) from error
-
-
-def mean(trees: list[dict]) -> dict:
-  """Element-wise mean of parameter trees."""
-  return jax.tree.map(lambda *xs: sum(xs[1:], xs[0]) / len(xs), *trees)
 
 
 def _load_step(folder: pathlib.Path, step: int) -> dict:

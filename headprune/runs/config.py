@@ -163,7 +163,7 @@ def _validate_target(config: ConfigDict, model: ModelConfig) -> None:
 
 
 def averaging(config: ConfigDict) -> tuple[int, float, int]:
-  """Which checkpoints are averaged, as the last arguments of `checkpoint.newest`.
+  """Which checkpoints are averaged, as the last arguments of `averaging.newest`.
 
   Older ones are of much worse models, or of other heads.
   """

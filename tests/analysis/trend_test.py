@@ -93,6 +93,7 @@ def test_what_is_near_in_words():
   assert near(best=0.684) == "best 68%, needed ≥ 90%"
   assert near(best=0.896) == "best 89.6%, needed ≥ 90%"
   assert trend.nearest(BELOW) == "best -3, needed ≥ +10"
+  assert near(measure=GAIN, limit=0.1, best=0.096) == "best +9.6, needed ≥ +10"
   assert near(measure=ERROR_RATE, limit=0.5, best=0.504) == "best 50.4%, needed ≤ 50%"
 
 

@@ -1,0 +1,27 @@
+"""Means of checkpoints: which ones go into one, and how it is made."""
+
+import jax
+
+
+def newest(steps: list[int], count: int, reach: float, settled: int = 0) -> list[int]:
+  """The checkpoints that make a mean: the last `count`, or fewer.
+
+  Each is of a model that at least one of the last steps has changed: of 1,000 steps and a reach of
+  0.4 these are steps 601 to 1,000, and a checkpoint after step 600 has seen none of them.
+
+  Args:
+    steps: taken before each checkpoint, ascending.
+    count: at most so many.
+    reach: the last steps as a share of all that were taken.
+    settled: a checkpoint after so many steps or fewer is mixed with no later one.
+  """
+  last = steps[-1]
+  oldest = last - max(1, round(reach * last))
+  if last > settled:
+    oldest = max(oldest, settled)
+  return [step for step in steps[-count:] if step > oldest]
+
+
+def mean(trees: list[dict]) -> dict:
+  """Element-wise mean of parameter trees."""
+  return jax.tree.map(lambda *xs: sum(xs[1:], xs[0]) / len(xs), *trees)
