@@ -89,4 +89,7 @@ def test_quantisation_is_for_ctranslate2(command, tmp_path):
   said = command(*export, "--format", "ctranslate2", "--out", tmp_path / "out")
   assert "a CTranslate2 model, int8" in said
   assert said.rstrip().endswith("pieces, which the files in tokenizer/ make of a line")
+  small_run.make(tmp_path / "lower", tokenizer__lowercase=True)
+  export = "export", "--workdir", tmp_path / "lower", "--format", "ctranslate2"
+  assert command(*export, "--out", tmp_path / "lower-out").rstrip().endswith("lower-cased first")
   assert (tmp_path / "out" / "model.bin").is_file()
