@@ -16,8 +16,6 @@ from headprune.nn import ops
 from headprune.nn.config import ModelConfig, open_gates
 from headprune.nn.layers import DecoderLayer, EncoderLayer, glorot, keep, layer_norm
 
-MAX_LOGITS = 2**25  # numbers; 128 MiB in float32, of which training needs three or four at a time
-
 
 class Transformer(nn.Module):
   """Encoder, decoder and embeddings; `__call__` scores pairs, the other methods translate."""
@@ -155,18 +153,10 @@ class Transformer(nn.Module):
     out_BTD, dec_self, dec_enc = self.decode(batch, memory_BSD, gate_values, noise)
     return self.logits(out_BTD), {"enc_self": enc_self, "dec_self": dec_self, "dec_enc": dec_enc}
 
-  def token_losses(self, batch, gate_values, smoothing=0.0, noise=None):
-    """Loss of each target token, loss_BT; of the logits no more than MAX_LOGITS exist at a time."""
+  def read(self, batch, gate_values, noise=None):
+    """What the decoder makes of each target position, out_BTD, which `logits` takes."""
     memory_BSD, _ = self.encode(batch, gate_values, noise)
-    out_BTD, _, _ = self.decode(batch, memory_BSD, gate_values, noise)
-    rows, length = batch["tgt_BT"].shape
-    loss_BT = ops.in_pieces(
-      lambda out_BTD, tgt_BT: ops.smoothed_loss(self.logits(out_BTD), tgt_BT, smoothing),
-      ops.num_pieces(length, rows * length * self.config.tgt_vocab / MAX_LOGITS),
-      out_BTD,
-      batch["tgt_BT"],
-    )
-    return jnp.where(batch["tgt_segment_BT"] > 0, loss_BT, 0.0)
+    return self.decode(batch, memory_BSD, gate_values, noise)[0]
 
   def empty_cache(self, batch: int, source: int, entries: int) -> list[dict]:
     """The decoder layers' caches before anything was read or written.
@@ -247,10 +237,3 @@ def init_params(config: ModelConfig, key) -> dict:
   batch = {"src_BS": one, "src_segment_BS": one, "src_position_BS": 0 * one}
   batch |= {"tgt_BT": one, "tgt_segment_BT": one, "tgt_position_BT": 0 * one}
   return Transformer(config).init(key, batch, open_gates(config))["params"]
-
-
-def token_losses(
-  config: ModelConfig, params: dict, batch: dict, gate_values: dict, smoothing=0.0, noise=None
-):
-  """Each target token's smoothed loss (-log p without smoothing), 0 at padding: loss_BT."""
-  return apply(config, params, batch, gate_values, smoothing, noise, method="token_losses")

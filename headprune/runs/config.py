@@ -84,6 +84,7 @@ def validate(config: ConfigDict) -> None:
   for name in _PROBABILITIES:
     if not 0.0 <= fields[name] < 1.0:
       raise UserError(f"config.{name}={fields[name]} is not a probability below 1")
+  _validate_distill(config)
   _validate_schedule(config.optim)
   if config.init_checkpoint not in ("last", "best") and not config.init_checkpoint.isdecimal():
     raise UserError(
@@ -101,6 +102,16 @@ def validate(config: ConfigDict) -> None:
   if config.model.share_embeddings and not config.tokenizer.shared:
     raise UserError("config.model.share_embeddings needs config.tokenizer.shared=True")
   _validate_gates(config)
+
+
+def _validate_distill(config: ConfigDict) -> None:
+  share = config.train.distill
+  if not 0.0 <= share <= 1.0:
+    raise UserError(f"config.train.distill={share} is no share of the loss from 0 to 1")
+  if share and not config.init_from:
+    raise UserError(f"config.train.distill={share} needs config.init_from: the run to learn from")
+  if share and config.train.loss == "mrt":
+    raise UserError(f"config.train.distill={share} does not go with config.train.loss='mrt'")
 
 
 def _validate_schedule(optim: ConfigDict) -> None:

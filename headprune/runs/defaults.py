@@ -119,6 +119,7 @@ def base() -> ConfigDict:
   config.train.accumulate = 1  # micro-batches a step, one after the other
   config.train.loss = "cross-entropy"  # or "mrt": minimum risk training of a run at init_from
   config.train.label_smoothing = 0.1  # probability mass
+  config.train.distill = 0.0  # share of the loss: divergence from the model at init_from, as it is
   config.train.src_word_dropout = 0.0  # probability of a source word to be hidden from a step
   config.train.tgt_word_dropout = 0.0  # the same of a target word that the decoder reads
   config.train.word_dropout_by = "unknown"  # hidden words become "unknown" or "random" ones

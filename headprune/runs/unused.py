@@ -32,7 +32,7 @@ _NEEDS = (
   _Need(("l0.ramp", "l0.ascent", "l0.settled"), "l0.target_heads"),
   _Need(("l0.ramp", "l0.ascent"), "gates.kind", ("concrete",)),
   _Need(("mrt.",), "train.loss", ("mrt",)),
-  _Need(("init_checkpoint",), "init_from"),
+  _Need(("init_checkpoint", "train.distill"), "init_from"),
 )
 
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from headprune.errors import Stopped, UserError
+from headprune.nn.losses import Teacher
 from headprune.train import steps
 
 
@@ -57,6 +58,7 @@ def drive_one(
   draw: Callable[[steps.TrainState], dict],
   shard: Shard,
   place: Callable[[steps.TrainState], steps.TrainState],
+  teacher: Teacher | None = None,
 ):
   """Moves one run on, step by step, to its end; returns what it returns.
 
@@ -67,12 +69,13 @@ def drive_one(
     draw: gives the batch of the step that comes next, on the host.
     shard: see Shard.
     place: puts a new state where it belongs on the devices.
+    teacher: see steps.train_step.
   """
   try:
     state = next(run)
     while True:
       batch = draw(state)
-      state, result = steps.train_step(config, knobs, state, shard(batch))
+      state, result = steps.train_step(config, knobs, state, shard(batch), teacher)
       state = place(state)
       _fetch(result)
       run.send(Stepped(Part(state), Part(result), batch))
@@ -88,6 +91,7 @@ def drive(
   runs: list[Coroutine],
   batches: Iterator[dict],
   shard: Shard,
+  teacher: Teacher | None = None,
 ) -> list:
   """Moves several runs on together until each has ended.
 
@@ -97,6 +101,7 @@ def drive(
     runs: coroutines, see above.
     batches: endless, on the host.
     shard: see Shard.
+    teacher: of all of them.
   Returns:
     What each returned, or the UserError that ended it.
   Raises:
@@ -127,7 +132,7 @@ def drive(
         members, state = list(waiting), _stack(parts)
         knobs_of_all = jax.tree.map(lambda *xs: np.stack(xs), *(knobs[i] for i in members))
       batch = next(batches)
-      state, result = steps.train_steps(config, knobs_of_all, state, shard(batch))
+      state, result = steps.train_steps(config, knobs_of_all, state, shard(batch), teacher)
       _fetch(result)
       for row, number in enumerate(members):
         resume(number, Stepped(Part(state, row), Part(result, row), batch))

@@ -5,7 +5,7 @@ import numpy as np
 from headprune.runs import heads as heads_lib
 from headprune.train import evaluation, prepare, progress
 
-_LOSSES = ("objective", "smoothed_loss", "risk", "penalty")  # a step has one of the inner two
+_LOSSES = ("objective", "smoothed_loss", "taught_loss", "risk", "penalty")  # one of the middle 3
 
 
 def plain(results: list, clock: progress.Clock) -> dict:

@@ -160,7 +160,7 @@ def _drive(jobs: list[tuple[prepare.Job, dict]], stop: stopping.Stop) -> list:
   """Trains jobs to their end, see lanes.drive; the error of a single one is raised."""
   first, _ = jobs[0]
   for job, _ in jobs:
-    if job.step_config != first.step_config or job.config.seed != first.config.seed:
+    if _shared(job) != _shared(first):
       raise ValueError(f"{job.workdir.path} and {first.workdir.path} cannot train together")
   data, shard_params = first.config.data, first.config.train.shard_params
   iterator = packing.train_batches(
@@ -175,10 +175,18 @@ def _drive(jobs: list[tuple[prepare.Job, dict]], stop: stopping.Stop) -> list:
   shard = functools.partial(devices.shard_batch, mesh=first.mesh)
   with contextlib.closing(iterator), stop.waiting():
     if len(jobs) > 1:
-      return lanes.drive(first.step_config, [job.knobs for job, _ in jobs], runs, iterator, shard)
+      knobs = [job.knobs for job, _ in jobs]
+      return lanes.drive(first.step_config, knobs, runs, iterator, shard, first.teacher)
     # XLA may spread a new state in another way.
     spread = functools.partial(devices.spread, mesh=first.mesh) if shard_params else _as_it_is
-    return [lanes.drive_one(first.step_config, first.knobs, runs[0], draw, shard, spread)]
+    one = first.step_config, first.knobs, runs[0], draw, shard, spread, first.teacher
+    return [lanes.drive_one(*one)]
+
+
+def _shared(job: prepare.Job) -> tuple:
+  """What runs that train together have in common."""
+  start = job.config.init_from, job.config.init_checkpoint
+  return job.step_config, job.config.seed, start if job.teacher else None
 
 
 def _as_it_is(state: steps.TrainState) -> steps.TrainState:

@@ -14,8 +14,9 @@ from ml_collections import ConfigDict
 from headprune.errors import UserError
 from headprune.nn import gates
 from headprune.nn.config import ModelConfig
+from headprune.nn.losses import Teacher
 from headprune.nn.transformer import init_params
-from headprune.runs import checkpoint, inherit
+from headprune.runs import checkpoint, inherit, run
 from headprune.runs import config as config_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
@@ -32,6 +33,7 @@ class Job:
   step_config: steps.StepConfig
   knobs: steps.Knobs
   mesh: Mesh
+  teacher: Teacher | None  # on all devices
   text: dict  # "dev" and, if there is one, "test" -> (source lines, target lines)
   pairs: encoding.Pairs  # to train on
   report: encoding.Report  # of what was left out of them
@@ -183,6 +185,7 @@ def set_up(
     step_config=step_config,
     knobs=knobs,
     mesh=mesh,
+    teacher=_teacher(config, mesh),
     text=text,
     pairs=pairs["train"][0],
     report=pairs["train"][1],
@@ -193,6 +196,15 @@ def set_up(
     say=say,
   )
   return job, params
+
+
+def _teacher(config: ConfigDict, mesh: Mesh) -> Teacher | None:
+  """The model at `init_from` with its own gates, where the config wants to learn from it."""
+  if not config.train.distill:
+    return None
+  there = run.load(config.init_from, config.init_checkpoint, config.model.precision).translator
+  trained = devices.replicate((there.params, there.gate_values), mesh)
+  return Teacher(there.config, config.train.distill, *trained)
 
 
 def _hidden(train: ConfigDict, tokenizers: tuple) -> tuple:

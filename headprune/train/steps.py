@@ -15,7 +15,7 @@ import optax
 
 from headprune.nn import gates, ops
 from headprune.nn.config import ModelConfig
-from headprune.nn.transformer import token_losses
+from headprune.nn.losses import Teacher, token_losses
 from headprune.train import optim, risk, target, word_dropout
 
 _WORDS, _SAMPLES = 2, 3  # numbers of keys among a step's; those of gates and dropout are 0 and 1
@@ -69,7 +69,14 @@ def init_state(config: StepConfig, params: dict) -> TrainState:
 
 
 def gradients(
-  config: StepConfig, knobs: Knobs, params: dict, batch: dict, uniforms: dict, noise_bits, step=0
+  config: StepConfig,
+  knobs: Knobs,
+  params: dict,
+  batch: dict,
+  uniforms: dict,
+  noise_bits,
+  step=0,
+  teacher: Teacher | None = None,
 ):
   """Loss and gradients of one whole batch, micro-batch by micro-batch.
 
@@ -84,10 +91,12 @@ def gradients(
     uniforms: from `gates.draw_uniforms`.
     noise_bits: uint32 scalar for dropout; None for no dropout.
     step: steps taken, which a target's penalty depends on.
+    teacher: whose probabilities the model learns as well.
   Returns:
-    (dict with scalars: `smoothed_loss`, the mean KL divergence from smoothed labels, or `risk`, the
-    expected one, `penalty`, the mean over gated modules of sum P(open) (a top-K has none),
-    `objective`, which the gradients are of; gradients shaped like params, zero where frozen).
+    (dict with scalars: `smoothed_loss`, the mean KL divergence from smoothed labels (`taught_loss`
+    with the teacher's part), or `risk`, the expected one, `penalty`, the mean over gated modules of
+    sum P(open) (a top-K has none), `objective`, which the gradients are of; gradients shaped like
+    params, zero where frozen).
   """
   tokens = jnp.maximum(jnp.sum(batch["tgt_segment_BT"] > 0), 1).astype(jnp.float32)
   labels = optim.label(params, config.optim.rules)
@@ -103,7 +112,7 @@ def gradients(
       loss_BT = token_losses(*model, risk.as_targets(micro), gate_values, noise=noise)
       log_prob_BE = -jnp.sum(loss_BT, axis=1).reshape(micro["length_BE"].shape)
       return risk.expected(log_prob_BE, micro["risk_BE"], micro["length_BE"], config.sharpness)
-    loss_BT = token_losses(*model, micro, gate_values, config.label_smoothing, noise)
+    loss_BT = token_losses(*model, micro, gate_values, config.label_smoothing, noise, teacher)
     return jnp.sum(loss_BT) / tokens
 
   def add_micro(carry, micro):
@@ -118,7 +127,7 @@ def gradients(
   others = {name: params[name] for name in params if name != "model"}
   l0, l0_grads = jax.value_and_grad(_l0, argnums=2)(config, knobs, others, step)
   grads |= jax.tree.map(jnp.add, {name: grads[name] for name in others}, l0_grads)
-  name = "smoothed_loss" if config.sharpness is None else "risk"
+  name = "risk" if config.sharpness is not None else "taught_loss" if teacher else "smoothed_loss"
   values = {"objective": loss + l0, name: loss}
   if not _is_top_k(config):
     values["penalty"] = gates.penalty(params["gates"], config.model.heads)
@@ -162,7 +171,7 @@ def update(config: StepConfig, knobs: Knobs, state: TrainState, grads: dict) -> 
   return TrainState(state.step + 1, optax.apply_updates(state.params, updates), opt_state)
 
 
-def _step(config: StepConfig, knobs: Knobs, state: TrainState, batch: dict):
+def _step(config: StepConfig, knobs: Knobs, state: TrainState, batch: dict, teacher):
   """One optimiser step; see `train_step`."""
   if config.goal:
     log_alphas = target.settle(
@@ -175,7 +184,9 @@ def _step(config: StepConfig, knobs: Knobs, state: TrainState, batch: dict):
   noise_bits = jax.random.bits(dropout_key, (), jnp.uint32)
   if any(config.hidden):
     batch = word_dropout.hide(config.hidden, jax.random.fold_in(key, _WORDS), batch)
-  metrics, grads = gradients(config, knobs, state.params, batch, uniforms, noise_bits, state.step)
+  metrics, grads = gradients(
+    config, knobs, state.params, batch, uniforms, noise_bits, state.step, teacher
+  )
   new = update(config, knobs, state, grads)
   metrics |= {
     "learning_rate": optim.noam(config.optim, knobs.learning_rate, state.step),
@@ -203,7 +214,13 @@ def sampling_key(knobs: Knobs, step):
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=2)
-def train_step(config: StepConfig, knobs: Knobs, state: TrainState, batch: dict):
+def train_step(
+  config: StepConfig,
+  knobs: Knobs,
+  state: TrainState,
+  batch: dict,
+  teacher: Teacher | None = None,
+):
   """One optimiser step.
 
   All randomness is a function of (seed, step): nothing random is stored, and a resumed run goes on
@@ -212,16 +229,23 @@ def train_step(config: StepConfig, knobs: Knobs, state: TrainState, batch: dict)
   Returns:
     (state, dict of scalars and, under "log_alpha", type -> log_alpha_NH after the step).
   """
-  return _step(config, knobs, state, batch)
+  return _step(config, knobs, state, batch, teacher)
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=2)
-def train_steps(config: StepConfig, knobs: Knobs, state: TrainState, batch: dict):
-  """`train_step` of several runs at once, on one batch.
+def train_steps(
+  config: StepConfig,
+  knobs: Knobs,
+  state: TrainState,
+  batch: dict,
+  teacher: Teacher | None = None,
+):
+  """`train_step` of several runs at once, on one batch, with one teacher.
 
   Every array of `knobs`, `state` and what is returned has the runs as its first axis.
   """
-  return jax.vmap(functools.partial(_step, config), (0, 0, None))(knobs, state, batch)
+  step = functools.partial(_step, config)
+  return jax.vmap(step, (0, 0, None, None))(knobs, state, batch, teacher)
 
 
 @functools.partial(jax.jit, static_argnums=0)

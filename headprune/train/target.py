@@ -45,10 +45,14 @@ def group_sizes(groups, heads: Mapping) -> tuple[int, ...]:
 
 
 def aim(config: TargetConfig, wanted_G, count_G, step) -> jax.Array:
-  """t at a step: how many open heads of each group are aimed at, of count_G that there are."""
+  """t at a step: how many open heads of each group are aimed at, of count_G that there are.
+
+  It falls by the cube of what is left of the ramp (Zhu and Gupta 2017, "To Prune, or Not to Prune",
+  equation 1): fast where there are many heads, slowly where the last ones compete.
+  """
   first_G = count_G * gates.p_open(0.0)
-  done = jnp.clip(step / max(config.ramp_steps, 1), 0.0, 1.0)
-  return first_G + (wanted_G - first_G) * done
+  left = 1.0 - jnp.clip(step / max(config.ramp_steps, 1), 0.0, 1.0)
+  return wanted_G + (first_G - wanted_G) * left**3
 
 
 def penalty(

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from headprune.errors import UserError
-from headprune.nn import transformer
+from headprune.nn import losses, transformer
 from headprune.nn.config import ModelConfig
 from headprune.translator import queue, sampling
 from headprune.translator.beam import BeamConfig
@@ -168,7 +168,7 @@ def _encoder_attention(translator, batch):
 @functools.partial(jax.jit, static_argnums=2)
 def _token_losses(translator, batch, smoothing):
   t = translator
-  return transformer.token_losses(t.config, t.params, batch, t.gate_values, smoothing)
+  return losses.token_losses(t.config, t.params, batch, t.gate_values, smoothing)
 
 
 def _apply(translator, batch, **kwargs):

@@ -1,4 +1,4 @@
-"""Products, dropout, positions and the token loss against their definitions."""
+"""Products, dropout, positions and activations against their definitions."""
 
 import math
 
@@ -151,38 +151,3 @@ def test_activations(kind, formula):
   np.testing.assert_allclose(ops.activate(jnp.asarray(x), kind), want, rtol=0, atol=1e-6)
   with pytest.raises(KeyError):
     ops.activate(x, "tanh")
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_smoothed_loss_is_a_divergence(smoothing):
-  vocab = 7
-  target = np.full(vocab, smoothing / (vocab - 1))
-  target[3] = 1 - smoothing
-  logits = np.random.default_rng(0).normal(size=(1, 1, vocab)).astype(np.float32)
-  log_p = np.log(np.exp(logits[0, 0]) / np.exp(logits[0, 0]).sum())
-  kl = sum(t * (np.log(t) - lp) for t, lp in zip(target, log_p) if t > 0)
-  got = ops.smoothed_loss(jnp.array(logits), jnp.array([[3]]), smoothing)
-  np.testing.assert_allclose(got[0, 0], kl, rtol=1e-5)
-  if smoothing:
-    best = ops.smoothed_loss(jnp.log(jnp.array(target))[None, None], jnp.array([[3]]), smoothing)
-    np.testing.assert_allclose(best, 0.0, atol=1e-6)
-
-
-def test_pieces_give_what_the_whole_gives():
-  rng = np.random.default_rng(0)
-  x_BTD, w_DV = rng.normal(size=(2, 6, 3)), rng.normal(size=(3, 5))
-  word_BT = rng.integers(0, 5, (2, 6))
-
-  def loss_BT(x_BTD, word_BT):
-    return ops.smoothed_loss(x_BTD @ w_DV, word_BT, 0.1)
-
-  want = loss_BT(x_BTD, word_BT)
-  for pieces in (1, 2, 6):
-    np.testing.assert_allclose(ops.in_pieces(loss_BT, pieces, x_BTD, word_BT), want, rtol=1e-5)
-
-
-@pytest.mark.parametrize(
-  "least, pieces", [(0.1, 1), (1.0, 1), (1.1, 2), (3.5, 4), (5, 6), (50, 12)]
-)
-def test_number_of_pieces_divides_the_length(least, pieces):
-  assert ops.num_pieces(12, least) == pieces

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from headprune.nn import gates, ops, transformer
+from headprune.nn import gates, losses, ops, transformer
 from headprune.nn.config import TYPES
 from tests import recorded, tiny
 
@@ -34,7 +34,7 @@ def computed(kind, layout):
     enc_out, enc_self = apply(batch, values, method="encode")
     rdo, dec_self, dec_enc = apply(batch, enc_out, values, method="decode")
     logits = apply(rdo, method="logits")
-    loss = transformer.token_losses(config, params, batch, values, smoothing=0.1)
+    loss = losses.token_losses(config, params, batch, values, smoothing=0.1)
     attns = {"enc-self": enc_self, "dec-self": dec_self, "dec-enc": dec_enc}
     return {"enc_out": enc_out, "rdo": rdo, "logits": logits, "token_loss": loss}, attns
 

@@ -5,13 +5,11 @@ import functools
 
 from flax import traverse_util
 import jax
-from jax.extend import core
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from headprune.nn import ops, transformer
-from headprune.nn.config import open_gates
 from headprune.nn.layers import ACTIVATIONS
 from headprune.text import batching
 from tests import tiny
@@ -341,66 +339,6 @@ def test_closed_gates_equal_heads_that_do_not_exist():
   logits, attns, _ = forward(config, smaller, batch, gates)
   close(logits, masked)
   assert attns["enc_self"][2].shape[1] == 2 and attns["dec_self"][1].shape[1] == 0
-
-
-def test_losses_are_those_of_the_logits_and_zero_at_padding():
-  config = tiny.even(tgt_vocab=11)
-  params, gates = tiny.random_params(config), tiny.random_gates(config)
-  batch = batching.pad_pairs([[3, 1]] * 3, TARGETS, 2, 5)
-  logits, _, _ = forward(config, params, batch, gates)
-  losses = jax.jit(transformer.token_losses, static_argnums=(0, 4))
-  log_p = np.asarray(jax.nn.log_softmax(logits))
-  plain = losses(config, params, batch, gates, 0.0)
-  smooth = losses(config, params, batch, gates, 0.1)
-  want = ops.smoothed_loss(logits, batch["tgt_BT"], 0.1)
-  for b, target in enumerate(TARGETS):
-    close(plain[b, : len(target)], [-log_p[b, t, i] for t, i in enumerate(target)])
-    close(smooth[b, : len(target)], want[b, : len(target)])
-    assert not plain[b, len(target) :].any() and not smooth[b, len(target) :].any()
-
-
-def test_losses_in_training_have_dropout():
-  config = tiny.even(embed_dropout=0.5)
-  params, gates = tiny.random_params(config), open_gates(config)
-  batch = batching.pad_pairs([[3, 1]], [[2, 1]], 2, 2)
-  noise = ops.Noise(jnp.uint32(1), jnp.array([0]))
-  logits, _, _ = forward(config, params, batch, gates, noise)
-  loss = jax.jit(transformer.token_losses, static_argnums=0)(
-    config, params, batch, gates, noise=noise
-  )
-  close(loss[0], -jax.nn.log_softmax(logits)[0, [0, 1], [2, 1]])
-
-
-@pytest.mark.parametrize("name", ["original", "marian"])  # logits of their own kernel; tied, a bias
-def test_losses_in_pieces_have_the_same_gradients_and_never_all_logits(monkeypatch, name):
-  config, params, gates = model(name)
-  batch = batching.pad_pairs(SOURCES, TARGETS, 6, 8)
-  noise = ops.Noise(jnp.uint32(1), jnp.arange(3))
-  whole = len(SOURCES) * 8 * config.tgt_vocab
-
-  def loss(params, gates):
-    return jnp.sum(transformer.token_losses(config, params, batch, gates, 0.1, noise))
-
-  def run(most):
-    monkeypatch.setattr(transformer, "MAX_LOGITS", most)
-    both = jax.value_and_grad(lambda *args: loss(*args), argnums=(0, 1))  # new: traced anew
-    shapes = _shapes(jax.make_jaxpr(both)(params, gates).jaxpr)
-    largest = max(np.prod(shape) for shape in shapes if shape[-1:] == (config.tgt_vocab,))
-    return jax.jit(both)(params, gates), largest
-
-  (value, grads), largest = run(whole)
-  (pieces_value, pieces_grads), pieces_largest = run(whole // 3)
-  assert largest == whole and pieces_largest < whole
-  close(pieces_value, value)
-  jax.tree.map(close, pieces_grads, grads)
-
-
-def _shapes(jaxpr):
-  """Shapes of all arrays that a traced program makes."""
-  for eqn in jaxpr.eqns:
-    yield from (v.aval.shape for v in eqn.outvars)
-    for inner in core.jaxprs_in_params(eqn.params):
-      yield from _shapes(inner)
 
 
 def test_tokens_of_one_segment_see_each_other_but_not_padding():

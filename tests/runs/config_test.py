@@ -93,6 +93,21 @@ def test_concrete_gates_need_a_type():
 @pytest.mark.parametrize(
   "fields, message",
   [
+    ({"train__distill": 1.5}, "config.train.distill=1.5 is no share of the loss from 0 to 1"),
+    ({"init_from": ""}, "config.train.distill=0.5 needs config.init_from: the run to learn from"),
+    ({"train__loss": "mrt"}, "config.train.distill=0.5 does not go with config.train.loss='mrt'"),
+  ],
+)
+def test_a_teacher_that_cannot_be(fields, message):
+  good = {"init_from": "runs/x", "train__distill": 0.5}
+  config_lib.validate(_config(**good))
+  with pytest.raises(UserError, match=message):
+    config_lib.validate(_config(**(good | fields)))
+
+
+@pytest.mark.parametrize(
+  "fields, message",
+  [
     ({"gates__kind": "none"}, "target_heads needs config.gates.kind='concrete' or 'topk'"),
     ({"l0__target_heads": "49"}, "49 of 48 enc_self, dec_self, dec_enc heads"),
     ({"l0__settled": 0.0}, "l0.ramp=0.4 and config.l0.settled=0.0 are shares of the steps"),

@@ -102,6 +102,7 @@ def test_real_runs_stop_together_and_go_on_together(baseline, tmp_path, monkeypa
   for wanted in (2, 6):
     config = small_config("concrete", baseline)
     config.l0.coef, config.l0.target_heads, config.l0.settled = 0.0, f"{wanted}", 0.4
+    config.train.distill = 0.5  # from the baseline, which all have in common
     configs[wanted] = config.lock()
   runs = [(config, tmp_path / f"{wanted}") for wanted, config in configs.items()]
   stop, asked = stopping.Stop(), []
@@ -120,7 +121,8 @@ def test_real_runs_stop_together_and_go_on_together(baseline, tmp_path, monkeypa
   assert Workdir(tmp_path / "alone").read_heads() == Workdir(tmp_path / "2").read_heads()
   got, want = (metrics.read(Workdir(tmp_path / name)) for name in ("2", "alone"))
   for a, b in zip(got, want):
-    for name in {"objective", "dev_loss"} & b.keys():
+    assert ("taught_loss" in a) == ("objective" in a)
+    for name in {"objective", "taught_loss", "dev_loss"} & b.keys():
       assert a[name] == pytest.approx(b[name], rel=1e-3)
 
 

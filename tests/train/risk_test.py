@@ -8,7 +8,7 @@ import pytest
 
 from headprune.nn import ops
 from headprune.nn.config import open_gates
-from headprune.nn.transformer import token_losses
+from headprune.nn.losses import token_losses
 from headprune.text import batching
 from headprune.train import risk, steps
 from tests import tiny

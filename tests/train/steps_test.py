@@ -9,7 +9,8 @@ import pytest
 
 from headprune.nn import gates
 from headprune.nn.config import TYPES, open_gates
-from headprune.nn.transformer import init_params, token_losses
+from headprune.nn.losses import Teacher, token_losses
+from headprune.nn.transformer import init_params
 from headprune.text import batching
 from headprune.train import devices, optim, steps, target
 from tests import tiny
@@ -103,6 +104,28 @@ def test_the_objective_is_the_smoothed_loss_plus_l0():
   np.testing.assert_allclose(values["smoothed_loss"], xent, rtol=1e-5)
   np.testing.assert_allclose(values["penalty"], np.mean(p_open), rtol=1e-5)
   np.testing.assert_allclose(values["objective"], xent + 0.3 * np.mean(p_open), rtol=1e-5)
+
+
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_a_teacher_has_its_share_of_the_loss_and_of_the_gradients(accumulate):
+  model = dataclasses.replace(SIZES, **dict.fromkeys(DROPOUT, 0.0))
+  params, batch = initial_params(), make_batch()
+  taught_by = init_params(model, jax.random.key(7)), open_gates(model)
+  uniforms = gates.draw_uniforms(jax.random.key(3), params["gates"])
+  gradients = jax.jit(steps.gradients, static_argnums=0)
+
+  def taught(share):
+    args = make_config(accumulate, model=model), make_knobs(), params, batch, uniforms, None, 0
+    teacher = None if share is None else Teacher(model, share, *taught_by)
+    values, grads = gradients(*args, teacher)
+    name = "smoothed_loss" if share is None else "taught_loss"
+    assert values.keys() == {"objective", name, "penalty"}
+    return values[name], grads
+
+  own, whole, mixed = taught(None), taught(1.0), taught(0.25)
+  assert abs(own[0] - whole[0]) > 0.1
+  want = jax.tree.map(lambda a, b: 0.75 * a + 0.25 * b, own, whole)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), mixed, want)
 
 
 def test_the_objective_of_a_top_k_is_the_smoothed_loss_and_its_number_is_a_knob():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from headprune.nn.config import open_gates
-from headprune.nn.transformer import token_losses
+from headprune.nn.losses import token_losses
 from headprune.text import tokenizer
 from headprune.train import steps, word_dropout
 from headprune.train.word_dropout import Side

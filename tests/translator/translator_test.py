@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from headprune.errors import UserError
-from headprune.nn import ops, transformer
+from headprune.nn import losses, transformer
 from headprune.nn.config import TYPES, open_gates
 from headprune.text import batching
 from headprune.translator import translator as translator_lib
@@ -45,9 +45,9 @@ def test_logits_and_losses_are_those_of_its_parameters_and_gates():
   logits_BTV, _ = applied(uneven(), batch)
   np.testing.assert_allclose(uneven().logits(batch), logits_BTV, rtol=0, atol=1e-6)
   for arguments in ((), (0.2,)):
-    losses = uneven().token_losses(batch, *arguments)
-    want = ops.smoothed_loss(logits_BTV, batch["tgt_BT"], *(arguments or (0.0,)))
-    np.testing.assert_allclose(losses, want * batch["tgt_segment_BT"], rtol=0, atol=1e-5)
+    got = uneven().token_losses(batch, *arguments)
+    want = losses.smoothed_loss(logits_BTV, batch["tgt_BT"], *(arguments or (0.0,)))
+    np.testing.assert_allclose(got, want * batch["tgt_segment_BT"], rtol=0, atol=1e-5)
 
 
 def test_attention_has_one_array_for_each_type():

@@ -1,0 +1,137 @@
+"""Losses of target tokens, from their words and from a teacher's probabilities.
+
+Logits of a large vocabulary never exist whole: positions are scored piece by piece.
+"""
+
+from flax import struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from headprune.nn.config import ModelConfig
+from headprune.nn.transformer import apply
+
+MAX_LOGITS = 2**25  # numbers; 128 MiB in float32, of which training needs three or four at a time
+
+
+@struct.dataclass
+class Teacher:
+  """A trained model, as it is at test time; its probabilities are labels too.
+
+  Word-level knowledge distillation (Kim and Rush 2016, "Sequence-Level Knowledge Distillation",
+  section 3.1).
+  """
+
+  config: ModelConfig = struct.field(pytree_node=False)
+  share: float = struct.field(pytree_node=False)  # of the loss; the rest is that of the words
+  params: dict
+  gate_values: dict  # attention type -> gate_NH
+
+
+def token_losses(
+  config: ModelConfig,
+  params: dict,
+  batch: dict,
+  gate_values: dict,
+  smoothing: float = 0.0,
+  noise=None,
+  teacher: Teacher | None = None,
+):
+  """Each target token's smoothed loss (-log p without smoothing), 0 at padding.
+
+  Of the logits no more than MAX_LOGITS exist at a time.
+
+  Args:
+    config: the model's.
+    params: the model's.
+    batch: as `Transformer.decode` takes it.
+    gate_values: attention type -> gate_NH.
+    smoothing: of the labels.
+    noise: dropout noise, None outside training; a teacher has none.
+    teacher: with a `share` of the loss, its divergence; of the same vocabulary.
+  Returns:
+    loss_BT.
+  """
+  rows, length = batch["tgt_BT"].shape
+  read_BTD = [apply(config, params, batch, gate_values, noise, method="read")]
+  if teacher:
+    taught = teacher.config, teacher.params
+    read_BTD.append(apply(*taught, batch, teacher.gate_values, method="read"))
+
+  def loss_BT(tgt_BT, out_BTD, *taught_BTD):
+    logits_BTV = apply(config, params, out_BTD, method="logits")
+    loss_BT = smoothed_loss(logits_BTV, tgt_BT, smoothing)
+    if not teacher:
+      return loss_BT
+    taught_BTV = apply(*taught, *taught_BTD, method="logits")
+    taught_BT = divergence(logits_BTV, jax.lax.stop_gradient(taught_BTV))
+    return (1.0 - teacher.share) * loss_BT + teacher.share * taught_BT
+
+  models = len(read_BTD)
+  pieces = num_pieces(length, models * rows * length * config.tgt_vocab / MAX_LOGITS)
+  result_BT = in_pieces(loss_BT, pieces, batch["tgt_BT"], *read_BTD)
+  return jnp.where(batch["tgt_segment_BT"] > 0, result_BT, 0.0)
+
+
+def smoothed_loss(logits_BTV, target_BT, smoothing: float):
+  """Per-token KL divergence from the smoothed label to the model, natural log, best value 0.
+
+  The soft target has 1 - e on the label and e / (V - 1) on every other word; its entropy is
+  subtracted. The label's logit is picked by comparison: the gradient of a gather is a scatter,
+  which is slow.
+
+  Args:
+    logits_BTV: float32.
+    target_BT: int32 labels.
+    smoothing: e.
+  Returns:
+    loss_BT.
+  """
+  vocab = logits_BTV.shape[-1]
+  low, high = smoothing / (vocab - 1), 1.0 - smoothing
+  label_BTV = jnp.arange(vocab)[None, None, :] == target_BT[..., None]
+  weight_BTV = jnp.where(label_BTV, high, low)
+  cross_entropy_BT = jax.nn.logsumexp(logits_BTV, axis=-1) - jnp.sum(
+    weight_BTV * logits_BTV, axis=-1
+  )
+  entropy = -high * np.log(high) - (smoothing * np.log(low) if smoothing else 0.0)
+  return cross_entropy_BT - entropy
+
+
+def divergence(logits_BTV, teacher_BTV):
+  """KL divergence from a teacher's probabilities to the model's, natural log, best value 0.
+
+  Args:
+    logits_BTV: float32.
+    teacher_BTV: float32, the teacher's logits.
+  Returns:
+    loss_BT.
+  """
+  p_BTV = jax.nn.softmax(teacher_BTV, axis=-1)
+  apart_BTV = jax.nn.log_softmax(teacher_BTV, axis=-1) - jax.nn.log_softmax(logits_BTV, axis=-1)
+  return jnp.sum(p_BTV * apart_BTV, axis=-1)
+
+
+def in_pieces(f, pieces: int, *arrays):
+  """`f` on pieces of axis 1 one after the other, so that what `f` makes inside never exists whole.
+
+  Gradients compute `f` again instead of keeping what is inside. Rows stay together, and so on their
+  device.
+
+  Args:
+    f: of arrays [B, T / pieces, ...]; returns [B, T / pieces].
+    pieces: a divisor of T.
+    arrays: each [B, T, ...].
+  Returns:
+    [B, T], equal to `f(*arrays)` but for rounding.
+  """
+  if pieces == 1:
+    return f(*arrays)
+  split = lambda x: x.reshape(x.shape[0], pieces, -1, *x.shape[2:]).swapaxes(0, 1)
+  results = jax.lax.map(lambda piece: jax.checkpoint(f)(*piece), tuple(map(split, arrays)))
+  return results.swapaxes(0, 1).reshape(arrays[0].shape[:2])
+
+
+def num_pieces(length: int, least: float) -> int:
+  """The smallest divisor of `length` that is at least `least`; `length` if there is none."""
+  return next(n for n in range(1, length + 1) if length % n == 0 and (n >= least or n == length))
