@@ -110,9 +110,9 @@ def test_a_teacher_that_cannot_be(fields, message):
   [
     ({"gates__kind": "none"}, "target_heads needs config.gates.kind='concrete' or 'topk'"),
     ({"l0__target_heads": "49"}, "49 of 48 enc_self, dec_self, dec_enc heads"),
-    ({"l0__settled": 0.0}, "l0.ramp=0.4 and config.l0.settled=0.0 are shares of the steps"),
+    ({"l0__settled": 0.0}, "l0.ramp=0.3 and config.l0.settled=0.0 are shares of the steps"),
     ({"l0__ramp": -0.1}, "l0.ramp=-0.1"),
-    ({"l0__ramp": 0.8}, "l0.ramp=0.8 and config.l0.settled=0.3"),
+    ({"l0__ramp": 0.8}, "l0.ramp=0.8 and config.l0.settled=0.5"),
   ],
 )
 def test_a_wanted_number_of_heads_that_cannot_be_had(fields, message):
