@@ -88,6 +88,7 @@ def fork_fields(config: ConfigDict) -> dict:
     "optim.warmup": _WARMUP,
     "optim.cooldown": 1.0 - _WARMUP,
     "train.steps": steps,
+    "train.distill": 0.0,  # of the trunk, which learned from the baseline
     **{f"train.{name}": max(1, int(n * config.l0.settled)) for name, n in every.items()},
   }
 

@@ -65,7 +65,7 @@ def test_the_trunk_learns_as_fast_as_a_separate_run_and_its_target_falls_to_the_
   separate, _ = schedule.settings(config("l0", "4"), model)
   trunk, _ = schedule.settings(config("trunk", "4"), model)
   assert trunk.optim.warmup_steps == separate.optim.warmup_steps == 100
-  assert (trunk.goal.ramp_steps, trunk.goal.settle_step) == (349, 349)
+  assert (trunk.goal.ramp_steps, trunk.goal.settle_step) == (249, 249)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 19, 20, 21, 39, 49, 350])
@@ -78,17 +78,17 @@ def test_a_trunk_of_any_length_is_valid_and_keeps_all_its_checkpoints(steps):
 def test_forks_average_where_separate_runs_do_and_the_trunk_does_not():
   shared = defaults.config("concrete", "multi30k")  # the mean of 8 checkpoints
   mine = points.point_config(shared, Point("onepass", 0, "4"), "", {})
-  assert (mine.train.steps, mine.train.checkpoint_every, mine.eval.average) == (540, 22, 8)
+  assert (mine.train.steps, mine.train.checkpoint_every, mine.eval.average) == (900, 37, 8)
   trunk = points.point_config(shared, Point("trunk", 0, "4"), "")
   config_lib.validate(trunk)
   assert trunk.eval.average == 1
 
 
 @pytest.mark.parametrize(
-  "heads, step, open_", [("24", 126, 24), ("8", 306, 8), ("40", 18, 40), ("5", 342, 5)]
+  "heads, step, open_", [("24", 39, 24), ("8", 130, 8), ("40", 13, 40), ("5", 169, 5)]
 )
 def test_where_a_fork_leaves_and_which_heads_it_keeps(monkeypatch, tmp_path, heads, step, open_):
-  """The target is 48 / (1 + 11^-0.33) (1 - s / 349) + 4 s / 349, a checkpoint every 18 steps."""
+  """The target is 4 + (48 / (1 + 11^-0.33) - 4) (1 - s / 249)^3, a checkpoint every 13 steps."""
   config_lib.save(config("trunk", "4"), Workdir(tmp_path))
   log_alphas = {n: np.arange(16.0).reshape(2, 8) + 100 * i for i, n in enumerate(ALL)}
   asked = []
@@ -105,4 +105,4 @@ def test_the_last_fork_starts_where_the_trunk_ends(monkeypatch, tmp_path):
   config_lib.save(config("trunk", "4"), Workdir(tmp_path))
   gates = {name: np.zeros((2, 8)) for name in ALL}
   monkeypatch.setattr(checkpoint, "load_params", lambda *_: {"gates": gates})
-  assert onepass.fork(Workdir(tmp_path), "4")[0] == 350
+  assert onepass.fork(Workdir(tmp_path), "4")[0] == 250

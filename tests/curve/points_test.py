@@ -70,14 +70,14 @@ def test_what_each_method_changes():
   }
   assert changes(Point("gradient", 3, "12"), CLOSED) == chosen
   healing = {
-    "gates.chosen_by": "onepass", "optim.cooldown": 0.8, "train.steps": 150,
-    "train.checkpoint_every": 75, "train.eval_every": 75,
+    "gates.chosen_by": "onepass", "optim.cooldown": 0.8, "train.steps": 250,
+    "train.checkpoint_every": 125, "train.eval_every": 125,
   }  # fmt: skip
   assert changes(Point("onepass", 3, "12"), CLOSED) == chosen | healing
   way = {
-    "gates.chosen_by": "trunk", "l0.ramp": 349 / 350, "l0.settled": 1 / 350,
-    "optim.warmup": 100 / 350, "optim.cooldown": 0.0, "train.steps": 350,
-    "train.checkpoint_every": 18, "train.translate_every": 350, "train.keep": 20,
+    "gates.chosen_by": "trunk", "l0.ramp": 249 / 250, "l0.settled": 1 / 250,
+    "optim.warmup": 100 / 250, "optim.cooldown": 0.0, "train.steps": 250,
+    "train.checkpoint_every": 13, "train.translate_every": 250, "train.keep": 20,
   }  # fmt: skip
   assert changes(Point("trunk", 3, "12")) == start | learned | way
 
