@@ -38,6 +38,7 @@ _COUNTS = (  # at least 1
   "mrt.sentences", "mrt.samples", "eval.beams", "eval.batch_sentences", "eval.average",
 )  # fmt: skip
 _LAYERS = ("model.layers", "model.dec_layers")  # at most 1000
+_OPEN = "2.0"  # of log_alpha: P(open) is 0.94
 _AVERAGED = 0.4  # share of a run's steps, the last ones, whose models may be averaged
 _OVERRIDES = ("model.dec_layers", "model.dec_ff_size", "model.dec_num_heads")  # at least 0
 _PROBABILITIES = (
@@ -130,7 +131,7 @@ def _validate_gates(config: ConfigDict) -> None:
       raise UserError(f"config.gates.types: {name!r} is not one of {known}")
     if types.count(name) > 1:
       raise UserError(f"config.gates.types names {name!r} twice")
-  if config.gates.init != "glorot" and not heads.is_number(config.gates.init):
+  if config.gates.init not in ("", "glorot") and not heads.is_number(config.gates.init):
     raise UserError(f"config.gates.init: {config.gates.init!r} is not 'glorot' or a number")
   if config.gates.kind in LEARNED and not types:
     raise UserError(f"config.gates.types is empty: name at least one of {known}")
@@ -181,6 +182,16 @@ def averaging(config: ConfigDict) -> tuple[int, float, int]:
   if not config.l0.target_heads:
     return config.eval.average, _AVERAGED, 0
   return config.eval.average, min(_AVERAGED, config.l0.settled), settle_step(config)
+
+
+def gates_init(config: ConfigDict) -> str:
+  """How log_alpha starts, for gates.Gates.
+
+  Heads that are to compete for a number of places start open and alike, so that what they are worth
+  decides and not the draw.
+  """
+  competing = config.gates.kind == "concrete" and config.l0.target_heads
+  return config.gates.init or (_OPEN if competing else "glorot")
 
 
 def settle_step(config: ConfigDict) -> int:

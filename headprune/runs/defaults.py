@@ -83,7 +83,7 @@ def base() -> ConfigDict:
   config.gates = ConfigDict()
   config.gates.kind = "none"  # "none", "concrete" or "topk" (learned), or "fixed"
   config.gates.types = presets.ALL_TYPES  # attention types with gates: enc_self, dec_self, dec_enc
-  config.gates.init = "glorot"  # start of log_alpha: "glorot" (original) or a number as text
+  config.gates.init = ""  # of log_alpha: a number, "glorot" (original), "": that, for a target 2
   config.gates.topk_start = 1.0  # topk: temperature at the first step, in the unit of log_alpha
   config.gates.topk_end = 0.1  # topk: the one that it falls to, geometrically, until gates settle
   config.gates.chosen_by = ""  # fixed: what chose them, for tables: "gradient", "random", ...
@@ -97,7 +97,7 @@ def base() -> ConfigDict:
   config.l0.coef = 0.0  # times the mean over gated modules of sum P(open); lambda = coef / modules
   config.l0.per_head = 0.0  # the paper's lambda, in place of coef: times the plain sum of P(open)
   config.l0.target_heads = ""  # to keep exactly: "16", "33%", "enc_self 2, dec_enc 10", "2 a layer"
-  config.l0.ramp = 0.3  # share of the steps over which the target falls to target_heads
+  config.l0.ramp = 0.5  # share of the steps over which the target falls to target_heads
   config.l0.ascent = 1.0  # nats per head by which the penalty would grow if no head ever closed
   config.l0.settled = 0.5  # share of the steps, the last ones, in which all gates are 0 or 1
 

@@ -284,7 +284,7 @@ def _settings(config: ConfigDict, model: ModelConfig) -> tuple:
   """What `_new_params` compiles in."""
   shapes = tuple((name, model.gate_shapes[name]) for name in config_lib.gated_types(config))
   goal, _ = schedule.goal(config, model)
-  return model, gates.Gates(shapes, config.gates.init), goal
+  return model, gates.Gates(shapes, config_lib.gates_init(config)), goal
 
 
 def _shapes(config: ConfigDict, model: ModelConfig) -> dict:

@@ -9,7 +9,7 @@ from headprune.runs import config as config_lib
 from headprune.runs import presets, targets
 from headprune.train import mrt, optim, steps, target
 
-_CLOSED = float(np.log(11.0))  # of a log_alpha that begins at 0 and ends where its gate is 0
+_CLOSED = -float(np.log(11.0))  # of log_alpha: from here on its gate is 0
 
 
 def settings(config: ConfigDict, model: ModelConfig) -> tuple[steps.StepConfig, steps.Knobs]:
@@ -46,7 +46,14 @@ def goal(config: ConfigDict, model: ModelConfig) -> tuple[target.TargetConfig | 
   ramp_steps, settle_step = round(c.ramp * total), config_lib.settle_step(config)
   g = config.gates
   temperatures = (g.topk_start, g.topk_end) if g.kind == "topk" else None
-  return target.TargetConfig(groups, ramp_steps, settle_step, temperatures), wanted_G
+  args = groups, ramp_steps, settle_step, temperatures, _start(config)
+  return target.TargetConfig(*args), wanted_G
+
+
+def _start(config: ConfigDict) -> float:
+  """Where log_alphas start; the mean where they are drawn."""
+  init = config_lib.gates_init(config)
+  return 0.0 if init == "glorot" else float(init)
 
 
 def notes(config: ConfigDict, step_config: steps.StepConfig, knobs: steps.Knobs) -> list[str]:
@@ -58,10 +65,11 @@ def notes(config: ConfigDict, step_config: steps.StepConfig, knobs: steps.Knobs)
     found.append(f"{fields}: not before the end of these {total:,} steps")
   if config.gates.kind == "concrete":
     reach = gate_reach(step_config.optim, knobs.learning_rate)
-    if reach < _CLOSED:
+    start = _start(config)
+    if reach < start - _CLOSED:
       found.append(
-        f"in {total:,} steps a gate's log_alpha can move by {reach:.2g}, but from 0 to closed it "
-        f"is {_CLOSED:.1f}: raise config.train.steps or config.optim.gates_factor"
+        f"in {total:,} steps a gate's log_alpha can move by {reach:.2g}, but from {start:g} to "
+        f"closed it is {start - _CLOSED:.1f}: raise config.train.steps or config.optim.gates_factor"
       )
   return found
 

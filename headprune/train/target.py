@@ -28,6 +28,7 @@ class TargetConfig:
   ramp_steps: int  # over which the target falls
   settle_step: int  # from here on wanted_G gates are 1 and all others 0
   temperatures: tuple[float, float] | None = None  # of a top-K without penalty, first and last
+  start: float = 0.0  # of log_alphas
 
 
 def new_multipliers(config: TargetConfig) -> dict[str, jax.Array]:
@@ -50,7 +51,7 @@ def aim(config: TargetConfig, wanted_G, count_G, step) -> jax.Array:
   It falls by the cube of what is left of the ramp (Zhu and Gupta 2017, "To Prune, or Not to Prune",
   equation 1): fast where there are many heads, slowly where the last ones compete.
   """
-  first_G = count_G * gates.p_open(0.0)
+  first_G = count_G * gates.p_open(config.start)
   left = 1.0 - jnp.clip(step / max(config.ramp_steps, 1), 0.0, 1.0)
   return wanted_G + (first_G - wanted_G) * left**3
 

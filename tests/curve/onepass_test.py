@@ -85,10 +85,10 @@ def test_forks_average_where_separate_runs_do_and_the_trunk_does_not():
 
 
 @pytest.mark.parametrize(
-  "heads, step, open_", [("24", 39, 24), ("8", 130, 8), ("40", 13, 40), ("5", 169, 5)]
+  "heads, step, open_", [("24", 65, 24), ("8", 143, 8), ("40", 13, 40), ("5", 182, 5)]
 )
 def test_where_a_fork_leaves_and_which_heads_it_keeps(monkeypatch, tmp_path, heads, step, open_):
-  """The target is 4 + (48 / (1 + 11^-0.33) - 4) (1 - s / 249)^3, a checkpoint every 13 steps."""
+  """The target is 4 + (48 / (1 + e^-2 11^-0.33) - 4) (1 - s / 249)^3; every 13 steps are saved."""
   config_lib.save(config("trunk", "4"), Workdir(tmp_path))
   log_alphas = {n: np.arange(16.0).reshape(2, 8) + 100 * i for i, n in enumerate(ALL)}
   asked = []

@@ -84,6 +84,22 @@ def test_positions_need_an_even_model_size():
       config_lib.validate(_config(model__num_heads=1, model__model_size=size))
 
 
+@pytest.mark.parametrize(
+  "fields, start",
+  [
+    ({"gates__kind": "concrete"}, "glorot"),
+    ({"gates__kind": "concrete", "l0__target_heads": "16"}, "2.0"),
+    ({"gates__kind": "topk", "l0__target_heads": "16"}, "glorot"),
+    ({"gates__kind": "concrete", "l0__target_heads": "16", "gates__init": "glorot"}, "glorot"),
+    ({"gates__kind": "concrete", "gates__init": "-1.5"}, "-1.5"),
+  ],
+)
+def test_gates_that_compete_for_places_start_open(fields, start):
+  config = _config(train__steps=500, **fields)
+  config_lib.validate(config)
+  assert config_lib.gates_init(config) == start
+
+
 def test_concrete_gates_need_a_type():
   with pytest.raises(UserError, match="config.gates.types is empty"):
     config_lib.validate(_config(gates__kind="concrete", gates__types=()))
@@ -110,7 +126,7 @@ def test_a_teacher_that_cannot_be(fields, message):
   [
     ({"gates__kind": "none"}, "target_heads needs config.gates.kind='concrete' or 'topk'"),
     ({"l0__target_heads": "49"}, "49 of 48 enc_self, dec_self, dec_enc heads"),
-    ({"l0__settled": 0.0}, "l0.ramp=0.3 and config.l0.settled=0.0 are shares of the steps"),
+    ({"l0__settled": 0.0}, "l0.ramp=0.5 and config.l0.settled=0.0 are shares of the steps"),
     ({"l0__ramp": -0.1}, "l0.ramp=-0.1"),
     ({"l0__ramp": 0.8}, "l0.ramp=0.8 and config.l0.settled=0.5"),
   ],
@@ -372,5 +388,5 @@ def test_a_value_that_cannot_be_names_the_file(tmp_path, change):
 def test_what_is_averaged_is_of_the_last_steps_and_of_settled_heads():
   assert config_lib.averaging(_config(eval__average=8)) == (8, 0.4, 0)
   wanted = {"gates__kind": "concrete", "l0__target_heads": "16", "train__steps": 1000}
-  assert config_lib.averaging(_config(**wanted)) == (1, 0.3, 700)
-  assert config_lib.averaging(_config(**wanted, l0__settled=0.5)) == (1, 0.4, 500)
+  assert config_lib.averaging(_config(**wanted)) == (1, 0.4, 500)
+  assert config_lib.averaging(_config(**wanted, l0__settled=0.3)) == (1, 0.3, 700)

@@ -34,12 +34,12 @@ def test_encoder_only_trains_the_source_side_and_the_gates(preset, table):
     ),
     (
       {"l0.target_heads": "12"},
-      "l0.target_heads 12, aimed at from step 200 on and kept exactly from step 350 on",
+      "l0.target_heads 12, aimed at from step 250 on and kept exactly from step 250 on",
     ),
     (
       {"l0.target_heads": "12", "gates.kind": "topk", "gates.topk_start": 2.0},
       "l0.target_heads 12, chosen anew at every step, at a temperature that falls from 2 to 0.1 "
-      "and kept exactly from step 350 on",
+      "and kept exactly from step 250 on",
     ),
   ],
 )

@@ -75,6 +75,8 @@ def test_gates_that_cannot_close_in_so_few_steps_are_told():
     "in 25 steps a gate's log_alpha can move by 1.1, but from 0 to closed it is 2.4: "
     "raise config.train.steps or config.optim.gates_factor"
   ]
+  config.l0.target_heads = "12"  # these start open
+  assert "by 1.1, but from 2 to closed it is 4.4" in schedule.notes(config, *settings(config))[0]
 
 
 def test_a_top_k_needs_no_gate_to_close_and_knows_no_penalty():
@@ -88,7 +90,7 @@ def test_a_top_k_needs_no_gate_to_close_and_knows_no_penalty():
   assert schedule.notes(config, step_config, knobs) == []
   assert knobs.l0_coef == 0.0 and knobs.wanted_G.tolist() == [16.0]
   goal = step_config.goal
-  assert (goal.temperatures, goal.settle_step) == ((2.0, 0.25), 25 - 8)
+  assert (goal.temperatures, goal.settle_step) == ((2.0, 0.25), 13)
   config.gates.kind = "concrete"
   assert settings(config)[0].goal.temperatures is None
 

@@ -25,19 +25,21 @@ def sigmoid(x):
   return 1 / (1 + np.exp(-x))
 
 
+@pytest.mark.parametrize("start", [0.0, 2.0])
 @pytest.mark.parametrize("step", [0, 5, 10, 15])
-def test_penalty_by_hand(step):
+def test_penalty_by_hand(step, start):
   shift = 0.33 * np.log(0.1 / 1.1)
   multipliers = {"linear": np.float32([0.5, -2.0]), "quadratic": np.float32([0.25, 3.0])}
   want = 0.0
   for values, count, wanted, linear, quadratic in (
     ([1.0, -1.0, 0.5, 3.0, 0.5], 5, 2, 0.5, 0.25), ([-2.0, 0.0, 2.0], 3, 1, -2.0, 3.0)
   ):  # fmt: skip
-    first = count * sigmoid(-shift)  # as if all log_alphas were 0
+    first = count * sigmoid(start - shift)  # as if all log_alphas were there
     aim = wanted + (first - wanted) * {0: 1, 5: 1 / 8, 10: 0, 15: 0}[step]
     excess = sum(sigmoid(a - shift) for a in values) - aim
     want += linear * excess + quadratic * excess**2 / count
-  got = target.penalty(BY_TYPE, jnp.float32([2, 1]), multipliers, LOG_ALPHAS, HEADS, step)
+  config = dataclasses.replace(BY_TYPE, start=start)
+  got = target.penalty(config, jnp.float32([2, 1]), multipliers, LOG_ALPHAS, HEADS, step)
   np.testing.assert_allclose(got, want, rtol=1e-5)
 
 
