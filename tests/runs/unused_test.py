@@ -26,7 +26,7 @@ def check(config: str, changes: dict, instead=()) -> None:
     ("baseline", "gates.init", "2", "kind='none': .*have config.gates.kind='concrete' or 'topk'$"),
     ("baseline", "l0.coef", 0.1, "have config.gates.kind='concrete' or 'topk'$"),
     ("fixed", "optim.gates_factor", 2.0, "gates.kind='fixed'"),
-    ("concrete", "l0.settled", 0.5, "target_heads='': .*or set config.l0.target_heads$"),
+    ("concrete", "l0.settled", 0.4, "target_heads='': .*or set config.l0.target_heads$"),
     ("concrete:opus", "l0.coef", 0.1, "='33%': leave it out, or have config.l0.target_heads=''$"),
     (
       "baseline",
@@ -43,7 +43,7 @@ def test_what_is_set_in_vain_is_told(config, field, value, message):
 
 
 def test_a_top_k_has_no_ramp():
-  wanted = {"gates.kind": "topk", "l0.target_heads": "9", "l0.settled": 0.5, "gates.topk_end": 0.2}
+  wanted = {"gates.kind": "topk", "l0.target_heads": "9", "l0.settled": 0.4, "gates.topk_end": 0.2}
   check("concrete", wanted)
   with pytest.raises(UserError, match="l0.ramp has no effect with config.gates.kind='topk'"):
     check("concrete", wanted | {"l0.ramp": 0.1})
