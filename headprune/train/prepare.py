@@ -202,7 +202,13 @@ def _teacher(config: ConfigDict, mesh: Mesh) -> Teacher | None:
   """The model at `init_from` with its own gates, where the config wants to learn from it."""
   if not config.train.distill:
     return None
-  there = run.load(config.init_from, config.init_checkpoint, config.model.precision).translator
+  try:
+    there = run.load(config.init_from, config.init_checkpoint, config.model.precision).translator
+  except UserError as error:
+    raise UserError(
+      f"config.train.distill={config.train.distill} needs the run at config.init_from as long as "
+      f"this one trains: {error}"
+    ) from error
   trained = devices.replicate((there.params, there.gate_values), mesh)
   return Teacher(there.config, config.train.distill, *trained)
 

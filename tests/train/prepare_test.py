@@ -1,7 +1,9 @@
 """What a run checks before it starts, and what it starts with."""
 
 from flax import traverse_util
+import jax
 from ml_collections import ConfigDict
+import numpy as np
 import pytest
 
 from headprune.errors import UserError
@@ -9,7 +11,7 @@ from headprune.runs import config as config_lib
 from headprune.runs import defaults
 from headprune.runs.workdir import Workdir
 from headprune.text import tokenizer
-from headprune.train import optim, prepare, schedule, word_dropout
+from headprune.train import devices, optim, prepare, schedule, word_dropout
 from tests import small_run
 
 
@@ -57,6 +59,21 @@ def test_a_top_k_has_no_multipliers(kind, names):
   shapes = prepare._shapes(config, config_lib.model_config(config.model))
   assert set(shapes.get("multipliers", ())) == names
   assert set(shapes["gates"]) == {"enc_self", "dec_self", "dec_enc"}
+
+
+def test_a_teacher_is_needed_as_long_as_one_learns_from_it(tmp_path):
+  start = small_run.make(tmp_path / "start")
+  config = ConfigDict(start.config.to_dict())
+  config.init_from = str(tmp_path / "start")
+  assert prepare._teacher(config, devices.mesh()) is None
+  config.train.distill = 0.25
+  teacher = prepare._teacher(config, devices.mesh())
+  assert teacher.share == 0.25 and teacher.config == start.translator.config
+  jax.tree.map(np.testing.assert_array_equal, teacher.params, start.translator.params)
+  jax.tree.map(np.testing.assert_array_equal, teacher.gate_values, start.translator.gate_values)
+  (tmp_path / "start").rename(tmp_path / "elsewhere")
+  with pytest.raises(UserError, match=r"distill=0.25 needs the run at .*init_from .*start"):
+    prepare._teacher(config, devices.mesh())
 
 
 def test_folders_that_are_not_runs_are_left_alone(tmp_path):
