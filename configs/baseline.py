@@ -15,7 +15,7 @@ multi30k, on two CPU cores (AMD EPYC, Zen 5):
   5,000 steps in 26:27 of training, median 24,800 source + target tokens/s
   dev BLEU 39.9, test2016 BLEU 39.6 (nrefs:1|case:lc|eff:no|tok:13a|smooth:exp|version:2.6.0)
   The mean of the last 8 checkpoints; smoothed dev loss 1.548. On Xeon cores with AMX that other
-  work was using too: 39.5 in 45:00.
+  work was using too: 39.5 in 45:00; on slower ones with much other work 39.35 in 1:25:50.
 
 marian, same machine with much other work beside it:
   5,000 steps in 1:21:05, dev BLEU 38.6, test2016 BLEU 38.8 (lower-cased, 13a), smoothed
