@@ -53,23 +53,22 @@ def token_losses(
     loss_BT.
   """
   rows, length = batch["tgt_BT"].shape
-  read_BTD = [apply(config, params, batch, gate_values, noise, method="read")]
+  outs = [apply(config, params, batch, gate_values, noise, method="read")]
   if teacher:
-    taught = teacher.config, teacher.params
-    read_BTD.append(apply(*taught, batch, teacher.gate_values, method="read"))
+    of_teacher = teacher.config, teacher.params
+    outs.append(apply(*of_teacher, batch, teacher.gate_values, method="read"))
 
   def loss_BT(tgt_BT, out_BTD, *taught_BTD):
     logits_BTV = apply(config, params, out_BTD, method="logits")
     loss_BT = smoothed_loss(logits_BTV, tgt_BT, smoothing)
     if not teacher:
       return loss_BT
-    taught_BTV = apply(*taught, *taught_BTD, method="logits")
+    taught_BTV = apply(*of_teacher, *taught_BTD, method="logits")
     taught_BT = divergence(logits_BTV, jax.lax.stop_gradient(taught_BTV))
     return (1.0 - teacher.share) * loss_BT + teacher.share * taught_BT
 
-  models = len(read_BTD)
-  pieces = num_pieces(length, models * rows * length * config.tgt_vocab / MAX_LOGITS)
-  result_BT = in_pieces(loss_BT, pieces, batch["tgt_BT"], *read_BTD)
+  pieces = num_pieces(length, len(outs) * rows * length * config.tgt_vocab / MAX_LOGITS)
+  result_BT = in_pieces(loss_BT, pieces, batch["tgt_BT"], *outs)
   return jnp.where(batch["tgt_segment_BT"] > 0, result_BT, 0.0)
 
 

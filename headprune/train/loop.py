@@ -162,6 +162,8 @@ def _drive(jobs: list[tuple[prepare.Job, dict]], stop: stopping.Stop) -> list:
   for job, _ in jobs:
     if _shared(job) != _shared(first):
       raise ValueError(f"{job.workdir.path} and {first.workdir.path} cannot train together")
+  with devices.meeting("reading the teacher"):
+    teacher = prepare.teacher(first.config, first.mesh)
   data, shard_params = first.config.data, first.config.train.shard_params
   iterator = packing.train_batches(
     first.pairs, first.rows, data.row_length, data.packing_bins, first.config.seed,
@@ -176,17 +178,18 @@ def _drive(jobs: list[tuple[prepare.Job, dict]], stop: stopping.Stop) -> list:
   with contextlib.closing(iterator), stop.waiting():
     if len(jobs) > 1:
       knobs = [job.knobs for job, _ in jobs]
-      return lanes.drive(first.step_config, knobs, runs, iterator, shard, first.teacher)
+      return lanes.drive(first.step_config, knobs, runs, iterator, shard, teacher)
     # XLA may spread a new state in another way.
     spread = functools.partial(devices.spread, mesh=first.mesh) if shard_params else _as_it_is
-    one = first.step_config, first.knobs, runs[0], draw, shard, spread, first.teacher
-    return [lanes.drive_one(*one)]
+    run, knobs = runs[0], first.knobs
+    return [lanes.drive_one(first.step_config, knobs, run, draw, shard, spread, teacher)]
 
 
 def _shared(job: prepare.Job) -> tuple:
-  """What runs that train together have in common."""
-  start = job.config.init_from, job.config.init_checkpoint
-  return job.step_config, job.config.seed, start if job.teacher else None
+  """What runs that train together have in common, a teacher among it."""
+  c = job.config
+  taught_by = c.init_from, c.init_checkpoint, c.train.distill
+  return job.step_config, c.seed, taught_by if c.train.distill else None
 
 
 def _as_it_is(state: steps.TrainState) -> steps.TrainState:

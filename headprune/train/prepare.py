@@ -33,7 +33,6 @@ class Job:
   step_config: steps.StepConfig
   knobs: steps.Knobs
   mesh: Mesh
-  teacher: Teacher | None  # on all devices
   text: dict  # "dev" and, if there is one, "test" -> (source lines, target lines)
   pairs: encoding.Pairs  # to train on
   report: encoding.Report  # of what was left out of them
@@ -185,7 +184,6 @@ def set_up(
     step_config=step_config,
     knobs=knobs,
     mesh=mesh,
-    teacher=_teacher(config, mesh),
     text=text,
     pairs=pairs["train"][0],
     report=pairs["train"][1],
@@ -198,8 +196,12 @@ def set_up(
   return job, params
 
 
-def _teacher(config: ConfigDict, mesh: Mesh) -> Teacher | None:
-  """The model at `init_from` with its own gates, where the config wants to learn from it."""
+def teacher(config: ConfigDict, mesh: Mesh) -> Teacher | None:
+  """The model at `init_from` with its own gates, on all devices; None if no run learns from it.
+
+  Raises:
+    UserError: it is not there any more.
+  """
   if not config.train.distill:
     return None
   try:

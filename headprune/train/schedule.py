@@ -46,8 +46,8 @@ def goal(config: ConfigDict, model: ModelConfig) -> tuple[target.TargetConfig | 
   ramp_steps, settle_step = round(c.ramp * total), config_lib.settle_step(config)
   g = config.gates
   temperatures = (g.topk_start, g.topk_end) if g.kind == "topk" else None
-  args = groups, ramp_steps, settle_step, temperatures, _start(config)
-  return target.TargetConfig(*args), wanted_G
+  start = _start(config)
+  return target.TargetConfig(groups, ramp_steps, settle_step, temperatures, start), wanted_G
 
 
 def _start(config: ConfigDict) -> float:

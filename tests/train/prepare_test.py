@@ -65,15 +65,15 @@ def test_a_teacher_is_needed_as_long_as_one_learns_from_it(tmp_path):
   start = small_run.make(tmp_path / "start")
   config = ConfigDict(start.config.to_dict())
   config.init_from = str(tmp_path / "start")
-  assert prepare._teacher(config, devices.mesh()) is None
+  assert prepare.teacher(config, devices.mesh()) is None
   config.train.distill = 0.25
-  teacher = prepare._teacher(config, devices.mesh())
+  teacher = prepare.teacher(config, devices.mesh())
   assert teacher.share == 0.25 and teacher.config == start.translator.config
   jax.tree.map(np.testing.assert_array_equal, teacher.params, start.translator.params)
   jax.tree.map(np.testing.assert_array_equal, teacher.gate_values, start.translator.gate_values)
   (tmp_path / "start").rename(tmp_path / "elsewhere")
   with pytest.raises(UserError, match=r"distill=0.25 needs the run at .*init_from .*start"):
-    prepare._teacher(config, devices.mesh())
+    prepare.teacher(config, devices.mesh())
 
 
 def test_folders_that_are_not_runs_are_left_alone(tmp_path):
