@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 import uuid
+import zlib
 
 from headprune.errors import UserError
 
@@ -58,8 +59,7 @@ def held(folder: pathlib.Path, wait: bool = False, say: Callable = print) -> Ite
   finally:
     ended.set()
     beating.join()
-    if _read(path) == own:
-      path.unlink(missing_ok=True)
+    _give_back(path, own)
     if new:
       with contextlib.suppress(OSError):  # it stays if there is something in it
         folder.rmdir()
@@ -72,7 +72,7 @@ def _take(path: pathlib.Path, own: str, wait: bool, say: Callable) -> None:
     if text is None:  # given back a moment ago
       continue
     if _is_dead(path, text, say):
-      _remove(path, text)
+      _bury(path, text, say)
     elif not wait:
       name = _name(_read(path) or text)  # it may have just been written
       raise InUse(f"{path.parent} is in use by {name}: wait until it ends, or end it")
@@ -92,15 +92,23 @@ def _create(path: pathlib.Path, own: str) -> bool:
   return True
 
 
-def _remove(path: pathlib.Path, text: str) -> None:
-  """Takes the lock with content `text` away; another's, taken in the meantime, is put back."""
-  aside = path.with_name(f"{FILE}-{uuid.uuid4().hex}")
-  with contextlib.suppress(FileNotFoundError):
-    path.rename(aside)  # of several that try, one succeeds
-    if _read(aside) != text:
-      with contextlib.suppress(FileExistsError):
-        os.link(aside, path)
-    aside.unlink()
+def _bury(path: pathlib.Path, text: str, say: Callable) -> None:
+  """Takes a dead holder's lock with content `text` away.
+
+  Under a lock of its own: of several that found it, a slow one would else take away what a quicker
+  one has put in its place.
+  """
+  grave = path.with_name(f"{path.name}-{zlib.crc32(text.encode()):08x}")
+  own = json.dumps(_me())
+  _take(grave, own, True, say)
+  if _read(path) == text:
+    path.unlink(missing_ok=True)
+  _give_back(grave, own)
+
+
+def _give_back(path: pathlib.Path, own: str) -> None:
+  if _read(path) == own:  # else another took its holder for dead
+    path.unlink(missing_ok=True)
 
 
 def _read(path: pathlib.Path) -> str | None:
@@ -150,13 +158,13 @@ def _is_silent(path: pathlib.Path, say: Callable) -> bool:
   first, begin = _touched(path), time.monotonic()
   told = False
   while time.monotonic() - begin < SILENCE:
-    if _touched(path) != first:
+    if first is None or _touched(path) != first:
       return False
     if not told and time.monotonic() - begin > 2 * BEAT:
       say(f"{path}: the holder is silent; if it stays so for {SILENCE:.0f} s, this run goes on")
       told = True
     time.sleep(POLL)
-  return first is not None
+  return True
 
 
 def _touched(path: pathlib.Path) -> int | None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 
 import pytest
 
@@ -129,19 +130,35 @@ def test_waiting_says_for_whom_and_ends_with_the_holder(tmp_path):
   assert said[0].endswith("waiting until it is through")
 
 
-def test_a_lock_that_was_taken_in_the_meantime_is_put_back(tmp_path):
+def test_a_lock_that_was_taken_in_the_meantime_stays(tmp_path):
   path = write(tmp_path, since="now")
   text = path.read_text()
-  lock._remove(path, "what was there a moment ago")
+  lock._bury(path, "what was there a moment ago", print)
   assert path.read_text() == text and list(tmp_path.iterdir()) == [path]
-  lock._remove(path, text)
+  lock._bury(path, text, print)
   assert not list(tmp_path.iterdir())
-  lock._remove(path, text)
+  lock._bury(path, text, print)
+
+
+def test_who_died_taking_a_dead_ones_lock_away_is_in_nobodys_way(tmp_path):
+  text = write(tmp_path, started="1").read_text()
+  grave = tmp_path / f"{lock.FILE}-{zlib.crc32(text.encode()):08x}"
+  grave.write_text(text)
+  with lock.held(tmp_path):
+    assert [path.name for path in tmp_path.iterdir()] == [lock.FILE]
+  assert not list(tmp_path.iterdir())
 
 
 def test_of_many_that_find_a_dead_one_only_one_holds_it_at_a_time(tmp_path, monkeypatch):
-  write(tmp_path, started="1")
-  monkeypatch.setattr(lock, "POLL", 0.002)
+  monkeypatch.setattr(lock, "POLL", 0.001)
+  read, turns = lock._read, iter(range(10**9))
+
+  def slowly(path):
+    text = read(path)
+    time.sleep(0.001 * (next(turns) % 4))  # what was read is old when it is used
+    return text
+
+  monkeypatch.setattr(lock, "_read", slowly)
   inside, most = [], []
 
   def work():
@@ -151,9 +168,19 @@ def test_of_many_that_find_a_dead_one_only_one_holds_it_at_a_time(tmp_path, monk
         most.append(len(inside))
         inside.pop()
 
-  threads = [threading.Thread(target=work) for _ in range(6)]
-  for thread in threads:
-    thread.start()
-  for thread in threads:
-    thread.join(30)
-  assert len(most) == 30 and max(most) == 1
+  for _ in range(4):
+    write(tmp_path, started="1")
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(6)]
+    for thread in threads:
+      thread.start()
+    for thread in threads:
+      thread.join(30)
+      assert not thread.is_alive(), f"nobody gives back {read(tmp_path / lock.FILE)}"
+  assert len(most) == 120 and max(most) == 1
+  assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_that_is_gone_is_not_waited_for(tmp_path):
+  begin = time.monotonic()
+  assert not lock._is_silent(tmp_path / lock.FILE, print)
+  assert time.monotonic() - begin < lock.SILENCE / 2
