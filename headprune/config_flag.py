@@ -12,7 +12,7 @@ from ml_collections import config_flags
 
 from headprune.errors import UserError
 from headprune.runs import config as config_lib
-from headprune.runs import defaults, helptext, presets, unused
+from headprune.runs import defaults, effect, helptext, presets
 from headprune.runs.workdir import Workdir
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -31,7 +31,7 @@ def parser(
   Args:
     usage: of the command, for --help.
     own: the flags that it has besides --config and --workdir.
-    instead: see unused.check.
+    instead: see effect.check.
   """
   return functools.partial(_parse, usage, (CONFIG, WORKDIR, *own), instead)
 
@@ -55,7 +55,7 @@ def _parse(
   if not Workdir(pathlib.Path(WORKDIR.value)).is_run():  # what has begun goes on as it was
     fields = config_lib.flatten(CONFIG.value)
     changed = [name for name in _named(argv) if fields[name] != given[name]]
-    unused.check(CONFIG.value, changed, instead)
+    effect.check(CONFIG.value, changed, instead)
   return rest
 
 

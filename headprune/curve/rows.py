@@ -14,8 +14,8 @@ from headprune.curve.points import CONTROL, LEARNED, ONEPASS, SCRATCH, TRUNK
 from headprune.errors import UserError
 from headprune.nn.config import TYPES, ModelConfig
 from headprune.runs import config as config_lib
+from headprune.runs import effect, metrics, targets
 from headprune.runs import heads as heads_lib
-from headprune.runs import metrics, targets
 from headprune.runs.heads import Lists
 from headprune.runs.summary import Summary, duration
 from headprune.runs.workdir import Workdir, damaged
@@ -180,10 +180,10 @@ def _origin(config: ConfigDict) -> str:
 
 
 def _setting(config: ConfigDict, model: ModelConfig) -> tuple:
-  """All fields but those in which the runs of one setting may differ."""
+  """All fields that count, but those in which the runs of one setting may differ."""
   own = ("seed", "init_from", "init_checkpoint", "gates.fixed", "l0.target_heads")
-  left_out = (*own, *config_lib.FREE_FIELDS)
-  fields = {k: v for k, v in config_lib.flatten(config).items() if not k.startswith(left_out)}
+  left_out = (*own, *effect.FREE_FIELDS)
+  fields = {k: v for k, v in effect.effective(config).items() if not k.startswith(left_out)}
   if config.l0.target_heads:  # "12" and "25%" may be the same
     groups, wanted_G = targets.parse(config.l0.target_heads, config.gates.types, model)
     fields["l0.target_heads"] = groups, tuple(map(int, wanted_G))

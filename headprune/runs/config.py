@@ -50,17 +50,6 @@ _PROBABILITIES = (
   "model.attention_dropout",
   "model.activation_dropout",
 )
-FREE_FIELDS = (  # what may change when a run goes on
-  "train.steps",
-  "train.patience",
-  "train.log_every",
-  "train.eval_every",
-  "train.translate_every",
-  "train.checkpoint_every",
-  "train.keep",
-  "train.shard_params",
-  "pretrain",
-)
 
 
 def check_jax() -> None:
@@ -293,10 +282,10 @@ def coefficient(config: ConfigDict, model: ModelConfig) -> float:
 
 def save(config: ConfigDict, workdir: Workdir) -> None:
   """Writes the config; gates from another run's file are written out."""
-  write_json(workdir.config, _self_contained(config).to_dict(), indent=2)
+  write_json(workdir.config, self_contained(config).to_dict(), indent=2)
 
 
-def _self_contained(config: ConfigDict) -> ConfigDict:
+def self_contained(config: ConfigDict) -> ConfigDict:
   """`config` with the gates of `fixed_from` as values, so that a run needs no other folder."""
   if config.gates.kind != "fixed" or not config.gates.fixed_from:
     return config
@@ -352,16 +341,6 @@ def _tuples(node: dict) -> dict:
 
 def _tuple(value):
   return tuple(map(_tuple, value)) if isinstance(value, (list, tuple)) else value
-
-
-def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
-  """Fields that keep a run from going on with another config, as "field: old -> new"."""
-  old, new = flatten(old), flatten(_self_contained(new))
-  rows = []
-  for field in sorted(old.keys() | new.keys()):
-    if not field.startswith(FREE_FIELDS) and old.get(field) != new.get(field):
-      rows.append(f"{field}: {old.get(field)!r} -> {new.get(field)!r}")
-  return rows
 
 
 def flatten(config: ConfigDict) -> dict:

@@ -16,7 +16,7 @@ from headprune.nn import gates
 from headprune.nn.config import ModelConfig
 from headprune.nn.losses import Teacher
 from headprune.nn.transformer import init_params
-from headprune.runs import checkpoint, inherit, run
+from headprune.runs import checkpoint, effect, inherit, run
 from headprune.runs import config as config_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
@@ -131,7 +131,7 @@ def _check_workdir(config: ConfigDict, workdir: Workdir) -> None:
       f"--workdir and --config.init_from={workdir.path}"
     )
   if workdir.is_run():
-    changed = config_lib.differences(config_lib.load(workdir), config)
+    changed = effect.differences(config_lib.load(workdir), config)
     if changed:
       raise UserError(
         f"{workdir.path} holds a run with another config; take another folder or undo: "
@@ -359,7 +359,7 @@ def print_inherited(given: ConfigDict, config: ConfigDict) -> None:
 
 def _say_what_differs(there: ConfigDict, here: ConfigDict, say) -> None:
   """Tells that the run at `init_from` saw other data or text: allowed, but easily a mistake."""
-  rows = config_lib.differences(there, here)
+  rows = effect.differences(there, here)
   changed = [row for row in rows if row.startswith(("data.", "tokenizer."))]
   if changed:
     say(f"note: config.init_from={here.init_from} was trained otherwise: {'; '.join(changed)}")

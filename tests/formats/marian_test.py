@@ -16,7 +16,7 @@ from headprune.formats import marian
 from headprune.nn.config import TYPES, open_gates
 from headprune.prune.cut import cut
 from headprune.runs import config as config_lib
-from headprune.runs import defaults
+from headprune.runs import defaults, effect
 from headprune.runs import run as run_lib
 from headprune.runs.summary import Summary
 from headprune.text import batching, tokenizer
@@ -157,7 +157,7 @@ def test_other_shapes_there_and_back(tmp_path, changes, first, last, greedy):
   again = headprune.load(tmp_path / "again")
   same_parameters(again, run)
   assert again.translator.config == run.translator.config
-  assert config_lib.differences(again.config, run.config) == []
+  assert effect.differences(again.config, run.config) == []
   np.testing.assert_array_equal(logits_of(again)[0], logits_TV)
 
 

@@ -2,13 +2,12 @@
 
 import json
 
-from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
 from headprune.errors import UserError
 from headprune.runs import config as config_lib
-from headprune.runs import defaults, presets
+from headprune.runs import defaults, effect, presets
 from headprune.runs.workdir import Workdir
 
 PRESETS = tuple(presets.TASKS)
@@ -305,7 +304,7 @@ def test_a_saved_config_comes_back_as_it_was(tmp_path):
   config_lib.save(config, Workdir(tmp_path))
   loaded = config_lib.load(Workdir(tmp_path))
   assert loaded.to_dict() == config.to_dict()
-  assert loaded.is_locked and config_lib.differences(loaded, config) == []
+  assert loaded.is_locked and effect.differences(loaded, config) == []
   assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
@@ -324,9 +323,9 @@ def test_a_fixed_run_needs_no_other_folder(tmp_path):
   want = _fixed_gates(config)
   config_lib.save(config, Workdir(tmp_path))
   loaded = config_lib.load(Workdir(tmp_path))
-  assert config_lib.differences(loaded, config) == []
+  assert effect.differences(loaded, config) == []
   source.write_text(json.dumps({"enc_self": [[1.0, 0.5], [1.0]]}))
-  assert config_lib.differences(loaded, config) == [
+  assert effect.differences(loaded, config) == [
     "gates.fixed.enc_self: ((0.0, 0.5), (1.0,)) -> ((1.0, 0.5), (1.0,))"
   ]
   source.unlink()
@@ -334,22 +333,10 @@ def test_a_fixed_run_needs_no_other_folder(tmp_path):
     np.testing.assert_array_equal(gate_NH, want[name])
 
 
-def test_differences_name_the_fields_that_matter():
-  old = _config()
-  new = _config(seed=1, train__steps=7, train__keep=5, model__ff_size=64)
-  assert config_lib.differences(old, new) == ["model.ff_size: 256 -> 64", "seed: 0 -> 1"]
-  grown = ConfigDict(old.to_dict())
-  grown.optim.decay = 0.5
-  assert config_lib.differences(old, grown) == ["optim.decay: None -> 0.5"]
-  other = ConfigDict(defaults.config("concrete", "cldr").to_dict())
-  other.pretrain.train.steps = 1  # how the baseline was trained is its own workdir's matter
-  assert config_lib.differences(defaults.config("concrete", "cldr"), other) == []
-
-
 def test_pretraining_is_the_baseline_config():
   for preset in set(PRESETS) - presets.PRETRAINED.keys():
     pretraining = config_lib.pretraining(defaults.config("concrete", preset))
-    assert config_lib.differences(pretraining, defaults.config("baseline", preset)) == []
+    assert effect.differences(pretraining, defaults.config("baseline", preset)) == []
     assert pretraining.to_dict() == defaults.config("baseline", preset).to_dict()
 
 

@@ -6,7 +6,7 @@ from ml_collections import ConfigDict
 import pytest
 
 from headprune.runs import config as config_lib
-from headprune.runs import defaults, inherit
+from headprune.runs import defaults, effect, inherit
 from headprune.runs.workdir import Workdir
 
 TOKENIZER = {"kind": "marian", "shared": True, "vocab_size": 77}
@@ -72,7 +72,7 @@ def test_a_fixed_run_that_goes_on_needs_no_other_folder(tmp_path, name):
   again = inherit.inherit(config, Workdir(tmp_path))
   config_lib.validate(again)
   assert again.gates.fixed.enc_self[1][7] == 0.5
-  assert config_lib.differences(config_lib.load(Workdir(tmp_path)), again) == []
+  assert effect.differences(config_lib.load(Workdir(tmp_path)), again) == []
 
 
 def test_a_structure_from_scratch_has_the_heads_of_the_compact_run(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from headprune.runs import config as config_lib
-from headprune.runs import defaults, upgrade
+from headprune.runs import defaults, effect, upgrade
 from headprune.runs.workdir import Workdir
 
 
@@ -34,7 +34,7 @@ def test_a_run_of_a_preset_goes_on_with_the_preset(
     fields["pretrain"]["optim"] = _older(config_lib.pretraining(config), 2.0, 2000, 1500)["optim"]
   workdir.config.write_text(json.dumps(fields))
   loaded = config_lib.load(workdir)
-  assert config_lib.differences(loaded, config) == []
+  assert effect.differences(loaded, config) == []
   assert loaded.to_dict() == config.to_dict()
 
 
@@ -81,4 +81,4 @@ def test_a_run_from_before_minimum_risk_training_has_its_defaults(tmp_path):
   fields = json.loads(json.dumps(defaults.base().to_dict()))
   del fields["mrt"], fields["train"]["loss"]
   Workdir(tmp_path).config.write_text(json.dumps(fields))
-  assert config_lib.differences(config_lib.load(Workdir(tmp_path)), defaults.base()) == []
+  assert effect.differences(config_lib.load(Workdir(tmp_path)), defaults.base()) == []

@@ -17,7 +17,7 @@ import pytest
 import headprune
 from headprune.errors import Stopped, UserError
 from headprune.nn import gates
-from headprune.runs import checkpoint, defaults, lock, metrics
+from headprune.runs import checkpoint, defaults, effect, lock, metrics
 from headprune.runs import config as config_lib
 from headprune.runs import heads as heads_lib
 from headprune.runs.workdir import Workdir
@@ -366,7 +366,7 @@ def test_patience_ends_a_run_that_no_longer_improves():
 
 def test_config_json_reads_back(finished):
   config = small_config("concrete", finished[0] / "baseline")
-  assert config_lib.differences(config_lib.load(Workdir(finished[0] / "concrete")), config) == []
+  assert effect.differences(config_lib.load(Workdir(finished[0] / "concrete")), config) == []
 
 
 def test_another_text_in_init_from_is_told(finished, capsys):

@@ -1,15 +1,16 @@
-"""Fields that have no effect as a config is: who sets one is told, who leaves it is not."""
+"""Which fields have an effect: who sets one in vain is told, and in which two configs differ."""
 
+from ml_collections import ConfigDict
 import pytest
 
 from headprune.errors import UserError
-from headprune.runs import defaults, unused
+from headprune.runs import defaults, effect
 
 
 def check(config: str, changes: dict, instead=()) -> None:
   changed = defaults.get_config(config)
   changed.update_from_flattened_dict(changes)
-  unused.check(changed, changes, dict(instead))
+  effect.check(changed, changes, dict(instead))
 
 
 @pytest.mark.parametrize(
@@ -73,3 +74,36 @@ def test_a_command_may_choose_fields_itself():
   ):
     with pytest.raises(UserError, match=f"{field} has no effect here: leave it out, {flag} says"):
       check("concrete", {field: value}, instead)
+
+
+def _differences(config: str, before: dict, after: dict) -> list[str]:
+  old, new = defaults.get_config(config), defaults.get_config(config)
+  old.update_from_flattened_dict(before)
+  new.update_from_flattened_dict(after)
+  return effect.differences(old, new)
+
+
+def test_two_configs_differ_in_fields_that_matter():
+  changes = {"seed": 1, "train.steps": 7, "train.keep": 5, "model.ff_size": 64}
+  found = _differences("baseline", {}, changes)
+  assert found == ["model.ff_size: 256 -> 64", "seed: 0 -> 1"]
+  grown = ConfigDict(defaults.get_config("baseline").to_dict())
+  grown.optim.decay = 0.5
+  found = effect.differences(defaults.get_config("baseline"), grown)
+  assert found == ["optim.decay: None -> 0.5"]
+  # How the baseline was trained is its own workdir's matter.
+  assert _differences("concrete:cldr", {}, {"pretrain.train.steps": 1}) == []
+
+
+def test_a_field_without_an_effect_makes_no_difference():
+  older = {"l0.ramp": 0.4, "l0.settled": 0.3, "gates.init": "glorot", "data.corpus.locale": "de"}
+  assert _differences("baseline", older, {}) == []
+  assert _differences("concrete", older, {}) == []  # "" stands for glorot where heads have a price
+  wanted = {"l0.target_heads": "9"}
+  assert _differences("concrete", older | wanted, wanted) == [
+    "gates.init: 'glorot' -> '2.0'", "l0.ramp: 0.4 -> 0.5", "l0.settled: 0.3 -> 0.5",
+  ]  # fmt: skip
+  # One of them without an effect is enough to be a difference, if the other one has one.
+  assert _differences("concrete", wanted, {"l0.settled": 0.2}) == [
+    "gates.init: '2.0' -> 'glorot'", "l0.settled: 0.5 -> 0.2", "l0.target_heads: '9' -> ''",
+  ]  # fmt: skip

@@ -1,0 +1,110 @@
+"""Which fields have an effect in a config: those set in vain, those in which two configs differ."""
+
+from collections.abc import Iterable, Mapping
+import dataclasses
+
+from ml_collections import ConfigDict
+
+from headprune.errors import UserError
+from headprune.runs import defaults
+from headprune.runs.config import LEARNED, flatten, gates_init, self_contained
+
+FREE_FIELDS = (  # what may change when a run goes on
+  "train.steps",
+  "train.patience",
+  "train.log_every",
+  "train.eval_every",
+  "train.translate_every",
+  "train.checkpoint_every",
+  "train.keep",
+  "train.shard_params",
+  "pretrain",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Need:
+  """What fields need of another one to have an effect."""
+
+  fields: tuple[str, ...]  # names, or beginnings of names
+  other: str
+  values: tuple[str, ...] = ()  # that the other one must have; () is any but ""
+
+  def is_met(self, fields: Mapping[str, object]) -> bool:
+    value = fields[self.other]
+    return value in self.values or bool(value and not self.values)
+
+  def advice(self, fields: Mapping[str, object]) -> str:
+    """What to change where it is not met."""
+    other = f"config.{self.other}"
+    wanted = (
+      f"have {other}={' or '.join(map(repr, self.values))}" if self.values else f"set {other}"
+    )
+    return f"{other}={fields[self.other]!r}: leave it out, or {wanted}"
+
+
+_NEEDS = (
+  _Need(("data.text.",), "data.kind", ("text",)),
+  _Need(("data.tfds.",), "data.kind", ("tfds",)),
+  _Need(("data.corpus.",), "data.kind", ("corpus",)),
+  _Need(("data.corpus.locale",), "data.corpus.kind", ("cldr",)),
+  _Need(("gates.topk_",), "gates.kind", ("topk",)),
+  _Need(("gates.fixed", "gates.chosen_by"), "gates.kind", ("fixed",)),
+  _Need(("gates.fixed.",), "gates.fixed_from", ("",)),
+  _Need(("gates.init", "l0.", "optim.gates_factor"), "gates.kind", LEARNED),
+  _Need(("l0.coef", "l0.per_head"), "l0.target_heads", ("",)),
+  _Need(("l0.ramp", "l0.ascent", "l0.settled"), "l0.target_heads"),
+  _Need(("l0.ramp", "l0.ascent"), "gates.kind", ("concrete",)),
+  _Need(("mrt.",), "train.loss", ("mrt",)),
+  _Need(("init_checkpoint", "train.distill"), "init_from"),
+)
+
+
+def check(config: ConfigDict, named: Iterable[str], instead: Mapping[str, str] = {}) -> None:
+  """Raises a UserError for the first of some fields that was set in vain.
+
+  Args:
+    config: with all changes.
+    named: dotted fields that a person changed; those that have their default again are fine.
+    instead: fields, or beginnings of them, that the command gives values of its own -> the flag
+      that says which; what needs one of these has an effect somewhere.
+  """
+  fields, base = flatten(config), flatten(defaults.base())
+  for name in named:
+    if name not in base or fields[name] == base[name]:
+      continue
+    for field, flag in instead.items():
+      if name.startswith(field):
+        raise UserError(f"--config.{name} has no effect here: leave it out, {flag} says it")
+    for need in _needs(name):
+      if need.other not in instead and not need.is_met(fields):
+        raise UserError(f"--config.{name} has no effect with {need.advice(fields)}")
+
+
+def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
+  """Fields that keep a run from going on with another config, as "field: old -> new".
+
+  Those without an effect in either do not matter: another version may have other defaults.
+  """
+  matter = effective(old).keys() | effective(new).keys()
+  old, new = _resolved(old), _resolved(new)
+  rows = []
+  for field in sorted(matter):
+    if not field.startswith(FREE_FIELDS) and old.get(field) != new.get(field):
+      rows.append(f"{field}: {old.get(field)!r} -> {new.get(field)!r}")
+  return rows
+
+
+def effective(config: ConfigDict) -> dict:
+  """Dotted field -> value, of the fields that have an effect."""
+  fields = _resolved(config)
+  return {x: fields[x] for x in fields if all(need.is_met(fields) for need in _needs(x))}
+
+
+def _resolved(config: ConfigDict) -> dict:
+  """Dotted field -> value, without references to other files and with what "" stands for."""
+  return flatten(self_contained(config)) | {"gates.init": gates_init(config)}
+
+
+def _needs(name: str) -> list[_Need]:
+  return [need for need in _NEEDS if name.startswith(need.fields)]
