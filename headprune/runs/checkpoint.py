@@ -86,19 +86,24 @@ def _place_handler() -> ocp.JsonCheckpointHandler:
 
 def _open(folder: pathlib.Path, items: dict, **options) -> ocp.CheckpointManager:
   """A manager of checkpoints with these items (name -> handler, None for Orbax's)."""
-  seal = ocp.AsyncOptions(post_finalization_callback=functools.partial(_seal, folder.absolute()))
+  seal = functools.partial(_seal, folder.absolute(), tuple(items))
+  asynchronous = ocp.AsyncOptions(post_finalization_callback=seal)
   return ocp.CheckpointManager(
     folder.absolute(),
-    options=ocp.CheckpointManagerOptions(async_options=seal, **options),
+    options=ocp.CheckpointManagerOptions(async_options=asynchronous, **options),
     item_names=tuple(items),
     item_handlers={name: handler for name, handler in items.items() if handler},
   )
 
 
-def _seal(folder: pathlib.Path) -> None:
-  """Writes the checksums of the step that is about to get its name; called on one process."""
+def _seal(folder: pathlib.Path, items: tuple[str, ...]) -> None:
+  """Writes the checksums of the step that is about to get its name; called on one process.
+
+  One that has lost an item, for somebody deletes the folder while it is saved, stays without them.
+  """
   for draft in folder.glob(f"*{ocp.utils.TMP_DIR_SUFFIX}*"):
-    checksums.write(draft, late=_LATE)
+    if all((draft / item).is_dir() for item in items):
+      checksums.write(draft, late=_LATE)
 
 
 # Orbax writes these after the call of `_seal`. Nothing that is read here depends on them.

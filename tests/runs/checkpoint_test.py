@@ -258,6 +258,20 @@ def test_runs_without_checksums_load_and_their_damage_is_one_line(saved, workdir
     checkpoint.restore(workdir, *_state(0), _iterator(0))
 
 
+def test_a_checkpoint_that_is_deleted_while_it_is_saved_is_not_a_whole_one(workdir, monkeypatch):
+  seal = checkpoint._seal
+
+  def deleted_meanwhile(folder, items):
+    (draft,) = folder.glob("*.orbax-checkpoint-tmp*")
+    shutil.rmtree(draft / "optimizer")
+    seal(folder, items)
+
+  monkeypatch.setattr(checkpoint, "_seal", deleted_meanwhile)
+  _save(workdir, {1: None}, keep=1)
+  with pytest.raises(UserError, match=r"checkpoints/1: damaged \(.*optimizer.*\); take another"):
+    checkpoint.restore(workdir, *_state(0), _iterator(0))
+
+
 def test_saving_and_reading_warn_of_nothing(workdir, caplog):
   with checkpoint.manager(workdir) as checkpoints:
     for step, bleu in ((1, None), (2, 5.0)):
