@@ -98,7 +98,7 @@ def base() -> ConfigDict:
   config.l0.per_head = 0.0  # the paper's lambda, in place of coef: times the plain sum of P(open)
   config.l0.target_heads = ""  # to keep exactly: "16", "33%", "enc_self 2, dec_enc 10", "2 a layer"
   config.l0.ramp = 0.5  # share of the steps over which the target falls to target_heads
-  config.l0.ascent = 1.0  # nats per head by which the penalty would grow if no head ever closed
+  config.l0.ascent = 5.0  # nats per head by which the penalty would grow if no head ever closed
   config.l0.settled = 0.5  # share of the steps, the last ones, in which all gates are 0 or 1
 
   config.optim = ConfigDict()
