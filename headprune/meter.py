@@ -1,4 +1,4 @@
-"""How far a slow command is: one line on the terminal, and nothing where there is no terminal."""
+"""How far a slow command is: one line on the terminal, or one a minute in a log."""
 
 import sys
 import time
@@ -6,6 +6,7 @@ import time
 from headprune.runs.summary import duration
 
 _EVERY = 0.2  # seconds between two drawings of the line
+_LOGGED = 60.0  # seconds between two lines where there is no terminal; shorter commands have none
 
 
 class Meter:
@@ -15,15 +16,11 @@ class Meter:
   """
 
   def __init__(self, stream=None):
-    """Writes to `stream`, stderr by default, if that is a terminal."""
+    """Writes to `stream`, stderr by default."""
     self._stream = stream or sys.stderr
-    self._seen = self._stream.isatty()
+    self._terminal = self._stream.isatty()
     self._drawn = False
-
-  @property
-  def seen(self) -> bool:
-    """Whether there is a terminal."""
-    return self._seen
+    self._logged = time.perf_counter()
 
   def begin(self, task: str, total: int | None = None, unit: str = "sentences") -> None:
     """Goes over to another task and draws the line at once.
@@ -63,10 +60,13 @@ class Meter:
 
   def _draw(self, now: float, rate: float = 0.0) -> None:
     self._last = now
-    if self._seen:
+    if self._terminal:
       self._stream.write(f"\r{self._text(rate)}\x1b[K")
       self._stream.flush()
       self._drawn = True
+    elif now - self._logged >= _LOGGED:
+      print(self._text(rate), file=self._stream, flush=True)
+      self._logged = now
 
   def _text(self, rate: float) -> str:
     if self._total == 0:

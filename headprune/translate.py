@@ -53,7 +53,7 @@ def main() -> None:
   with Meter() as meter:
     meter.begin(f"reading {args.workdir}", 0)
     run = load(args.workdir, args.checkpoint)
-    meter.begin("translating", _count_lines() if meter.seen else None, "lines")
+    meter.begin("translating", _count_lines(), "lines")
     for number, lines in _chunks():
       pieces, owners = _cut(run, lines, number, args.max_tokens, split)
       found = run.search(pieces, progress=meter.add, best=args.nbest or 1)

@@ -59,9 +59,29 @@ def test_what_is_not_known_is_not_told(at):
   ]  # fmt: skip
 
 
-def test_where_there_is_no_terminal_there_is_nothing():
+def test_a_log_has_a_line_a_minute(at):
+  stream = io.StringIO()
+  at(0.0)
+  with meter_lib.Meter(stream) as meter:
+    meter.begin("reading runs/x", 0)
+    meter.begin("translating", 900, "lines")
+    for second in (10, 50, 70, 110, 140):
+      at(second)
+      meter.add(100)
+    at(195.0)
+    meter.begin("drawing", 0)
+    at(210.0)
+    meter.begin("drawing more", 0)
+  assert stream.getvalue().splitlines() == [
+    "translating: 300 of 900 lines, 3.3 a second, 3:00 left",
+    "translating: 500 of 900 lines, 3.1 a second, 2:10 left",
+    "drawing more ...",
+  ]
+
+
+def test_a_quick_command_leaves_nothing_in_a_log():
   stream = io.StringIO()
   with meter_lib.Meter(stream) as meter:
     meter.begin("translating", 2)
     meter.add(2)
-  assert stream.getvalue() == "" and not meter.seen
+  assert stream.getvalue() == ""
