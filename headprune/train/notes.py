@@ -6,11 +6,13 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from headprune.nn import gates
+from headprune.runs import config as config_lib
 from headprune.text.encoding import Report
 
 _FALLING = 0.05  # nats a token, in the last fifth of the steps
 _RISEN = 0.05  # nats a token, since the best evaluation
 _USABLE_BLEU = 15.0  # percent; below it heads have hardly learned what pruning could show
+_CUT = 0.1  # share of the heads with gates
 _DROPPED = 0.01  # share of the pairs
 
 
@@ -34,6 +36,7 @@ def of_run(
     *dev_loss(points, step, pruned=bool(log_alphas)),
     *bleu(last["dev_bleu"]),
     *closed(log_alphas),
+    *cut(config, history, log_alphas),
     *lengths(report, config.data.row_length),
   )
 
@@ -80,13 +83,43 @@ def closed(log_alphas: dict) -> list[str]:
   Args:
     log_alphas: attention type -> layer -> log_alpha of each head.
   """
-  values = [x for layers in log_alphas.values() for row in layers for x in row]
-  if not values or np.min(gates.expected(np.float32(values))) == 0:
+  values = _values(log_alphas)
+  if not values.size or np.min(gates.expected(values)) == 0:
     return []
   return [
-    f"no gate closed; the lowest log_alpha is {min(values):.2f}, closed is below "
+    f"no gate closed; the lowest log_alpha is {values.min():.2f}, closed is below "
     f"{-np.log(11):.2f}: raise config.train.steps, config.optim.gates_factor or config.l0.coef"
   ]
+
+
+def cut(config: ConfigDict, history: list[dict], log_alphas: dict) -> list[str]:
+  """Whether the penalty of a wanted number was late, so that many heads closed unasked.
+
+  Args:
+    config: of the run.
+    history: the rows of its metrics.
+    log_alphas: as they are at its end, with the wanted number of heads.
+  """
+  if config.gates.kind != "concrete" or not config.l0.target_heads:
+    return []
+  settle_step = config_lib.settle_step(config)
+  before = [row for row in history if "log_alpha" in row and row["step"] <= settle_step]
+  if not before:
+    return []
+  then, now = (_values(x) for x in (before[-1]["log_alpha"], log_alphas))
+  still_open, wanted = (int(np.sum(gates.expected(x) > 0)) for x in (then, now))
+  if still_open - wanted <= _CUT * now.size:
+    return []
+  step = before[-1]["step"]
+  return [
+    f"{still_open} heads were still open at step {step:,}, when all but {wanted} were closed: "
+    f"which ones is partly chance; raise config.l0.ascent={config.l0.ascent:g}"
+  ]
+
+
+def _values(log_alphas: dict) -> np.ndarray:
+  """All log_alphas in a row: float32."""
+  return np.float32([x for layers in log_alphas.values() for row in layers for x in row])
 
 
 def lengths(report: Report, row_length: int) -> list[str]:

@@ -46,6 +46,28 @@ def test_no_gate_closed():
   assert "lowest log_alpha is -2.39, closed is below -2.40: raise config.train.steps" in note
 
 
+def test_heads_that_closed_unasked():
+  config = defaults.get_config("concrete")
+  config.l0.target_heads, config.train.steps, config.l0.settled = "1", 100, 0.5
+  rows = [
+    {"step": 40, "log_alpha": {"enc_self": [[1.0] * 20]}},
+    {"step": 50, "log_alpha": {"enc_self": [[1.0] * 4 + [-9.0] * 16]}},
+    {"step": 50, "dev_loss": 1.0},
+    {"step": 60, "log_alpha": {"enc_self": [[20.0] + [-20.0] * 19]}},
+  ]
+  last = rows[-1]["log_alpha"]
+  (note,) = notes.cut(config, rows, last)
+  assert "4 heads were still open at step 50, when all but 1 were closed" in note
+  assert "raise config.l0.ascent=5" in note
+  rows[1]["log_alpha"]["enc_self"][0][3] = -9.0  # two of 20 too many
+  assert notes.cut(config, rows, last) == []
+  assert notes.cut(config, [], last) == []
+  config.gates.kind = "topk"
+  assert notes.cut(config, rows[:1] + rows[2:], last) == []
+  config.gates.kind, config.l0.target_heads = "concrete", ""
+  assert notes.cut(config, rows[:1] + rows[2:], last) == []
+
+
 def test_long_pairs():
   assert notes.lengths(Report(99, 5, 1), 64) == []
   assert notes.lengths(Report(98, 5, 2, keeps_99=80), 64) == [
