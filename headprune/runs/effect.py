@@ -37,9 +37,8 @@ class _Need:
   def advice(self, fields: Mapping[str, object]) -> str:
     """What to change where it is not met."""
     other = f"config.{self.other}"
-    wanted = (
-      f"have {other}={' or '.join(map(repr, self.values))}" if self.values else f"set {other}"
-    )
+    values = " or ".join(map(repr, self.values))
+    wanted = f"have {other}={values}" if values else f"set {other}"
     return f"{other}={fields[self.other]!r}: leave it out, or {wanted}"
 
 
