@@ -11,7 +11,7 @@ import tempfile
 import jax
 from ml_collections import ConfigDict
 
-from headprune.bench import timing
+from headprune import timing
 from headprune.errors import UserError
 from headprune.formats import ctranslate2 as export
 from headprune.runs.run import Run

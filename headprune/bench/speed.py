@@ -6,7 +6,7 @@ import statistics
 import jax
 import numpy as np
 
-from headprune.bench import timing
+from headprune import timing
 from headprune.nn import cost
 from headprune.nn.config import ModelConfig, attention_precision, open_gates
 from headprune.nn.transformer import init_params

@@ -2,7 +2,7 @@
 
 import time
 
-from headprune.bench import timing
+from headprune import timing
 
 
 def test_each_turn_is_a_warm_up_and_three_calls():
