@@ -260,11 +260,12 @@ def _loop(work: _Work, state: steps.TrainState, log: dict) -> lanes.Coroutine:
     if batch and (asked or _is_due(train, step)):
       _check_finite(work, results[-1:], step, batch)
     if not asked and (not history or history[-1]["step"] < step):
-      try:
+      with contextlib.suppress(Stopped):  # `asked` tells below
         with work.stop.waiting(patient=False):
-          row = _measure(work, state, results, clock, step)
-      except Stopped:  # `asked` tells below
-        pass
+          row = _evaluate(work, state, step)
+        if results and _logs(train, step):
+          log_alphas = state.on_devices().params["gates"]
+          row = logged.row(job, results, log_alphas, clock, step) | row
     if row:
       if work.writer:
         work.writer.write(step, row)
@@ -306,16 +307,20 @@ def _is_due(train: ConfigDict, step: int) -> bool:
   return step == train.steps or any(step % n == 0 for n in every)
 
 
-def _measure(work: _Work, state, results: list, clock: progress.Clock, step: int) -> dict:
-  """The row of metrics that is due after a step; {} if none is."""
+def _logs(train: ConfigDict, step: int) -> bool:
+  """Whether the training numbers become a row after this step."""
+  return step == train.steps or step > 0 and step % train.log_every == 0
+
+
+def _evaluate(work: _Work, state: lanes.Part, step: int) -> dict:
+  """What the evaluations find that are due after a step; {} if none is."""
   job, train, found = work.job, work.job.config.train, {}
-  due = lambda every: step > 0 and step % every == 0
   last, first = step == train.steps, step == 0 and train.translate_first
   evaluates, translates = (
-    first or not last and due(every) for every in (train.eval_every, train.translate_every)
+    first or not last and step > 0 and step % every == 0
+    for every in (train.eval_every, train.translate_every)
   )
-  logs = results and (last or due(train.log_every))
-  if not (evaluates or translates or logs):
+  if not (evaluates or translates):
     return {}
   state = state.on_devices()
   with progress.paused(work.clocks):
@@ -324,8 +329,6 @@ def _measure(work: _Work, state, results: list, clock: progress.Clock, step: int
     if translates:
       splits = list(job.text) if first else ["dev"]
       found |= evaluation.translate(job, _averaged(work, state), splits, step)
-  if logs:
-    found = logged.row(job, results, state.params["gates"], clock, step) | found
   return found
 
 

@@ -22,7 +22,7 @@ from headprune.runs import config as config_lib
 from headprune.runs import heads as heads_lib
 from headprune.runs.workdir import Workdir
 from headprune.text import sources
-from headprune.train import evaluation, loop, prepare, progress, steps, stopping
+from headprune.train import evaluation, logged, loop, prepare, progress, steps, stopping
 
 SMALL = {
   "data.corpus.train": 300,
@@ -223,6 +223,23 @@ def test_a_top_k_has_as_many_open_heads_at_any_step_and_goes_on_exactly(finished
     loop.train(config, tmp_path / "y", stop)
   loop.train(config, tmp_path / "y")
   assert _rows(tmp_path / "y") == _rows(tmp_path / "x")
+
+
+def test_a_row_of_metrics_is_not_lost_to_a_signal(finished, tmp_path, monkeypatch):
+  config, stop = small_config("concrete", finished[0] / "baseline"), stopping.Stop()
+  row = logged.row
+
+  def signalled(*args):
+    found = row(*args)  # the clock begins anew
+    stop.handle(15)
+    return found
+
+  with monkeypatch.context() as patch, pytest.raises(Stopped, match="stopped at step 3 of 12"):
+    patch.setattr(logged, "row", signalled)
+    loop.train(config, tmp_path, stop)
+  assert [row["step"] for row in _rows(tmp_path)] == [3]
+  loop.train(config, tmp_path)
+  assert _rows(tmp_path) == _rows(finished[0] / "concrete")
 
 
 def test_stopped_between_checkpoints_and_in_an_evaluation_it_loses_nothing(
