@@ -153,8 +153,9 @@ def _l0(config: StepConfig, knobs: Knobs, params: dict, step):
   heads = config.model.heads
   if "multipliers" not in params:  # with a top-K the coefficient is 0
     return knobs.l0_coef * gates.penalty(params["gates"], heads)
+  # Where training begins the surplus is 0 but for rounding, which Adam would make a whole step of.
   return target.penalty(
-    config.goal, knobs.wanted_G, params["multipliers"], params["gates"], heads, step
+    config.goal, knobs.wanted_G, params["multipliers"], params["gates"], heads, step + 1
   )
 
 
