@@ -13,6 +13,7 @@ _FALLING = 0.05  # nats a token, in the last fifth of the steps
 _RISEN = 0.05  # nats a token, since the best evaluation
 _USABLE_BLEU = 15.0  # percent; below it heads have hardly learned what pruning could show
 _CUT = 0.1  # share of the heads with gates
+_NEAR = 0.9  # share of the steps before gates settle
 _DROPPED = 0.01  # share of the pairs
 
 
@@ -103,7 +104,8 @@ def cut(config: ConfigDict, history: list[dict], log_alphas: dict) -> list[str]:
   if config.gates.kind != "concrete" or not config.l0.target_heads:
     return []
   settle_step = config_lib.settle_step(config)
-  before = [row for row in history if "log_alpha" in row and row["step"] <= settle_step]
+  near = range(int(_NEAR * settle_step), settle_step + 1)
+  before = [row for row in history if "log_alpha" in row and row["step"] in near]
   if not before:
     return []
   then, now = (_values(x) for x in (before[-1]["log_alpha"], log_alphas))
@@ -112,7 +114,7 @@ def cut(config: ConfigDict, history: list[dict], log_alphas: dict) -> list[str]:
     return []
   step = before[-1]["step"]
   return [
-    f"{still_open} heads were still open at step {step:,}, when all but {wanted} were closed: "
+    f"{still_open} heads were still open at step {step:,}, just before all but {wanted} closed: "
     f"which ones is partly chance; raise config.l0.ascent={config.l0.ascent:g}"
   ]
 

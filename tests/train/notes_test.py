@@ -57,11 +57,12 @@ def test_heads_that_closed_unasked():
   ]
   last = rows[-1]["log_alpha"]
   (note,) = notes.cut(config, rows, last)
-  assert "4 heads were still open at step 50, when all but 1 were closed" in note
+  assert "4 heads were still open at step 50, just before all but 1 closed" in note
   assert "raise config.l0.ascent=5" in note
   rows[1]["log_alpha"]["enc_self"][0][3] = -9.0  # two of 20 too many
   assert notes.cut(config, rows, last) == []
   assert notes.cut(config, [], last) == []
+  assert notes.cut(config, rows[:1], last) == []  # step 40 tells nothing of step 50
   config.gates.kind = "topk"
   assert notes.cut(config, rows[:1] + rows[2:], last) == []
   config.gates.kind, config.l0.target_heads = "concrete", ""
