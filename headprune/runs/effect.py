@@ -85,11 +85,11 @@ def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
 
   Those without an effect in either do not matter: another version may have other defaults.
   """
-  matter = effective(old).keys() | effective(new).keys()
   old, new = _resolved(old), _resolved(new)
   rows = []
-  for field in sorted(matter):
-    if not field.startswith(FREE_FIELDS) and old.get(field) != new.get(field):
+  for field in sorted(old.keys() | new.keys()):
+    matters = _has_effect(field, old) or _has_effect(field, new)
+    if matters and not field.startswith(FREE_FIELDS) and old.get(field) != new.get(field):
       rows.append(f"{field}: {old.get(field)!r} -> {new.get(field)!r}")
   return rows
 
@@ -97,12 +97,16 @@ def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
 def effective(config: ConfigDict) -> dict:
   """Dotted field -> value, of the fields that have an effect."""
   fields = _resolved(config)
-  return {x: fields[x] for x in fields if all(need.is_met(fields) for need in _needs(x))}
+  return {name: value for name, value in fields.items() if _has_effect(name, fields)}
 
 
 def _resolved(config: ConfigDict) -> dict:
   """Dotted field -> value, without references to other files and with what "" stands for."""
   return flatten(self_contained(config)) | {"gates.init": gates_init(config)}
+
+
+def _has_effect(name: str, fields: Mapping[str, object]) -> bool:
+  return all(need.is_met(fields) for need in _needs(name))
 
 
 def _needs(name: str) -> list[_Need]:

@@ -101,9 +101,11 @@ def _bury(path: pathlib.Path, text: str, say: Callable) -> None:
   grave = path.with_name(f"{path.name}-{zlib.crc32(text.encode()):08x}")
   own = json.dumps(_me())
   _take(grave, own, True, say)
-  if _read(path) == text:
-    path.unlink(missing_ok=True)
-  _give_back(grave, own)
+  try:
+    if _read(path) == text:
+      path.unlink(missing_ok=True)
+  finally:
+    _give_back(grave, own)
 
 
 def _give_back(path: pathlib.Path, own: str) -> None:

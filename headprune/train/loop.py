@@ -263,7 +263,7 @@ def _loop(work: _Work, state: steps.TrainState, log: dict) -> lanes.Coroutine:
       with contextlib.suppress(Stopped):  # `asked` tells below
         with work.stop.waiting(patient=False):
           row = _evaluate(work, state, step)
-        if results and _logs(train, step):
+        if results and (step == train.steps or step % train.log_every == 0):
           log_alphas = state.on_devices().params["gates"]
           row = logged.row(job, results, log_alphas, clock, step) | row
     if row:
@@ -305,11 +305,6 @@ def _is_due(train: ConfigDict, step: int) -> bool:
   """Whether more is to be done after this step than the next one."""
   every = train.log_every, train.eval_every, train.translate_every, train.checkpoint_every
   return step == train.steps or any(step % n == 0 for n in every)
-
-
-def _logs(train: ConfigDict, step: int) -> bool:
-  """Whether the training numbers become a row after this step."""
-  return step == train.steps or step > 0 and step % train.log_every == 0
 
 
 def _evaluate(work: _Work, state: lanes.Part, step: int) -> dict:

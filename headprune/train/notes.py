@@ -84,11 +84,11 @@ def closed(log_alphas: dict) -> list[str]:
   Args:
     log_alphas: attention type -> layer -> log_alpha of each head.
   """
-  values = _values(log_alphas)
-  if not values.size or np.min(gates.expected(values)) == 0:
+  values = [x for layers in log_alphas.values() for row in layers for x in row]
+  if not values or np.min(gates.expected(np.float32(values))) == 0:
     return []
   return [
-    f"no gate closed; the lowest log_alpha is {values.min():.2f}, closed is below "
+    f"no gate closed; the lowest log_alpha is {min(values):.2f}, closed is below "
     f"{-np.log(11):.2f}: raise config.train.steps, config.optim.gates_factor or config.l0.coef"
   ]
 
@@ -99,29 +99,25 @@ def cut(config: ConfigDict, history: list[dict], log_alphas: dict) -> list[str]:
   Args:
     config: of the run.
     history: the rows of its metrics.
-    log_alphas: as they are at its end, with the wanted number of heads.
+    log_alphas: attention type -> layer -> log_alpha of each head, of the types with gates.
   """
   if config.gates.kind != "concrete" or not config.l0.target_heads:
     return []
   settle_step = config_lib.settle_step(config)
-  near = range(int(_NEAR * settle_step), settle_step + 1)
-  before = [row for row in history if "log_alpha" in row and row["step"] in near]
+  rows = [row for row in history if "open" in row]
+  before = [row for row in rows if _NEAR * settle_step <= row["step"] <= settle_step]
   if not before:
     return []
-  then, now = (_values(x) for x in (before[-1]["log_alpha"], log_alphas))
-  still_open, wanted = (int(np.sum(gates.expected(x) > 0)) for x in (then, now))
-  if still_open - wanted <= _CUT * now.size:
+  still_open, wanted = (
+    sum(row["open"][name] for name in log_alphas) for row in (before[-1], rows[-1])
+  )
+  if still_open - wanted <= _CUT * sum(len(row) for x in log_alphas.values() for row in x):
     return []
   step = before[-1]["step"]
   return [
     f"{still_open} heads were still open at step {step:,}, just before all but {wanted} closed: "
     f"which ones is partly chance; raise config.l0.ascent={config.l0.ascent:g}"
   ]
-
-
-def _values(log_alphas: dict) -> np.ndarray:
-  """All log_alphas in a row: float32."""
-  return np.float32([x for layers in log_alphas.values() for row in layers for x in row])
 
 
 def lengths(report: Report, row_length: int) -> list[str]:

@@ -50,23 +50,24 @@ def test_heads_that_closed_unasked():
   config = defaults.get_config("concrete")
   config.l0.target_heads, config.train.steps, config.l0.settled = "1", 100, 0.5
   rows = [
-    {"step": 40, "log_alpha": {"enc_self": [[1.0] * 20]}},
-    {"step": 50, "log_alpha": {"enc_self": [[1.0] * 4 + [-9.0] * 16]}},
+    {"step": 40, "open": {"enc_self": 20, "dec_self": 8}},  # dec_self has no gates
+    {"step": 50, "open": {"enc_self": 4, "dec_self": 8}},
     {"step": 50, "dev_loss": 1.0},
-    {"step": 60, "log_alpha": {"enc_self": [[20.0] + [-20.0] * 19]}},
+    {"step": 60, "open": {"enc_self": 1, "dec_self": 8}},
   ]
-  last = rows[-1]["log_alpha"]
+  last = {"enc_self": [[20.0] + [-20.0] * 19]}
   (note,) = notes.cut(config, rows, last)
   assert "4 heads were still open at step 50, just before all but 1 closed" in note
   assert "raise config.l0.ascent=5" in note
-  rows[1]["log_alpha"]["enc_self"][0][3] = -9.0  # two of 20 too many
-  assert notes.cut(config, rows, last) == []
-  assert notes.cut(config, [], last) == []
-  assert notes.cut(config, rows[:1], last) == []  # step 40 tells nothing of step 50
   config.gates.kind = "topk"
-  assert notes.cut(config, rows[:1] + rows[2:], last) == []
+  assert notes.cut(config, rows, last) == []
   config.gates.kind, config.l0.target_heads = "concrete", ""
-  assert notes.cut(config, rows[:1] + rows[2:], last) == []
+  assert notes.cut(config, rows, last) == []
+  config.l0.target_heads = "1"
+  assert notes.cut(config, [], last) == []
+  assert notes.cut(config, rows[:1] + rows[2:], last) == []  # step 40 tells nothing of step 50
+  rows[1]["open"]["enc_self"] = 3  # two of 20 too many
+  assert notes.cut(config, rows, last) == []
 
 
 def test_long_pairs():
