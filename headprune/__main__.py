@@ -5,6 +5,7 @@ import runpy
 import sys
 
 import headprune
+from headprune import huge_pages
 
 COMMANDS = {  # module, what it does
   "train": ("main", "train a run: a baseline, or one whose heads are pruned"),
@@ -33,6 +34,7 @@ def main() -> None:
   parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of the above")
   module, _ = COMMANDS[parser.parse_args(sys.argv[1:2]).command]
   del sys.argv[1]
+  huge_pages.restart()  # before JAX is read, which takes seconds
   runpy.run_module(f"headprune.{module}", run_name="__main__", alter_sys=True)
 
 

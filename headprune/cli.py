@@ -1,7 +1,4 @@
-"""How every command starts and how it reports a user's mistake.
-
-HEADPRUNE_HUGE_PAGES=0 keeps a command from restarting itself with huge memory pages.
-"""
+"""How every command starts and how it reports a user's mistake."""
 
 import atexit
 import os
@@ -13,9 +10,8 @@ import tempfile
 
 import jax
 
+from headprune import huge_pages
 from headprune.errors import Stopped, UserError
-
-_TUNABLES = "GLIBC_TUNABLES"
 
 
 def run(command) -> None:
@@ -23,7 +19,7 @@ def run(command) -> None:
 
   A signal that stopped it becomes a line and 128 + its number, as shells have it.
   """
-  _use_huge_pages()
+  huge_pages.restart()
   _keep_compiled_code()
   atexit.register(_ignore_signals)
   jax.config.update("jax_enable_x64", False)  # all arrays here are float32 or narrower
@@ -62,18 +58,6 @@ def _has_devices() -> bool:
     return bool(jax.devices())
   except (AssertionError, RuntimeError):
     return False
-
-
-def _use_huge_pages() -> None:
-  """Restarts the program once with huge pages for malloc, which glibc only reads at its start.
-
-  XLA takes its buffers from malloc anew at each step; with small pages a train step on two CPU
-  cores spends a quarter of its time on page faults.
-  """
-  wanted = os.environ.get("HEADPRUNE_HUGE_PAGES", "1") != "0"
-  if wanted and platform.libc_ver()[0] == "glibc" and _TUNABLES not in os.environ:
-    os.environ[_TUNABLES] = "glibc.malloc.hugetlb=1"
-    os.execv(sys.executable, [sys.executable] + sys.orig_argv[1:])
 
 
 def _keep_compiled_code() -> None:
