@@ -11,7 +11,7 @@ COMMANDS = {  # module, what it does
   "train": ("main", "train a run: a baseline, or one whose heads are pruned"),
   "sweep": ("sweep", "make a pruning curve: many runs, with controls and seeds"),
   "translate": ("translate", "translate lines"),
-  "evaluate": ("evaluate", "translate files or a run's test set, and give BLEU"),
+  "evaluate": ("evaluate", "translate files or a run's test set, and give BLEU and chrF"),
   "compact": ("compact", "cut dead heads out, and prove that nothing else changed"),
   "analyze": ("analyze", "tell what the heads of a run do"),
   "trend": ("trend", "tell when in training the heads get their functions"),

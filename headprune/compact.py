@@ -77,7 +77,9 @@ def compact(
 def write(run: run_lib.Run, small, out: pathlib.Path, which: str = "last") -> None:
   """Writes a model that was cut out of a run as a run of its own, with that run's numbers."""
   before = run.workdir.read_summary() if which == "last" else None
-  names = ("dev_bleu", "test_bleu", "dev_loss", "dev_smoothed_loss", "signature")
+  names = (
+    "dev_bleu", "test_bleu", "dev_chrf", "test_chrf", "dev_loss", "dev_smoothed_loss", "signature",
+  )  # fmt: skip
   quality = {name: getattr(before, name) for name in names} if before else {}
   summary = Summary("compact", str(run.workdir.path), which, **quality)
   config = cut.smaller_config(run.config, small.config.heads)

@@ -1,4 +1,4 @@
-"""Translates files and scores them: `headprune evaluate --workdir runs/x`.
+"""Translates files and scores them by BLEU and chrF: `headprune evaluate --workdir runs/x`.
 
 Without --src and --ref, the text is the test set that the run's config names.
 """
@@ -13,7 +13,7 @@ from headprune.meter import Meter
 from headprune.nn.config import PRECISIONS
 from headprune.runs.run import Run, load
 from headprune.runs.workdir import write_text
-from headprune.text import bleu, sources
+from headprune.text import bleu, chrf, sources
 
 
 def main() -> None:
@@ -38,8 +38,12 @@ def main() -> None:
     hypotheses = run.translate(src_lines, progress=meter.add)
   if args.out:
     write_text(pathlib.Path(args.out), "".join(f"{line}\n" for line in hypotheses))
-  score, signature = bleu.score(hypotheses, references, run.config.eval)
-  print(json.dumps({"bleu": round(score, 2), "signature": signature, "sentences": len(references)}))
+  settings = run.config.eval
+  score, signature = bleu.score(hypotheses, references, settings)
+  found = {"bleu": round(score, 2), "signature": signature}
+  score, signature = chrf.score(hypotheses, references, settings.lowercase)
+  found |= {"chrf": round(score, 2), "chrf_signature": signature, "sentences": len(references)}
+  print(json.dumps(found))
 
 
 def _test_set(run: Run) -> tuple[list[str], list[str]]:

@@ -39,8 +39,9 @@ def test_files(run, command, tmp_path):
   assert (tmp_path / "out").read_text() == "".join(
     f"{line}\n" for line in run.translate(small_run.LINES)
   )
-  assert result["sentences"] == 5 and 0 <= result["bleu"] <= 100
+  assert result["sentences"] == 5 and 0 <= result["bleu"] <= 100 and 0 < result["chrf"] < 100
   assert result["signature"].startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
+  assert result["chrf_signature"].startswith("nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|")
 
 
 def test_the_runs_own_test_set(run, command, tmp_path):

@@ -25,7 +25,7 @@ UNPRUNED = (BASELINE, CONTROL)
 SPLITS = ("dev", "test")
 COLUMNS = (
   "method", "tuned", "types", "seed", "wanted", "coef", "open", *TYPES,
-  "dev_bleu", "test_bleu", "dev_loss", "seconds", "run",
+  "dev_bleu", "test_bleu", "dev_chrf", "test_chrf", "dev_loss", "seconds", "run",
 )  # fmt: skip
 
 PValues = dict[tuple[str, bool], float]  # (folder, whether tuned) -> p, see significance
@@ -44,6 +44,8 @@ class Row:
   heads: Lists  # attention type -> layer -> test-time gates
   dev_bleu: float | None  # percent
   test_bleu: float | None  # percent
+  dev_chrf: float | None  # percent
+  test_chrf: float | None  # percent
   dev_loss: float | None  # nats per target token
   seconds: float  # of training here; for "onepass", the trunk's come on top once for all heads
   step: int  # whose translations are its own
@@ -133,6 +135,8 @@ def _of_run(workdir: Workdir, summary: Summary) -> Iterator[Row]:
     heads=heads,
     dev_bleu=summary.dev_bleu,
     test_bleu=summary.test_bleu,
+    dev_chrf=summary.dev_chrf,
+    test_chrf=summary.test_chrf,
     dev_loss=summary.dev_loss,
     seconds=summary.train_seconds,
     step=summary.step,
@@ -194,7 +198,8 @@ def _untuned(workdir: Workdir, row: Row) -> Iterator[Row]:
   """What a run was before its first step, if that was measured."""
   for first in metrics.read(workdir)[:1]:
     if first["step"] == 0 and "dev_bleu" in first:
-      numbers = {name: first.get(name) for name in ("dev_bleu", "test_bleu", "dev_loss")}
+      names = ("dev_bleu", "test_bleu", "dev_chrf", "test_chrf", "dev_loss")
+      numbers = {name: first.get(name) for name in names}
       yield dataclasses.replace(row, tuned=False, seconds=0.0, step=0, **numbers)
 
 

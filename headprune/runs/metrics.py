@@ -13,8 +13,8 @@ from headprune.runs import board, heads, upgrade
 from headprune.runs.workdir import Workdir, write_text, writing
 
 _NUMBERS = (
-  "objective", "dev_loss", "dev_smoothed_loss", "dev_bleu", "test_bleu", "tokens_per_second",
-  "train_seconds",
+  "objective", "dev_loss", "dev_smoothed_loss", "dev_bleu", "test_bleu", "dev_chrf", "test_chrf",
+  "tokens_per_second", "train_seconds",
 )  # fmt: skip
 _LISTS = "log_alpha"
 

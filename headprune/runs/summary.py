@@ -22,7 +22,9 @@ class Summary:
   dev_smoothed_loss: float | None = None  # KL divergence from smoothed labels, as training has it
   dev_bleu: float | None = None  # percent
   test_bleu: float | None = None  # percent
-  signature: str = "not measured"  # sacreBLEU's
+  dev_chrf: float | None = None  # percent
+  test_chrf: float | None = None  # percent
+  signature: str = "not measured"  # sacreBLEU's, of BLEU
   tokens_per_second: float = 0.0  # source + target, median over the run
   train_seconds: float = 0.0
   notes: tuple[str, ...] = ()  # what to know before building on it
@@ -71,7 +73,7 @@ class Summary:
           raise TypeError(f"{field.name} is not a number: {value!r:.40}")
 
 
-_BLEU = ("dev_bleu", "test_bleu")
+_OF_TRANSLATIONS = ("dev_bleu", "test_bleu", "dev_chrf", "test_chrf")
 
 
 def table(summary: Summary, heads: dict, before: Summary | None) -> str:
@@ -88,10 +90,11 @@ def table(summary: Summary, heads: dict, before: Summary | None) -> str:
     notes.append(f"BLEU of the run it started from is another one, {before.signature}: left out")
   for field, name, digits, unit in (
     ("dev_bleu", "dev BLEU", 2, ""), ("test_bleu", "test BLEU", 2, ""),
+    ("dev_chrf", "dev chrF", 2, ""), ("test_chrf", "test chrF", 2, ""),
     ("dev_loss", "dev loss", 4, "   nats a token"), ("dev_perplexity", "perplexity", 2, ""),
   ):  # fmt: skip
     value, old = getattr(summary, field), getattr(before, field, None)
-    old = None if field in _BLEU and not same else old
+    old = None if field in _OF_TRANSLATIONS and not same else old
     if value is not None:
       first = "" if old is None else f"{old:>8.{digits}f} -> "
       rows.append(f"  {name:<12}{first}{value:>8.{digits}f}{unit}")

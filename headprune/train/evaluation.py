@@ -1,4 +1,4 @@
-"""How good a model is while it trains, on all devices: dev losses, translations and their BLEU."""
+"""How good a model is while it trains, on all devices: dev losses, translations, BLEU and chrF."""
 
 import jax
 
@@ -7,7 +7,7 @@ from headprune.runs import heads as heads_lib
 from headprune.runs import targets
 from headprune.runs.run import Run
 from headprune.runs.workdir import write_text
-from headprune.text import bleu
+from headprune.text import bleu, chrf
 from headprune.train import devices, prepare, steps
 from headprune.translator.translator import Translator
 
@@ -21,9 +21,12 @@ def dev_losses(job: prepare.Job, params: dict) -> dict:
 
 
 def translate(job: prepare.Job, params: dict, splits: list[str], step: int) -> dict:
-  """Translates splits into files; {"{split}_bleu": ..., "signature": ...}, gates as at test time.
+  """Translates splits into files, gates as at test time.
 
   Each process translates its share of the sentences, on one of its devices.
+
+  Returns:
+    {"{split}_bleu": ..., "{split}_chrf": ..., "signature": BLEU's}.
   """
   row, run = {}, evaluated(job, params)
   number, count = devices.share()
@@ -37,6 +40,7 @@ def translate(job: prepare.Job, params: dict, splits: list[str], step: int) -> d
         path = job.workdir.translations(split, step)
         write_text(path, "".join(f"{line}\n" for line in lines))
     row[f"{split}_bleu"], row["signature"] = bleu.score(lines, references, run.config.eval)
+    row[f"{split}_chrf"], _ = chrf.score(lines, references, run.config.eval.lowercase)
   return row
 
 

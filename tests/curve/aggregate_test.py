@@ -12,7 +12,8 @@ from tests.curve import runs
 
 def row(method="l0", seed=0, bleu=39.0, **changes):
   types, heads = ("enc_self", "dec_self", "dec_enc"), runs.gates(4, 4, 4)
-  given = Row(method, True, types, seed, 12, None, heads, bleu, bleu, 2.5, 60.0, 100, "run", "base")
+  quality = bleu, bleu, bleu, bleu, 2.5
+  given = Row(method, True, types, seed, 12, None, heads, *quality, 60.0, 100, "run", "base")
   return dataclasses.replace(given, **changes)
 
 

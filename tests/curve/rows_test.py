@@ -41,6 +41,7 @@ def test_a_run_with_a_target(tmp_path):
   assert (row.open, row.coef) == (2, None)
   assert row.counts == {"enc_self": [2, 0], "dec_self": [4, 4], "dec_enc": [4, 4]}
   assert (row.dev_bleu, row.test_bleu, row.dev_loss) == (40.5, 39.5, 2.5)
+  assert (row.dev_chrf, row.test_chrf) == (50.5, 49.5)
   assert (row.seconds, row.step, row.init_from) == (60.0, 100, "runs/baseline")
   assert row.run == str(tmp_path / "a") and row.heads == runs.gates(enc_self=2)
 
@@ -54,13 +55,16 @@ def test_without_a_target_heads_have_a_cost(tmp_path):
 
 def test_fixed_gates_are_wanted_as_they_are_and_may_be_known_before_training(tmp_path):
   fixed = {"gates__kind": "fixed", "gates__chosen_by": "random"}
-  first = {"dev_bleu": 12.5, "test_bleu": 11.5}
+  first = {"dev_bleu": 12.5, "test_bleu": 11.5, "test_chrf": 30.0}
   runs.make(tmp_path / "a", 39.5, runs.gates(enc_self=2), first, **ENCODER, **fixed)
   before, after = rows.rows([tmp_path / "a"])
   assert (before.tuned, before.label) == (False, "random, untuned")
   assert (before.dev_bleu, before.test_bleu, before.dev_loss) == (12.5, 11.5, None)
+  assert (before.dev_chrf, before.test_chrf) == (None, 30.0)
   assert (before.seconds, before.step, before.wanted) == (0.0, 0, 2)
-  changed = "tuned", "dev_bleu", "test_bleu", "dev_loss", "seconds", "step"
+  changed = (
+    "tuned", "dev_bleu", "test_bleu", "dev_chrf", "test_chrf", "dev_loss", "seconds", "step",
+  )  # fmt: skip
   same = dataclasses.replace(before, **{name: getattr(after, name) for name in changed})
   assert same == after and after.tuned and after.label == "random"
 
@@ -141,9 +145,9 @@ def test_csv(tmp_path):
   folder, types = tmp_path / "a", "enc_self+dec_self+dec_enc"
   assert rows.to_csv(found) == (
     "method,tuned,types,seed,wanted,coef,open,enc_self,dec_self,dec_enc,"
-    "dev_bleu,test_bleu,dev_loss,seconds,run\n"
-    f'"a, b",false,{types},0,9,,9,2,3,4,12.1235,,,0.0,{folder}\n'
-    f'"a, b",true,{types},0,9,,9,2,3,4,40.5,39.5,2.5,60.0,{folder}\n'
+    "dev_bleu,test_bleu,dev_chrf,test_chrf,dev_loss,seconds,run\n"
+    f'"a, b",false,{types},0,9,,9,2,3,4,12.1235,,,,,0.0,{folder}\n'
+    f'"a, b",true,{types},0,9,,9,2,3,4,40.5,39.5,50.5,49.5,2.5,60.0,{folder}\n'
   )
   tested = rows.to_csv(found, {(str(folder), True): 0.123456}).splitlines()
   assert tested[0].endswith(",run,p")

@@ -10,7 +10,7 @@ from headprune.runs.summary import Summary
 
 HEADS = {"enc_self": [[0.0, 0.5], [1.0]], "dec_self": [[0.0, 0.0], []], "dec_enc": [[1.0], [1.0]]}
 DONE = Summary(
-  "trained", step=1500, ends_at=(1500, 0), dev_bleu=91.5, dev_loss=0.25,
+  "trained", step=1500, ends_at=(1500, 0), dev_bleu=91.5, dev_chrf=95.25, dev_loss=0.25,
   dev_smoothed_loss=0.125, signature="nrefs:1",
   tokens_per_second=12345.6, train_seconds=83.0,
 )  # fmt: skip
@@ -69,9 +69,10 @@ def test_fields_are_of_their_kind(field, value):
 
 
 def test_table():
-  before = dataclasses.replace(DONE, dev_bleu=92.0, dev_loss=0.2)
+  before = dataclasses.replace(DONE, dev_bleu=92.0, dev_chrf=None, dev_loss=0.2)
   assert summary.table(DONE, HEADS, before).split("\n") == [
     "  dev BLEU       92.00 ->    91.50",
+    "  dev chrF       95.25",
     "  dev loss      0.2000 ->   0.2500   nats a token",
     "  perplexity      1.22 ->     1.28",
     "  heads open  4 of 7",
@@ -83,11 +84,14 @@ def test_table():
   ]
 
 
-def test_table_compares_bleu_of_one_signature_alone():
-  before = dataclasses.replace(DONE, dev_bleu=92.0, dev_loss=0.2, signature="nrefs:1|case:lc")
+def test_table_compares_translations_of_one_signature_alone():
+  before = dataclasses.replace(
+    DONE, dev_bleu=92.0, dev_chrf=96.0, dev_loss=0.2, signature="nrefs:1|case:lc"
+  )
   rows = summary.table(DONE, HEADS, before).split("\n")
-  assert rows[:2] == [
-    "  dev BLEU       91.50", "  dev loss      0.2000 ->   0.2500   nats a token"
+  assert rows[:3] == [
+    "  dev BLEU       91.50", "  dev chrF       95.25",
+    "  dev loss      0.2000 ->   0.2500   nats a token",
   ]  # fmt: skip
   assert rows[-1] == (
     "  note        BLEU of the run it started from is another one, nrefs:1|case:lc: left out"

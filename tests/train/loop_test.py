@@ -110,8 +110,8 @@ def test_metrics_hold_losses_speed_bleu_and_gates(finished):
     "log_alpha",
     "gates",
   } <= by_step[3].keys()
-  assert {"dev_loss", "dev_bleu", "signature"} <= by_step[6].keys()
-  assert {"dev_loss", "dev_bleu", "test_bleu"} <= by_step[12].keys()
+  assert {"dev_loss", "dev_bleu", "dev_chrf", "signature"} <= by_step[6].keys()
+  assert {"dev_loss", "dev_bleu", "test_bleu", "test_chrf"} <= by_step[12].keys()
   run = headprune.load(finished[0] / "concrete")  # the mean of two checkpoints, as at the end
   losses = np.concatenate(run.score(*sources.read_dev(run.config.data, "")))
   np.testing.assert_allclose(by_step[12]["dev_loss"], losses.mean(), rtol=0.01)  # in bfloat16

@@ -11,6 +11,8 @@ from headprune.runs.summary import Summary
 _MEASURES = (  # field of the summary, what it is called, digits
   ("dev_bleu", "dev BLEU", 2),
   ("test_bleu", "test BLEU", 2),
+  ("dev_chrf", "dev chrF", 2),
+  ("test_chrf", "test chrF", 2),
   ("dev_loss", "dev loss", 4),
   ("dev_perplexity", "perplexity", 2),
 )
@@ -66,7 +68,7 @@ def _row(qualities: Sequence[Quality], field: str, name: str, digits: int) -> tu
   cells = ["" if value is None else f"{value:.{digits}f}" for value in values]
   if len(cells) == 1:
     return name, *cells
-  if not cells[0] or (field.endswith("_bleu") and not _same_bleu(qualities)):
+  if not cells[0] or (field.endswith(("_bleu", "_chrf")) and not _same_bleu(qualities)):
     return name, *cells, ""
   # Of the numbers that stand beside it.
   return name, *cells, f"{float(cells[-1]) - float(cells[0]):+.{digits}f}"

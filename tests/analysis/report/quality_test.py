@@ -8,8 +8,10 @@ from headprune.runs.summary import Summary
 from tests.analysis.page import Page
 from tests.analysis.results import CLOSED, GATES, RESULT
 
-BEFORE = Summary("trained", dev_bleu=30.004, dev_loss=1.5, signature="tok:13a")
-AFTER = Summary("trained", dev_bleu=29.996, test_bleu=28.5, dev_loss=0.0, signature="tok:13a")
+BEFORE = Summary("trained", dev_bleu=30.004, dev_chrf=50.0, dev_loss=1.5, signature="tok:13a")
+AFTER = Summary(
+  "trained", dev_bleu=29.996, test_bleu=28.5, dev_chrf=51.0, dev_loss=0.0, signature="tok:13a"
+)
 
 
 def test_what_is_shown():
@@ -25,6 +27,7 @@ def test_before_and_after():
     ["", "<x>", "y", "change"],
     ["dev BLEU", "30.00", "30.00", "+0.00"],  # of the rounded numbers, which one sees
     ["test BLEU", "", "28.50", ""],
+    ["dev chrF", "50.00", "51.00", "+1.00"],
     ["dev loss", "1.5000", "0.0000", "-1.5000"],
     ["perplexity", "4.48", "1.00", "-3.48"],
     ["heads open", "5 of 6", "0 of 6", ""],
@@ -35,7 +38,7 @@ def test_before_and_after():
 def test_of_different_bleu_there_is_no_change():
   other = dataclasses.replace(BEFORE, test_bleu=28.0, signature="tok:none")
   page = Page(quality.top(RESULT, [Quality("<x>", other, GATES), Quality("y", AFTER, CLOSED)]))
-  assert [row[-1] for row in page.tables[0]] == ["change", "", "", "-1.5000", "-3.48", ""]
+  assert [row[-1] for row in page.tables[0]] == ["change", "", "", "", "-1.5000", "-3.48", ""]
   assert "BLEU: tok:13a; that of <x>: tok:none, so no change is told" in page.text
   loss = dataclasses.replace(other, dev_bleu=None, test_bleu=None)
   page = Page(quality.top(RESULT, [Quality("x", loss, GATES), Quality("y", AFTER, CLOSED)]))
@@ -45,14 +48,14 @@ def test_of_different_bleu_there_is_no_change():
 def test_one_run_has_no_change():
   (table,) = Page(quality.top(RESULT, [Quality("y", BEFORE, GATES)])).tables
   assert table == [
-    ["", "y"], ["dev BLEU", "30.00"], ["dev loss", "1.5000"], ["perplexity", "4.48"],
-    ["heads open", "5 of 6"],
+    ["", "y"], ["dev BLEU", "30.00"], ["dev chrF", "50.00"], ["dev loss", "1.5000"],
+    ["perplexity", "4.48"], ["heads open", "5 of 6"],
   ]  # fmt: skip
 
 
 def test_what_was_not_recorded_is_left_out():
   for summary in (None, Summary("converted")):
     assert Page(quality.top(RESULT, [Quality("y", summary, GATES)])).tables == []
-  loss = dataclasses.replace(BEFORE, dev_bleu=None)
+  loss = dataclasses.replace(BEFORE, dev_bleu=None, dev_chrf=None)
   page = Page(quality.top(RESULT, [Quality("x", None, GATES), Quality("y", loss, GATES)]))
   assert page.tables[0][1] == ["dev loss", "", "1.5000", ""] and "BLEU" not in page.text
