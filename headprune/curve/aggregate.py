@@ -1,5 +1,6 @@
 """Runs that differ in their seed alone: means, spread, distance to the control."""
 
+import collections
 from collections.abc import Iterable, Sequence
 import dataclasses
 import os
@@ -81,11 +82,15 @@ class Setting:
 
 
 def aggregate(rows: Sequence[Row]) -> list[Setting]:
-  """The settings of all rows: those of a method stand together, most heads first."""
-  found = {}
+  """The settings of all rows: those of a method stand together, most heads first.
+
+  Two runs of one seed are never of one setting: "8" and "2 a layer" may be as many heads.
+  """
+  found, times = {}, collections.Counter()
   for row in rows:
     key = row.method, row.tuned, row.types, row.wanted, row.coef, row.setting
-    found.setdefault(key, []).append(row)
+    times[key, row.seed] += 1
+    found.setdefault((*key, times[key, row.seed]), []).append(row)
   settings = [_setting(some, rows) for some in found.values()]
   return sorted(settings, key=lambda p: (*_order(p), p.types, -p.kept))
 

@@ -140,11 +140,12 @@ def heads_by_type(lines: dict[str, list[Setting]], total: int) -> Figure:
   figure, panels = _panels(1, len(lines))
   for axes, (label, settings) in zip(panels[0], lines.items()):
     for k, (name, title) in enumerate(TITLES.items()):
-      heads = sum(map(len, settings[0].rows[0].heads[name]))
-      shares = [(x * total, y * heads) for x, y in paper.kept_by_type()[name]]
-      known = "Voita et al. 2019, WMT" if k == 0 else None
-      line = _LINES[k]
-      axes.plot(*zip(*shares), color="0.8", linewidth=2.5, linestyle=line, label=known, zorder=0)
+      if set(settings[0].rows[0].types) == set(TITLES):  # the paper's share is of all three
+        heads = sum(map(len, settings[0].rows[0].heads[name]))
+        shares = [(x * total, y * heads) for x, y in paper.kept_by_type()[name]]
+        known = "Voita et al. 2019, WMT" if k == 0 else None
+        look = {"color": "0.8", "linewidth": 2.5, "linestyle": _LINES[k], "zorder": 0}
+        axes.plot(*zip(*shares), label=known, **look)
       single = [(row.open, sum(row.counts[name])) for setting in settings for row in setting.rows]
       means = [(np.mean(_opens(setting)), setting.by_type[name]) for setting in settings]
       _draw_line(axes, title, _style(k), single, means)

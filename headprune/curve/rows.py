@@ -82,7 +82,8 @@ def rows(workdirs: Iterable[pathlib.Path | str]) -> list[Row]:
     UserError: a folder is not there, or a file of a finished run is damaged.
   """
   found = []
-  for path in dict.fromkeys(map(pathlib.Path, workdirs)):
+  paths = {os.path.abspath(path): pathlib.Path(path) for path in workdirs}
+  for path in paths.values():
     workdir = Workdir(path)
     if path.is_file():
       continue

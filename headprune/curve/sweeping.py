@@ -151,9 +151,11 @@ def _check_configs(wanted: Sweep, first: list[Point], later: list[Point]) -> Non
     if point.method in points.CHOSEN:
       targets.parse(point.heads, config.gates.types, _model(wanted))
     given = str(start), {}, ""
-    if workdir.is_run():  # it has its own gates
+    if workdir.is_run():  # it has its own gates, and a fork its own place on the trunk
       begun = config_lib.load(workdir)
-      given = begun.init_from, begun.gates.fixed.to_dict(), begun.init_checkpoint
+      given = str(start), begun.gates.fixed.to_dict(), ""
+      if point.method == points.ONEPASS:
+        given = begun.init_from, begun.gates.fixed.to_dict(), begun.init_checkpoint
     if point.method != points.SCRATCH:
       mine = points.point_config(config, point, *given)
       prepare.check(inherit.inherit(mine, workdir), workdir)

@@ -80,6 +80,7 @@ def smaller_config(config: ConfigDict, heads: dict[str, tuple[int, ...]]) -> Con
   result = ConfigDict(config.to_dict())
   result.init_from, result.gates.kind, result.gates.fixed_from = "", "none", ""
   result.update_from_flattened_dict(presets.NO_PENALTY)
+  result.train.distill = 0.0  # there is no run to learn from
   result.eval.average = 1  # of one checkpoint, which may be an average already
   for name in TYPES:
     result.model.heads[name] = heads[name]

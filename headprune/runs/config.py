@@ -41,6 +41,7 @@ _LAYERS = ("model.layers", "model.dec_layers")  # at most 1000
 _OPEN = "2.0"  # of log_alpha: P(open) is 0.94
 _AVERAGED = 0.4  # share of a run's steps, the last ones, whose models may be averaged
 _OVERRIDES = ("model.dec_layers", "model.dec_ff_size", "model.dec_num_heads")  # at least 0
+_NOT_NEGATIVE = ("optim.gates_factor", "l0.coef", "l0.per_head", "l0.ascent")
 _PROBABILITIES = (
   "train.label_smoothing",
   "train.src_word_dropout",
@@ -74,6 +75,9 @@ def validate(config: ConfigDict) -> None:
   for name in _PROBABILITIES:
     if not 0.0 <= fields[name] < 1.0:
       raise UserError(f"config.{name}={fields[name]} is not a probability below 1")
+  for name in _NOT_NEGATIVE:
+    if not 0.0 <= fields[name] < float("inf"):
+      raise UserError(f"config.{name}={fields[name]} must be at least 0")
   _validate_distill(config)
   _validate_schedule(config.optim)
   if config.init_checkpoint not in ("last", "best") and not config.init_checkpoint.isdecimal():
@@ -111,6 +115,11 @@ def _validate_schedule(optim: ConfigDict) -> None:
     raise UserError(f"config.optim.warmup={optim.warmup} is no share of the steps above 0, up to 1")
   if not 0 <= optim.cooldown <= 1:
     raise UserError(f"config.optim.cooldown={optim.cooldown} is no share of the steps from 0 to 1")
+  for name in ("b1", "b2"):
+    if not 0 <= optim[name] < 1:
+      raise UserError(f"config.optim.{name}={optim[name]} is not from 0 up to 1, which is none")
+  if not optim.eps > 0:
+    raise UserError(f"config.optim.eps={optim.eps} must be above 0")
 
 
 def _validate_gates(config: ConfigDict) -> None:
@@ -160,6 +169,11 @@ def _validate_target(config: ConfigDict, model: ModelConfig) -> None:
     raise UserError(
       f"config.l0.ramp={c.ramp} and config.l0.settled={c.settled} are shares of the steps: the "
       "latter above 0, together at most 1"
+    )
+  if settle_step(config) == config.train.steps:
+    raise UserError(
+      f"config.l0.settled={c.settled} of config.train.steps={config.train.steps} is less than a "
+      "step: raise one of them"
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 import dataclasses
+import os
 
 from ml_collections import ConfigDict
 
@@ -89,9 +90,16 @@ def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
   rows = []
   for field in sorted(old.keys() | new.keys()):
     matters = _has_effect(field, old) or _has_effect(field, new)
-    if matters and not field.startswith(FREE_FIELDS) and old.get(field) != new.get(field):
-      rows.append(f"{field}: {old.get(field)!r} -> {new.get(field)!r}")
+    before, now = old.get(field), new.get(field)
+    if matters and not field.startswith(FREE_FIELDS) and not _same(field, before, now):
+      rows.append(f"{field}: {before!r} -> {now!r}")
   return rows
+
+
+def _same(field: str, before, now) -> bool:
+  """Whether two values mean the same; a folder may be named in several ways."""
+  folders = field == "init_from" and before and now
+  return os.path.abspath(before) == os.path.abspath(now) if folders else before == now
 
 
 def effective(config: ConfigDict) -> dict:

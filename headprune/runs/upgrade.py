@@ -21,12 +21,20 @@ def config(fields: dict) -> dict:
   if "relu_dropout" in result["model"]:
     result["model"]["activation_dropout"] = result["model"].pop("relu_dropout")
   size = result["model"].get("model_size")
-  result["optim"] = _schedule(fields["optim"], size, fields["train"])
+  result["optim"] = _rules(_schedule(fields["optim"], size, fields["train"]))
   if "pretrain" in fields:
     pretrain = fields["pretrain"]
     own = {"optim": _schedule(pretrain["optim"], size, pretrain["train"])}
     result["pretrain"] = dict(pretrain) | own
   return result
+
+
+def _rules(optim: dict) -> dict:
+  """An `optim` section in which what trains with the encoder is one rule, as in presets."""
+  rules = list(map(list, optim.get("rules", ())))
+  if rules[:2] == [["model/src_.*", "train"], ["model/enc.*", "train"]]:
+    return optim | {"rules": [["model/(src_|enc).*", "train"], *rules[2:]]}
+  return optim
 
 
 def _schedule(optim: dict, model_size: int, train: dict) -> dict:

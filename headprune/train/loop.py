@@ -143,13 +143,6 @@ def train_together(
       if len(jobs) > 1:
         raise
       return [error]
-    except jax.errors.JaxRuntimeError as error:
-      if "RESOURCE_EXHAUSTED" not in str(error):
-        raise
-      raise UserError(
-        f"the device has no room for {len(jobs)} run(s) at a time: lower --together, or "
-        "config.train.batch_tokens"
-      ) from error
 
 
 def _say_nothing(*words) -> None:
@@ -158,6 +151,16 @@ def _say_nothing(*words) -> None:
 
 def _drive(jobs: list[tuple[prepare.Job, dict]], stop: stopping.Stop) -> list:
   """Trains jobs to their end, see lanes.drive; the error of a single one is raised."""
+  try:
+    return _drive_all(jobs, stop)
+  except jax.errors.JaxRuntimeError as error:
+    if "RESOURCE_EXHAUSTED" not in str(error):
+      raise
+    fewer = f" for {len(jobs)} runs at a time: lower --together, or" if len(jobs) > 1 else ": lower"
+    raise UserError(f"the device has no room{fewer} config.train.batch_tokens") from error
+
+
+def _drive_all(jobs: list[tuple[prepare.Job, dict]], stop: stopping.Stop) -> list:
   first, _ = jobs[0]
   for job, _ in jobs:
     if _shared(job) != _shared(first):
@@ -276,11 +279,11 @@ def _loop(work: _Work, state: steps.TrainState, log: dict) -> lanes.Coroutine:
       results = []
     if asked or work.stop.asked(step):
       _stop(work, state.on_devices(), logged.plain(results, clock))
+    if step >= train.steps or _out_of_patience(job.config, history):
+      return state.on_devices()
     if _saves(train, step) and work.checkpoints.latest_step() != step:
       with progress.paused(work.clocks):
-        _save(work, state.on_devices(), logged.plain(results, clock), row.get("dev_bleu"))
-    if step >= train.steps or _out_of_patience(history, train.patience):
-      return state.on_devices()
+        _save(work, state.on_devices(), logged.plain(results, clock), _bleu(history, step))
     try:
       before, stepped = batch, (yield begin)
     except Stopped:  # a signal came when a run that trains with this one asked
@@ -328,9 +331,14 @@ def _evaluate(work: _Work, state: lanes.Part, step: int) -> dict:
 
 
 def _saves(train: ConfigDict, step: int) -> bool:
-  """Whether there is a checkpoint after this step; that of the last one comes with its BLEU."""
-  due = step % train.translate_every == 0 or step % train.checkpoint_every == 0
-  return 0 < step < train.steps and due
+  """Whether there is a checkpoint after this step; `_finish` makes that of the last one."""
+  return step > 0 and (step % train.translate_every == 0 or step % train.checkpoint_every == 0)
+
+
+def _bleu(history: list[dict], step: int) -> float | None:
+  """Dev BLEU after a step, if it was measured: here, or before the run was stopped there."""
+  found = [row["dev_bleu"] for row in history if row["step"] == step and "dev_bleu" in row]
+  return found[-1] if found else None
 
 
 def _stop(work: _Work, state: steps.TrainState, log: dict) -> None:
@@ -390,7 +398,17 @@ def _trained_seconds(history: list[dict]) -> float:
   return max((row.get("train_seconds", 0.0) for row in history), default=0.0)
 
 
-def _out_of_patience(history: list[dict], patience: int) -> bool:
-  """Whether the last `patience` dev losses are no better than the best one before them."""
-  losses = [row["dev_loss"] for row in history if "dev_loss" in row]
+def _out_of_patience(config: ConfigDict, history: list[dict]) -> bool:
+  """Whether the last `train.patience` dev losses are no better than the best one before them.
+
+  A wanted number of heads is waited for: losses rise while heads close. The end of a run that was
+  finished with less patience is a second row of its step, of another model.
+  """
+  patience = config.train.patience
+  begin = config_lib.settle_step(config) if config.l0.target_heads else 0
+  losses = {}
+  for row in history:
+    if "dev_loss" in row and row["step"] >= begin:
+      losses.setdefault(row["step"], row["dev_loss"])
+  losses = list(losses.values())
   return 0 < patience < len(losses) and min(losses[-patience:]) >= min(losses[:-patience])

@@ -28,8 +28,10 @@ class Clock:
   def paused(self):
     """Does not count the time inside."""
     begin = time.perf_counter()
-    yield
-    self._since += time.perf_counter() - begin
+    try:
+      yield
+    finally:  # also where a signal ends what is inside
+      self._since += time.perf_counter() - begin
 
   def seconds(self) -> float:
     """Seconds since the last reading."""

@@ -23,7 +23,7 @@ def settings(config: ConfigDict, model: ModelConfig) -> tuple[steps.StepConfig, 
     warmup_steps=max(1, round(c.warmup * total)),
     cooldown_steps=round(c.cooldown * total),
     rules=config_lib.flatten(c)["rules"],
-    ascent_G=tuple(config.l0.ascent / size for size in sizes),
+    ascent_G=tuple(config.l0.ascent / max(size, 1) for size in sizes),
     **{name: c[name] for name in ("b1", "b2", "eps", "gates_factor")},
   )
   train = config.train

@@ -102,9 +102,7 @@ def gradients(
   labels = optim.label(params, config.optim.rules)
 
   def data_loss(params, micro):
-    params = jax.tree.map(
-      lambda p, label: jax.lax.stop_gradient(p) if label == "freeze" else p, params, labels
-    )
+    params = _stop_frozen(params, labels)
     gate_values = _train_gates(config, knobs, params["gates"], uniforms, step)
     noise = None if noise_bits is None else ops.Noise(noise_bits, micro["row_B"])
     model = config.model, params["model"]
@@ -125,13 +123,20 @@ def gradients(
     zero = (jnp.float32(0.0), jax.tree.map(jnp.zeros_like, params))
     (loss, grads), _ = jax.lax.scan(add_micro, zero, _split(numbered, config.accumulate))
   others = {name: params[name] for name in params if name != "model"}
-  l0, l0_grads = jax.value_and_grad(_l0, argnums=2)(config, knobs, others, step)
+  cost = lambda others: _l0(config, knobs, _stop_frozen(others, labels), step)
+  l0, l0_grads = jax.value_and_grad(cost)(others)
   grads |= jax.tree.map(jnp.add, {name: grads[name] for name in others}, l0_grads)
   name = "risk" if config.sharpness is not None else "taught_loss" if teacher else "smoothed_loss"
   values = {"objective": loss + l0, name: loss}
   if not _is_top_k(config):
     values["penalty"] = gates.penalty(params["gates"], config.model.heads)
   return values, grads
+
+
+def _stop_frozen(params: dict, labels: dict) -> dict:
+  """`params` without gradients where they are frozen, of which there are some or all parts."""
+  stop = lambda p, label: jax.lax.stop_gradient(p) if label == "freeze" else p
+  return jax.tree.map(stop, params, {name: labels[name] for name in params})
 
 
 def _is_top_k(config: StepConfig) -> bool:
@@ -193,7 +198,6 @@ def _step(config: StepConfig, knobs: Knobs, state: TrainState, batch: dict, teac
     "learning_rate": optim.noam(config.optim, knobs.learning_rate, state.step),
     "grad_norm": optax.tree.norm(grads),
     "tokens": _count_tokens(config, batch),
-    "log_alpha": new.params["gates"],
   }
   return new, metrics
 
@@ -228,7 +232,7 @@ def train_step(
   exactly.
 
   Returns:
-    (state, dict of scalars and, under "log_alpha", type -> log_alpha_NH after the step).
+    (state, dict of scalars).
   """
   return _step(config, knobs, state, batch, teacher)
 

@@ -37,12 +37,12 @@ def new_multipliers(config: TargetConfig) -> dict[str, jax.Array]:
 
 
 def group_sizes(groups, heads: Mapping) -> tuple[int, ...]:
-  """How many heads each group has; at least 1, so that one may divide by it."""
+  """How many heads each group has."""
   sizes = collections.Counter()
   for name, numbers in groups:
     for number, count in zip(numbers, heads[name]):
       sizes[number] += count
-  return tuple(max(sizes[number], 1) for number in range(len(sizes)))
+  return tuple(sizes[number] for number in range(len(sizes)))
 
 
 def aim(config: TargetConfig, wanted_G, count_G, step) -> jax.Array:

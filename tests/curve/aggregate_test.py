@@ -56,6 +56,14 @@ def test_differences_are_paired_by_seed():
   assert learned.change["test"] == Spread(-2.0, pytest.approx(1.4142136), 2)
 
 
+def test_one_seed_counts_once():
+  """ "8" and "2 a layer" may be as many heads."""
+  rows = [row(seed=seed, bleu=bleu, run=str(bleu)) for seed, bleu in
+          ((0, 30.0), (0, 40.0), (1, 32.0), (1, 42.0))]  # fmt: skip
+  found = [point.bleu["test"] for point in aggregate.aggregate(rows)]
+  assert [(spread.mean, spread.n) for spread in found] == [(31.0, 2), (41.0, 2)]
+
+
 def test_a_control_of_the_same_types_goes_first():
   encoder = {"types": ("enc_self",)}
   rows = [row("control", run="all"), row("control", run="encoder", **encoder)]

@@ -73,6 +73,12 @@ def test_heads_by_type(sweep):
   assert line(learned, "Voita et al. 2019, WMT")[1] == pytest.approx([24 * 75 / 144, 8 * 14 / 48])
 
 
+def test_the_papers_share_of_three_types_is_not_drawn_beside_two(sweep):
+  two = [dataclasses.replace(row, types=("dec_self", "dec_enc")) for row in sweep if row.wanted]
+  learned, _ = figures.draw(two)["types"].axes
+  assert not any("Voita" in str(found.get_label()) for found in learned.lines)
+
+
 def test_heads_by_layer(sweep):
   panels = figures.draw(sweep)["layers"].axes
   assert len(panels) == 6 and panels[2].get_title() == "l0: cross-attention"

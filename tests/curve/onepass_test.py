@@ -6,7 +6,7 @@ import pytest
 from headprune.curve import onepass, points
 from headprune.curve.points import Point
 from headprune.errors import UserError
-from headprune.runs import checkpoint, defaults
+from headprune.runs import checkpoint, defaults, targets
 from headprune.runs import config as config_lib
 from headprune.runs.workdir import Workdir
 from headprune.train import schedule
@@ -99,6 +99,15 @@ def test_where_a_fork_leaves_and_which_heads_it_keeps(monkeypatch, tmp_path, hea
   assert (found, asked) == (step, [str(step)])
   flat = np.concatenate([np.ravel(gates[name]) for name in ALL])
   np.testing.assert_array_equal(flat, np.arange(48) >= 48 - open_)
+
+
+def test_a_layer_without_heads_holds_no_fork_back(tmp_path):
+  mine = config("trunk", "1 a layer", model__heads__enc_self=(8, 0))
+  model = config_lib.model_config(mine.model)
+  wanted_G = lambda amount: targets.parse(amount, ALL, model)[1]
+  steps = [onepass._first(mine, model, wanted_G(f"{n} a layer")) for n in (7, 4, 2)]
+  # 1 + (8 / (1 + e^-2 11^-0.33) - 1) (1 - s / 249)^3; every 13 steps are saved.
+  assert steps == [13, 65, 130]
 
 
 def test_the_last_fork_starts_at_one_of_the_trunk_s_last_steps(monkeypatch, tmp_path):

@@ -7,10 +7,12 @@ import pytest
 from headprune.curve import points, sweeping
 from headprune.curve.points import Point
 from headprune.errors import UserError
+from headprune.runs import config as config_lib
 from headprune.runs import defaults, lock
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
 from headprune.train.stopping import Stop
+from tests import small_run
 
 POINTS = [Point("control", 0), Point("l0", 0, "12"), Point("random", 0, "12"), Point("l0", 0, "5")]
 
@@ -161,3 +163,16 @@ def test_without_its_trunk_a_fork_is_told_as_failed(tmp_path, monkeypatch):
     "trunk-seed0": "diverged", "onepass-6-seed0": "needs trunk-seed0",
   }  # fmt: skip
   assert [path.name for path in folders] == ["baseline-seed0", "control-seed0"]
+
+
+def test_points_of_other_baselines_are_not_taken_for_these(tmp_path):
+  for name in ("a", "b"):
+    small_run.make(tmp_path / name)
+  mine = lambda name: wanted(tmp_path / "x", baselines=[str(tmp_path / name)], heads=["5"])
+  (control, learned, *_), _ = sweeping.plan(mine("a"))[0]
+  for point in (control, learned):
+    config = points.point_config(mine("a").config, point, str(tmp_path / "a"))
+    config_lib.save(config, Workdir(tmp_path / "x" / point.name))
+  sweeping.plan(mine("a"))
+  with pytest.raises(UserError, match=r"control-seed0 holds .*init_from: '.*/a' -> '.*/b'"):
+    sweeping.plan(mine("b"))

@@ -69,6 +69,13 @@ def _config(**fields):
     ("train.tgt_word_dropout", -0.1, "config.train.tgt_word_dropout=-0.1"),
     ("train.word_dropout_by", "zero", "word_dropout_by='zero': choose one of unknown, random"),
     ("eval.beams", 0, "config.eval.beams=0"),
+    ("optim.b1", 1.0, "config.optim.b1=1.0 is not from 0 up to 1"),
+    ("optim.b2", 1.0, "config.optim.b2=1.0 is not from 0 up to 1"),
+    ("optim.eps", 0.0, "config.optim.eps=0.0 must be above 0"),
+    ("optim.gates_factor", -1.0, "config.optim.gates_factor=-1.0 must be at least 0"),
+    ("l0.coef", -0.1, "config.l0.coef=-0.1 must be at least 0"),
+    ("l0.per_head", float("nan"), "config.l0.per_head=nan must be at least 0"),
+    ("l0.ascent", -5.0, "config.l0.ascent=-5.0 must be at least 0"),
     ("eval.average", 4, "config.eval.average=4 .*config.train.keep=3"),
   ],
 )
@@ -128,6 +135,7 @@ def test_a_teacher_that_cannot_be(fields, message):
     ({"l0__settled": 0.0}, "l0.ramp=0.5 and config.l0.settled=0.0 are shares of the steps"),
     ({"l0__ramp": -0.1}, "l0.ramp=-0.1"),
     ({"l0__ramp": 0.8}, "l0.ramp=0.8 and config.l0.settled=0.5"),
+    ({"l0__settled": 0.001}, "l0.settled=0.001 of config.train.steps=500 is less than a step"),
   ],
 )
 def test_a_wanted_number_of_heads_that_cannot_be_had(fields, message):

@@ -1,5 +1,7 @@
 """Which fields have an effect: who sets one in vain is told, and in which two configs differ."""
 
+import os
+
 from ml_collections import ConfigDict
 import pytest
 
@@ -107,3 +109,10 @@ def test_a_field_without_an_effect_makes_no_difference():
   assert _differences("concrete", wanted, {"l0.settled": 0.2}) == [
     "gates.init: '2.0' -> 'glorot'", "l0.settled: 0.5 -> 0.2", "l0.target_heads: '9' -> ''",
   ]  # fmt: skip
+
+
+def test_a_folder_may_be_named_in_several_ways():
+  here = {"init_from": os.path.abspath("runs/x")}
+  assert _differences("baseline", {"init_from": "runs/x"}, here) == []
+  found = _differences("baseline", {"init_from": "runs/y"}, {"init_from": "runs/x"})
+  assert found == ["init_from: 'runs/y' -> 'runs/x'"]

@@ -82,3 +82,13 @@ def test_a_run_from_before_minimum_risk_training_has_its_defaults(tmp_path):
   del fields["mrt"], fields["train"]["loss"]
   Workdir(tmp_path).config.write_text(json.dumps(fields))
   assert effect.differences(config_lib.load(Workdir(tmp_path)), defaults.base()) == []
+
+
+def test_what_trains_with_the_encoder_is_one_rule():
+  fields = defaults.config("concrete", "cldr,encoder").to_dict()
+  (both, *rest) = now = list(map(list, fields["optim"]["rules"]))
+  assert both == ["model/(src_|enc).*", "train"]
+  fields["optim"]["rules"] = [["model/src_.*", "train"], ["model/enc.*", "train"], *rest]
+  assert upgrade.config(fields)["optim"]["rules"] == now
+  fields["optim"]["rules"] = rest
+  assert upgrade.config(fields)["optim"]["rules"] == rest, "a rule of one's own stays"

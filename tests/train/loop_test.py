@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 
+import jax
 from ml_collections import ConfigDict
 import numpy as np
 import pytest
@@ -377,8 +378,45 @@ def test_training_that_broke_down_is_not_saved(finished, tmp_path):
 
 def test_patience_ends_a_run_that_no_longer_improves():
   rows = [{"step": i, "dev_loss": loss} for i, loss in enumerate([3.0, 2.0, 2.1, 2.2])]
-  assert loop._out_of_patience(rows, 2) and not loop._out_of_patience(rows, 3)
-  assert not loop._out_of_patience(rows, 0)
+
+  def ends(patience, rows, **fields):
+    config = ConfigDict(defaults.config("concrete").to_dict())
+    config.train.patience = patience
+    config.update_from_flattened_dict(fields)
+    return loop._out_of_patience(config, rows)
+
+  assert ends(2, rows) and not ends(3, rows) and not ends(0, rows)
+  # Another model was evaluated there at the end with less patience.
+  assert not ends(3, [*rows, {"step": 3, "dev_loss": 2.3}])
+  wanted = {"l0.target_heads": "12", "train.steps": 4}  # heads settle at 2
+  assert not ends(2, rows, **wanted), "losses rise while heads close"
+  assert ends(2, [*rows, {"step": 4, "dev_loss": 2.1}], **wanted)
+
+
+def test_a_run_out_of_patience_keeps_the_bleu_of_its_end(finished, tmp_path, monkeypatch):
+  at_6 = lambda config, history: bool(history) and history[-1]["step"] == 6
+  monkeypatch.setattr(loop, "_out_of_patience", at_6)
+  config = small_config("concrete", finished[0] / "baseline")
+  config.train.translate_every = 99
+  done = loop.train(config, tmp_path / "x")
+  assert done.step == 6
+  assert checkpoint._dev_bleu(tmp_path / "x" / "checkpoints", 6) == done.dev_bleu
+
+
+def test_bleu_that_was_measured_before_a_stop_is_that_of_the_checkpoint():
+  rows = [{"step": 6, "dev_bleu": 20.0}, {"step": 9, "dev_loss": 1.0}]
+  assert loop._bleu(rows, 6) == 20.0 and loop._bleu(rows, 9) is None
+
+
+def test_a_device_without_room_is_one_line(monkeypatch):
+  def full(jobs, stop):
+    raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
+
+  monkeypatch.setattr(loop, "_drive_all", full)
+  with pytest.raises(UserError, match="no room: lower config.train.batch_tokens$"):
+    loop._drive([None], stopping.Stop())
+  with pytest.raises(UserError, match="no room for 2 runs at a time: lower --together, or config"):
+    loop._drive([None, None], stopping.Stop())
 
 
 def test_config_json_reads_back(finished):

@@ -1,5 +1,7 @@
 """What a run checks before it starts, and what it starts with."""
 
+import pathlib
+
 from flax import traverse_util
 import jax
 from ml_collections import ConfigDict
@@ -137,3 +139,64 @@ def test_words_are_hidden_as_the_config_says():
   config.train.word_dropout_by = "unknown"
   how = word_dropout.Side(0.2, 2, 10, (0, 1, 2))
   assert prepare._hidden(config.train, (words, words)) == (None, how)
+
+
+def pruned(folder, target_heads="", **fields) -> str:
+  """A finished run with gates on encoder self-attention, of which half are closed."""
+  made = small_run.make(folder, gates__types=("enc_self",), l0__target_heads=target_heads, **fields)
+  return str(made.workdir.path)
+
+
+def beginning(start: str, **fields) -> ConfigDict:
+  config = ConfigDict(config_lib.load(Workdir(pathlib.Path(start))).to_dict())
+  config.update_from_flattened_dict({"init_from": start, "l0.target_heads": ""} | fields)
+  return config
+
+
+@pytest.mark.parametrize(
+  "fields, lost",
+  [
+    ({"gates.kind": "none"}, "enc_self"),
+    ({"gates.types": ("dec_self", "dec_enc")}, "enc_self"),
+    ({"gates.types": ("enc_self", "dec_enc")}, None),
+    ({"gates.kind": "fixed"}, None),  # its own say which heads are open
+  ],
+)
+def test_closed_heads_of_the_start_do_not_open_in_silence(tmp_path, fields, lost):
+  start = pruned(tmp_path / "start")
+  config = beginning(start, **fields)
+  if not lost:
+    prepare.check(config, Workdir(tmp_path / "new"))
+    return
+  with pytest.raises(UserError, match=f"have? gates that would be lost: {lost}. .*compact --workd"):
+    prepare.check(config, Workdir(tmp_path / "new"))
+
+
+def test_gates_that_have_settled_are_cut_before_more_are_closed(tmp_path):
+  start = pruned(tmp_path / "start", "2", train__steps=100, l0__settled=0.3, l0__ramp=0.3)
+  config = beginning(start, **{"l0.target_heads": "1"})
+  with pytest.raises(UserError, match="gates that are settled and learn no more. Cut its closed"):
+    prepare.check(config, Workdir(tmp_path / "new"))
+  config.init_checkpoint = "0"  # before they settled at 70
+  prepare.check(config, Workdir(tmp_path / "new"))
+
+
+def test_a_run_does_not_end_before_it_has_its_number_of_heads(tmp_path, monkeypatch):
+  config = ConfigDict(defaults.config("concrete", "cldr").to_dict())
+  config.l0.target_heads, config.train.steps = "12", 800
+  config_lib.save(config, Workdir(tmp_path))
+  monkeypatch.setattr(prepare.checkpoint, "newest_step", lambda workdir: 250)
+  for steps in (251, 800, 1000):
+    config.train.steps = steps
+    prepare.check(config, Workdir(tmp_path))
+  config.train.steps = 250
+  with pytest.raises(UserError, match="train.steps=250: the run is at step 250, .* give more$"):
+    prepare.check(config, Workdir(tmp_path))
+  config.l0.target_heads = ""
+  config_lib.save(config, Workdir(tmp_path))
+  prepare.check(config, Workdir(tmp_path))
+
+
+@pytest.mark.parametrize("preset", ["", "cldr", "multi30k", "marian", "enru"])
+def test_every_preset_can_prune_the_encoder_alone(tmp_path, preset):
+  prepare.check(defaults.config("concrete", f"{preset},encoder"), Workdir(tmp_path / "x"))

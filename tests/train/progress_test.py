@@ -2,6 +2,7 @@
 
 import pytest
 
+from headprune.errors import Stopped
 from headprune.train import progress
 
 
@@ -25,6 +26,16 @@ def test_the_clock_counts_training_alone(now):
   now[0] += 10.0
   assert clock.read(25, 1000) == {"tokens_per_second": 100.0, "train_seconds": 45.0}
   assert clock.left(25) == 50.0
+
+
+def test_what_is_paused_and_stopped_does_not_count_either(now):
+  clocks = [progress.Clock(0, 50, 0.0), progress.Clock(0, 50, 0.0)]
+  with pytest.raises(Stopped):
+    with progress.paused(clocks):
+      now[0] += 7.0
+      raise Stopped("in an evaluation", 15)
+  now[0] += 2.0
+  assert [clock.seconds() for clock in clocks] == [2.0, 2.0]
 
 
 def test_progress_line():

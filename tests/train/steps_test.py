@@ -175,8 +175,15 @@ def test_metrics_of_a_step():
   real = sum(int((batch[f"{side}"] > 0).sum()) for side in ("src_segment_BS", "tgt_segment_BT"))
   assert int(state.step) == 1 and int(metrics["tokens"]) == real
   np.testing.assert_allclose(metrics["learning_rate"], 16**-0.5 * 2**-1.5, rtol=1e-6)
-  for name in TYPES:
-    np.testing.assert_array_equal(metrics["log_alpha"][name], state.params["gates"][name])
+
+
+def test_what_is_frozen_has_no_gradient_of_its_cost_either():
+  config, params = make_config(rules=((r"gates/.*", "freeze"), (".*", "train"))), initial_params()
+  uniforms = gates.draw_uniforms(jax.random.key(3), params["gates"])
+  args = make_knobs(), params, make_batch(), uniforms, None
+  _, grads = jax.jit(steps.gradients, static_argnums=0)(config, *args)
+  assert not any(np.any(grads["gates"][name]) for name in TYPES)
+  assert np.any(grads["model"]["encoder_0"]["ffn"]["in_kernel"])
 
 
 def test_evaluation_has_no_noise_and_gates_as_at_test_time():

@@ -67,7 +67,7 @@ def test_the_likeliest_heads_of_each_group_are_settled(config, wanted, enc_self,
 
 def test_layers_without_heads_are_groups_of_no_weight():
   heads = {"enc_self": (0, 3), "dec_enc": (0, 0)}
-  assert target.group_sizes(BY_LAYER.groups, heads) == (1, 3, 1, 1)
+  assert target.group_sizes(BY_LAYER.groups, heads) == (0, 3, 0, 0)
   assert target.group_sizes(ALL.groups, HEADS) == (8,)
   multipliers = {name: jnp.ones(4) for name in ("linear", "quadratic")}
   args = multipliers, LOG_ALPHAS, heads, 20
