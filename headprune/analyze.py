@@ -23,7 +23,7 @@ from headprune.analysis.subject import Subject
 from headprune.errors import UserError
 from headprune.meter import Meter
 from headprune.runs import metrics
-from headprune.runs.run import load
+from headprune.runs.run import Run, load
 from headprune.runs.workdir import Workdir, name_runs, write_bytes, write_text
 
 
@@ -52,7 +52,7 @@ def _analyze(args: argparse.Namespace, meter: Meter) -> None:
   meter.begin("drawing", 0)
   result_lib.write(run.workdir, result)
   result = dataclasses.replace(result, run=names[args.workdir])
-  history = draw(run.workdir, result, before)
+  history = draw(run, result, before)
   maps = attention_maps(run, subject.text[: args.maps])
   page = page_lib.page(result, before, qualities=qualities, history=history, maps=maps)
   write_text(run.workdir.report, page)
@@ -61,34 +61,35 @@ def _analyze(args: argparse.Namespace, meter: Meter) -> None:
   print(f"report: {run.workdir.report}")
 
 
-def draw(workdir: Workdir, result: Result, before: Sequence[Result]) -> pruning.History | None:
-  """Writes the figures into the workdir.
+def draw(run: Run, result: Result, before: Sequence[Result]) -> pruning.History | None:
+  """Writes the figures into the run's folder.
 
   Args:
-    workdir: takes them, and has the gates' history.
+    run: whose folder takes them, and has the gates' history.
     result: what was found.
     before: earlier runs.
   Returns:
-    P(open) while the gates were trained, for the report; None if the run learned none.
+    How open the gates were while they were trained, for the report; None if the run learned none.
   """
+  workdir, kind = run.workdir, run.config.gates.kind
   drawn = {"retained": figures.retained(result.heads)}
   for score in (score for score in result.scores if score.drawn):
     gates = {name: result.heads[name] for name in score.values}
     drawn[score.key] = figures.score_grid(score.values, score.heading, gates)
   if result.kinds:
-    runs = [*before, result]
-    counts = [compare.count_kinds(run) for run in runs]
-    drawn["functions"] = figures.functions_retained(counts, [run.run for run in runs])
-  steps, layers = figures.gate_history(metrics.read(workdir))
+    results = [*before, result]
+    counts = [compare.count_kinds(one) for one in results]
+    drawn["functions"] = figures.functions_retained(counts, [one.run for one in results])
+  steps, layers = figures.gate_history(metrics.read(workdir), kind)
   if steps:
-    drawn["gates"] = figures.gate_trajectories(steps, layers)
+    drawn["gates"] = figures.gate_trajectories(steps, layers, kind)
   for name, figure in drawn.items():
     write_bytes(workdir.figures / f"{name}.svg", figures.render(figure))
   if not steps:
     return None
-  animation = figures.gate_animation(steps, layers)
+  animation = figures.gate_animation(steps, layers, kind)
   write_bytes(workdir.figures / "gates.gif", animation)
-  return pruning.history(steps, layers, animation)
+  return pruning.history(steps, layers, animation, kind)
 
 
 def _qualities(subject: Subject, args, before: Sequence[Result]) -> list[Quality]:

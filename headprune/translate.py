@@ -6,6 +6,8 @@ On a terminal, a line on stderr tells how far it is.
 import argparse
 from collections.abc import Iterator
 import itertools
+import os
+import stat
 import sys
 
 from headprune import cli
@@ -110,14 +112,18 @@ def _cut(
 
 
 def _count_lines() -> int | None:
-  """Lines of standard input that are still to be read, if it is a file; None of a pipe."""
+  """Lines of standard input that are still to be read, if it is a file; None of all else.
+
+  Devices can be sought in as well, but /dev/zero has no end.
+  """
   file = sys.stdin.buffer
-  if not file.seekable():
+  if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
     return None
-  here = file.tell()
-  count = sum(1 for _ in file)
+  here, count, last = file.tell(), 0, b"\n"
+  while block := file.read(CHUNK_BYTES):
+    count, last = count + block.count(b"\n"), block[-1:]
   file.seek(here)
-  return count
+  return count + (last != b"\n")
 
 
 def _chunks() -> Iterator[tuple[int, list[str]]]:

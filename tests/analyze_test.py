@@ -17,6 +17,7 @@ from headprune.runs.workdir import Workdir
 from headprune.text import sources
 from tests import small_run
 from tests.analysis.page import Page
+from tests.analysis.results import RESULT
 
 ARTICLES = "the a red".split()
 LINES = [f"{a} dog saw {b} cat big" for a in ARTICLES for b in ("the", "red", "big", "a")]
@@ -102,6 +103,14 @@ def test_the_whole_command(folder, monkeypatch, capsys):
   assert "Cross-attention: 2 aligning (2 by chance), 0 idle (best " in printed
   assert "There is no case of iobj in the parsed source sentences." in printed
   assert "The target's syntax is that of 1 of 12 sentences." in printed
+
+
+def test_the_history_of_a_top_k_is_that_of_its_test_time_gates(tmp_path):
+  run = small_run.make(tmp_path / "run", gates__kind="topk", l0__target_heads="50%")
+  row = {"step": 1, "log_alpha": {"enc_self": [[0.5, 0.4]]}, "gates": {"enc_self": [[1.0, 0.0]]}}
+  run.workdir.metrics.write_text(json.dumps(row) + "\n")
+  history = analyze.draw(run, RESULT, [])
+  assert (history.kind, history.gates) == ("topk", {"enc_self": [[[255, 0]]]})
 
 
 def test_a_run_that_was_cut_gives_the_same(folder):

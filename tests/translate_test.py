@@ -1,17 +1,13 @@
 """Translating standard input."""
 
-import io
+import os
 import sys
+import types
 
 import pytest
 
 from headprune import cli, translate
 from tests import small_run
-
-
-class Stdin:
-  def __init__(self, data: bytes):
-    self.buffer = io.BytesIO(data)
 
 
 @pytest.fixture(scope="module")
@@ -20,12 +16,13 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture
-def command(monkeypatch):
+def command(monkeypatch, tmp_path):
   """The command on some input, two lines at a time."""
 
   def call(workdir, data: bytes, *flags):
     monkeypatch.setattr(translate, "CHUNK", 2)
-    monkeypatch.setattr(sys, "stdin", Stdin(data))
+    (tmp_path / "stdin").write_bytes(data)
+    monkeypatch.setattr(sys, "stdin", (tmp_path / "stdin").open())
     monkeypatch.setattr(sys, "argv", ["translate", "--workdir", str(workdir), *flags])
     monkeypatch.setenv("HEADPRUNE_HUGE_PAGES", "0")
     cli.run(translate.main)
@@ -134,3 +131,25 @@ def test_reading_is_bounded(run, command, capfd, monkeypatch):
   with pytest.raises(SystemExit):
     command(run.workdir.path, b"cat\n" + b"x" * 17)
   assert "line 2: more than 16 bytes; is it text?" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("data, lines", [(b"", 0), (b"a\n\nb\n", 3), (b"a\nbcd", 2), (b"abcd", 1)])
+def test_lines_are_counted_in_blocks(monkeypatch, tmp_path, data, lines):
+  monkeypatch.setattr(translate, "CHUNK_BYTES", 2)
+  (tmp_path / "stdin").write_bytes(b"read\n" + data)
+  with (tmp_path / "stdin").open() as file:
+    assert file.buffer.readline() == b"read\n"
+    asked, read = [], file.buffer.read
+    bounded = types.SimpleNamespace(
+      fileno=file.fileno, tell=file.buffer.tell, seek=file.buffer.seek,
+      read=lambda size: asked.append(size) or read(size),
+    )  # fmt: skip
+    monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=bounded))
+    assert translate._count_lines() == lines and set(asked) == {2}
+    assert read() == data, "it is still there"
+
+
+def test_a_device_has_no_number_of_lines(monkeypatch):
+  with open(os.devnull) as file:
+    monkeypatch.setattr(sys, "stdin", file)
+    assert translate._count_lines() is None

@@ -114,10 +114,14 @@ def count(subject: Subject, links: Sequence[Links]) -> tuple[np.ndarray, np.ndar
         words.units(words.spans(line), tokenizer.spans(line))
         for line, tokenizer in zip(subject.text[i], tokenizers)
       )
-      tops = (align(attn_NBHTS[:, row], src_units, tgt_units, shift) for shift in range(len(STEPS)))
-      right = links[subject.numbers[i]]
-      counts = [count_links(top_NHU, src_words, tgt_words, right) for top_NHU in tops]
-      hits[i], cases[i] = (np.array(column) for column in zip(*counts))
+      attn_NHTS = attn_NBHTS[:, row]
+      hits[i] = np.zeros((len(STEPS), *attn_NHTS.shape[:2]), int)
+      cases[i] = np.zeros(len(STEPS), int)
+      if src_units and tgt_units:  # a tokenizer may have pieces for a line of spaces alone
+        for shift in range(len(STEPS)):
+          top_NHU = align(attn_NHTS, src_units, tgt_units, shift)
+          right = links[subject.numbers[i]]
+          hits[i][shift], cases[i][shift] = count_links(top_NHU, src_words, tgt_words, right)
   in_order = range(len(subject.text))
   return np.stack([hits[i] for i in in_order]), np.stack([cases[i] for i in in_order])
 

@@ -16,16 +16,20 @@ def prepare(subject: Subject, options) -> plug.Plan:
 
 
 def measure(subject: Subject) -> Findings:
-  """The mean over tokens of the largest weight, of every head."""
+  """The mean over tokens of the largest weight, of every head.
+
+  Tokens are the words of the encoder, those that the decoder's steps read (in its self-attention,
+  where the start vector may be looked at) and those that they write (in cross-attention).
+  """
   totals, counts = dict.fromkeys(TYPES, 0.0), dict.fromkeys(TYPES, 0)
   for _, batch in subject.batches():
     attn = subject.translator.attention(batch)
     src_BS = pointing.words(batch["src_segment_BS"])
-    tgt_BT = pointing.words(batch["tgt_segment_BT"])
+    segment_BT = batch["tgt_segment_BT"]
     sides = {
       "enc_self": (src_BS, src_BS),
-      "dec_self": (tgt_BT, tgt_BT),
-      "dec_enc": (tgt_BT, src_BS),
+      "dec_self": (pointing.readers(segment_BT), segment_BT > 0),
+      "dec_enc": (pointing.words(segment_BT), src_BS),
     }
     for name, (query_BQ, memory_BM) in sides.items():
       sum_NH, count = total(np.asarray(attn[name]), query_BQ, memory_BM)
@@ -41,7 +45,7 @@ def total(attn_NBHQM, query_BQ, memory_BM):
   Args:
     attn_NBHQM: weights.
     query_BQ: tokens that count.
-    memory_BM: tokens that may be looked at (EOS is left out).
+    memory_BM: tokens that may be looked at.
   """
   allowed_BHQM = memory_BM[:, None, None, :] & query_BQ[:, None, :, None]
   largest_NBHQ = np.max(attn_NBHQM, axis=-1, where=allowed_BHQM, initial=0.0)

@@ -7,6 +7,7 @@ a multiword token (1-2) split its characters where their forms spell it, and sha
 from collections.abc import Iterable
 import dataclasses
 import pathlib
+import re
 
 from headprune.analysis.words import Span
 from headprune.errors import UserError
@@ -64,7 +65,12 @@ def _sentence(rows: list[tuple[str, list[str]]], spaced: bool) -> Sentence:
       text += form
       text += " " if spaced or "SpaceAfter=No" not in columns[9].split("|") else ""
     if "-" in number:
-      first, inside = (_integer(part, where) for part in number.split("-"))
+      match = re.fullmatch(r"(\d+)-(\d+)", number)
+      first, last = (_integer(part, where) for part in match.groups()) if match else (0, 0)
+      if first != len(spans) + 1 or first <= inside or last < first:
+        due = max(len(spans), inside) + 1
+        raise UserError(f"{where}: {number!r} is not a range of words that begins with {due}")
+      inside = last
       parts = [columns[1] for _, columns in rows[i + 1 : i + 2 + inside - first]]
       shared = _split(form, start, parts)
       continue

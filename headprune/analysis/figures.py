@@ -20,6 +20,8 @@ _HATCHES = ("", "///", "...", "xxx")
 _DPI = 110
 _FRAME_MS = 125
 
+_OPEN = {"concrete": ("P(open)", "P(gate = 0)"), "topk": ("open", "closed")}  # kind of gates
+
 Layers = Sequence[Sequence[float]]  # layer -> head -> value, also as an array
 
 
@@ -61,22 +63,28 @@ def attention_map(attn_QM, queries: Sequence[str], memory: Sequence[str], title:
   return figure
 
 
-def gate_history(rows: Sequence[dict]) -> tuple[list[int], dict[str, list[np.ndarray]]]:
-  """P(open) during pruning, from the rows of metrics.jsonl.
+def gate_history(
+  rows: Sequence[dict], kind: str = "concrete"
+) -> tuple[list[int], dict[str, list[np.ndarray]]]:
+  """How open each gate was during pruning, from the rows of metrics.jsonl.
 
+  Args:
+    rows: all of them.
+    kind: of gates: "concrete" ones have P(open), "topk" ones are 1 or 0, as at test time.
   Returns:
-    (steps, type -> for each layer P(open) as [rows, heads]); empty if no row has gates.
+    (steps, type -> for each layer the values as [rows, heads]); empty if no row has gates.
   """
-  rows = [row for row in rows if "log_alpha" in row]
+  field, value = ("gates", np.asarray) if kind == "topk" else ("log_alpha", gates_lib.p_open)
+  rows = [row for row in rows if field in row]
   history = {}
-  for name in rows[0]["log_alpha"] if rows else ():
-    layers = zip(*(row["log_alpha"][name] for row in rows))
-    history[name] = [np.asarray(gates_lib.p_open(np.array(layer))) for layer in layers]
+  for name in rows[0][field] if rows else ():
+    layers = zip(*(row[field][name] for row in rows))
+    history[name] = [np.asarray(value(np.array(layer))) for layer in layers]
   return [row["step"] for row in rows], history
 
 
-def gate_trajectories(steps: Sequence[int], history: dict) -> Figure:
-  """P(open) of each head against the step; the line's style and shade tell the layer."""
+def gate_trajectories(steps: Sequence[int], history: dict, kind: str = "concrete") -> Figure:
+  """How open each head is against the step; the line's style and shade tell the layer."""
   figure, panels = _panels(history, 3.2)
   for axes, (name, layers) in zip(panels, history.items()):
     for n, open_TH in enumerate(layers):
@@ -86,12 +94,14 @@ def gate_trajectories(steps: Sequence[int], history: dict) -> Figure:
         axes.plot(steps, open_TH[:, h], linewidth=1.0, label=label, **style)
     axes.set(title=TITLES[name], xlabel="step", ylim=(-0.03, 1.03))
     axes.legend(fontsize=7)
-  panels[0].set_ylabel("P(open)")
+  panels[0].set_ylabel(_OPEN[kind][0])
   return figure
 
 
-def gate_animation(steps: Sequence[int], history: dict, frames: int = 60) -> bytes:
-  """A GIF of P(gate = 0) for each layer and head; black is closed."""
+def gate_animation(
+  steps: Sequence[int], history: dict, kind: str = "concrete", frames: int = 60
+) -> bytes:
+  """A GIF of how closed each head is; black is closed."""
   figure, panels = _panels(history, 2.6 + 0.3 * _depth(history))
   figure.set_dpi(70)
   canvas, images, pictures = FigureCanvasAgg(figure), [], []
@@ -101,7 +111,7 @@ def gate_animation(steps: Sequence[int], history: dict, frames: int = 60) -> byt
       axes.imshow(grid_NH, cmap="Greys", vmin=0.0, vmax=1.0, origin="lower", aspect="auto")
     )
     _name_heads(axes, name, grid_NH.shape)
-  figure.colorbar(images[0], ax=panels, shrink=0.8, label="P(gate = 0)")
+  figure.colorbar(images[0], ax=panels, shrink=0.8, label=_OPEN[kind][1])
   for t in np.unique(np.linspace(0, len(steps) - 1, frames).astype(int)):
     figure.suptitle(f"step {steps[t]:,}")
     for image, layers in zip(images, history.values()):

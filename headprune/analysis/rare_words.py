@@ -1,7 +1,8 @@
 """Heads that look at a sentence's least frequent word (Voita et al. 2019, section 5.3)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 import functools
+import itertools
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from headprune.errors import UserError
 from headprune.text import sources
 
 KIND = "rare words"
+_CHUNK = 10_000  # lines encoded at a time
 
 
 def add_options(add) -> None:
@@ -25,7 +27,7 @@ def prepare(subject: Subject, options) -> plug.Plan:
   limit = plug.check_share("rare", options.rare)
   lines, notes = _read_counted(subject, options.frequencies)
   tokenizer = subject.run.src_tokenizer
-  rank_V = ranks(tokenizer.encode(lines), tokenizer.vocab_size, tokenizer.eos)
+  rank_V = ranks(lines, tokenizer)
   settings = {"rare": limit, "rare_top": options.rare_top}
   if options.frequencies:
     settings["frequencies"] = plug.checksum(lines)
@@ -101,22 +103,25 @@ def count(attn_NBHSS, ids_BS, word_BS, rank_V, top: int):
   return hits_B2NH, query_BS.sum(1)
 
 
-def ranks(ids: Sequence[Sequence[int]], vocab: int, eos: int) -> np.ndarray:
+def ranks(lines: Iterable[str], tokenizer) -> np.ndarray:
   """rank_V of each id by its frequency in a text, 0 is the most frequent; ties by id.
 
   Args:
-    ids: sentences with EOS.
-    vocab: V.
-    eos: is not counted.
+    lines: the text, of which only some lines at a time are held as ids.
+    tokenizer: its EOS is not counted.
   """
-  flat = np.concatenate([*map(np.asarray, ids), []]).astype(int)
-  count_V = np.bincount(flat[flat != eos], minlength=vocab)
-  rank_V = np.empty(vocab, np.int64)
-  rank_V[np.argsort(-count_V, kind="stable")] = np.arange(vocab)
+  count_V = np.zeros(tokenizer.vocab_size, np.int64)
+  rest = iter(lines)
+  while chunk := list(itertools.islice(rest, _CHUNK)):
+    ids = np.fromiter(itertools.chain.from_iterable(tokenizer.encode(chunk)), np.int64)
+    count_V += np.bincount(ids, minlength=len(count_V))
+  count_V[tokenizer.eos] = 0
+  rank_V = np.empty_like(count_V)
+  rank_V[np.argsort(-count_V, kind="stable")] = np.arange(len(count_V))
   return rank_V
 
 
-def _read_counted(subject: Subject, path: str | None) -> tuple[list[str], tuple[str, ...]]:
+def _read_counted(subject: Subject, path: str | None) -> tuple[Sequence[str], tuple[str, ...]]:
   """(source lines to count words in, notes): a file, the training text, or else the subject's."""
   if path:
     return sources.read_lines(path), ()

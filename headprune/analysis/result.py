@@ -17,7 +17,8 @@ TITLES = {
 }
 IMPORTANCE, SHARE = "importance", "share"
 FORMS = (
-  "text", "wrapped text", "number", "percent", "points", "offset", "signed", "head", "heads",
+  "text", "wrapped text", "number", "numbered text", "percent", "points", "offset", "signed",
+  "head", "heads",
 )  # fmt: skip
 
 

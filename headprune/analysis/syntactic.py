@@ -29,10 +29,10 @@ def prepare(subject: Subject, options) -> plug.Plan | None:
   own = [] if options.conllu else annotations.known(subject, options)
   if not (options.conllu or own):
     return None
-  files = [conllu.read(path, spaced) for path in options.conllu or ()]
-  blocks = [pair.conllu.splitlines() for pair in own]
+  files = [conllu.read(path, spaced)[: options.sentences] for path in options.conllu or ()]
+  blocks = [pair.conllu.splitlines() for pair in own[: options.sentences]]
   files += [conllu.parse(block, annotations.SETTING, spaced) for block in blocks]
-  parsed = list(itertools.chain.from_iterable(files))[: options.sentences]
+  parsed = list(itertools.chain.from_iterable(files))
   relations = tuple(filter(None, options.relations.split(",")))
   settings = {
     "relations": ",".join(relations),
@@ -65,15 +65,27 @@ def measure(subject: Subject, parsed: Sequence[conllu.Sentence], rule: Rule) -> 
     parsed: sentences with their syntax.
     rule: when a head is syntactic.
   """
-  notes = [f"Syntax is that of {len(parsed):,} parsed sentences."]
-  return edges.findings(subject, count(subject, parsed, rule.relations), rule, notes)
+  ids = subject.run.src_tokenizer.encode([sentence.text for sentence in parsed])
+  fitting = [pair for pair in zip(parsed, ids) if 1 < len(pair[1]) <= MAX_LENGTH]
+  some = "" if len(fitting) == len(parsed) else f" of {len(parsed):,}"
+  which = some and f", those with 1 to {MAX_LENGTH - 1} tokens"
+  notes = [f"Syntax is that of {len(fitting):,}{some} parsed sentences{which}."]
+  return edges.findings(subject, count(subject, fitting, rule.relations), rule, notes)
 
 
-def count(subject: Subject, parsed, relations: Sequence[str]) -> dict[Edge, Counts]:
-  """How often each encoder head's largest weight follows each edge."""
+def count(
+  subject: Subject,
+  fitting: Sequence[tuple[conllu.Sentence, list[int]]],
+  relations: Sequence[str],
+) -> dict[Edge, Counts]:
+  """How often each encoder head's largest weight follows each edge.
+
+  Args:
+    subject: the run; its text is not used.
+    fitting: sentences and their ids with EOS, none longer than MAX_LENGTH.
+    relations: names as in the files.
+  """
   tokenizer = subject.run.src_tokenizer
-  all_ids = tokenizer.encode([sentence.text for sentence in parsed])
-  fitting = [(s, ids) for s, ids in zip(parsed, all_ids) if 1 < len(ids) <= MAX_LENGTH]
   units = [words.units(s.spans, tokenizer.spans(s.text)) for s, _ in fitting]
   cases = [
     edges.find_cases(s, unit_of_word, relations)

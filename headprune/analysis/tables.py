@@ -54,6 +54,7 @@ _WRITERS = {
   "text": str,
   "wrapped text": str,
   "number": number,
+  "numbered text": str,  # sorts by the number that it begins with
   "percent": lambda value: f"{100 * value:.1f}%",
   "points": lambda value: f"{100 * value:+.1f}",
   "offset": lambda value: f"{value:+d}",

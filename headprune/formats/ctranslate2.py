@@ -32,7 +32,7 @@ def write(run: Run, out: pathlib.Path, quantization: str | None = None) -> str:
   Returns:
     What was written, and which heads the format could not leave out.
   Raises:
-    UserError: `out` is in use, the package is not there, or the format has no such model.
+    UserError: `out` is in use, a package is not there, or the format has no such model.
   """
   check_unused(out)
   specs = _package().specs
@@ -43,7 +43,10 @@ def write(run: Run, out: pathlib.Path, quantization: str | None = None) -> str:
   spec = _spec(specs, even)
   _register_vocabularies(spec, run)
   spec.validate()
-  spec.optimize(quantization=quantization)
+  try:
+    spec.optimize(quantization=quantization)
+  except RuntimeError as error:  # bfloat16 is made by PyTorch
+    raise UserError(f"CTranslate2, {quantization}: {error}, or choose another type") from error
   with new_folder(out) as draft:
     spec.save(str(draft))
     tokenizer.write_files(draft / "tokenizer", tokenizer.read_files(run.workdir.tokenizer))
@@ -86,8 +89,15 @@ def engine(folder: pathlib.Path, compute_type: str, threads: int):
     folder: see `write`.
     compute_type: one of QUANTIZATIONS.
     threads: cores to use for a batch.
+  Raises:
+    UserError: the processor does not compute in that type.
   """
-  return _package().Translator(str(folder), compute_type=compute_type, intra_threads=threads)
+  package = _package()
+  try:
+    return package.Translator(str(folder), compute_type=compute_type, intra_threads=threads)
+  except ValueError as error:
+    known = ", ".join(sorted(package.get_supported_compute_types("cpu")))
+    raise UserError(f"CTranslate2: {error} This processor has {known}: choose one") from error
 
 
 def _package():

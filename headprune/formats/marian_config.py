@@ -140,7 +140,7 @@ def _check_values(path: pathlib.Path, hf: Mapping) -> None:
       raise UserError(f"{path}: {name}={hf[name]} does not divide d_model={hf['d_model']}")
   if hf["d_model"] % 2 or hf["d_model"] < 4:
     raise UserError(f"{path}: d_model={hf['d_model']} must be even and at least 4")
-  if hf["activation_function"] not in _ACTIVATIONS:
+  if hf["activation_function"] not in tuple(_ACTIVATIONS):  # a list has no place in a dict
     known = ", ".join(_ACTIVATIONS)
     raise UserError(f"{path}: activation_function={hf['activation_function']!r} is not in {known}")
   for name in ("dropout", "attention_dropout", "activation_dropout"):

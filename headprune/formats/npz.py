@@ -20,7 +20,7 @@ def read(path) -> dict[str, np.ndarray]:
         arrays[name] = archive[name]
   except FileNotFoundError:
     raise UserError(f"{path}: no such file") from None
-  except (EOFError, OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+  except (EOFError, OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
     raise UserError(f"{path}: {name} is damaged or not a plain array (.npz)") from error
   for name, array in arrays.items():
     if not isinstance(array, np.ndarray):

@@ -121,7 +121,7 @@ def sizes(arrays: Mapping, hp: Mapping) -> ModelConfig:
   """Sizes as most variables have them, so that the odd one out is named; checked against hp."""
   if "mod/emb_inp/mat:0" not in arrays and not any(map(_LAYER_VARIABLE.match, arrays)):
     raise UserError("no variable is called mod/...: this is not a model of the original program")
-  size = _most_common(arrays, "layer_norm/scale:0", 0)
+  size, ff_size = (_size(arrays, suffix) for suffix in ("layer_norm/scale:0", "/conv1/b:0"))
   one = ModelConfig(1, 1, 1, (1,), (1,), (1,), 1, 1, 1, 1)
   per_layer = len(layer_variables(one, 0))
   counts = _head_counts(hp)
@@ -134,7 +134,7 @@ def sizes(arrays: Mapping, hp: Mapping) -> ModelConfig:
     "emb_size": size,
     "key_size": size,
     "value_size": size,
-    "ff_size": _most_common(arrays, "/conv1/b:0", 0),
+    "ff_size": ff_size,
     "num_heads": _most_common(arrays, "/gate/log_a:0", 1),
   }
   for field, value in found.items():
@@ -152,8 +152,8 @@ def sizes(arrays: Mapping, hp: Mapping) -> ModelConfig:
     model_size=size,
     enc_head_size=size // heads,
     dec_head_size=size // heads,
-    enc_ff_size=found["ff_size"],
-    dec_ff_size=found["ff_size"],
+    enc_ff_size=ff_size,
+    dec_ff_size=ff_size,
     embed_dropout=hp.get("res_dropout", 0.1),
     residual_dropout=hp.get("res_dropout", 0.1),
     attention_dropout=hp.get("attn_dropout", 0.1),
@@ -181,6 +181,14 @@ def _head_counts(hp: Mapping) -> dict[str, tuple[int, ...]] | None:
   if len(lengths) != 1 or lengths == {0} or min(map(min, counts.values())) < 0:
     raise UserError("hp.heads must be lists of head counts for enc-self, dec-self and dec-enc")
   return counts
+
+
+def _size(arrays: Mapping, suffix: str) -> int:
+  """`_most_common` of vectors that every model has."""
+  found = _most_common(arrays, suffix, 0)
+  if not found:
+    raise UserError(f"no variable is called mod/...{suffix}: the file has not the whole model")
+  return found
 
 
 def _most_common(arrays: Mapping, suffix: str, axis: int) -> int | None:

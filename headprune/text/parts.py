@@ -33,7 +33,7 @@ def split(line: str, count: Callable[[str], int], limit: int) -> list[str]:
 
 def _cut(text: str) -> int:
   """Where to cut in two: near the middle."""
-  quarter, middle = len(text) // 4, len(text) // 2
+  quarter, middle = max(1, len(text) // 4), len(text) // 2  # a cut is never at an end
   for pattern in (_SENTENCE_END, _SPACE):
     places = [match.end() for match in pattern.finditer(text, quarter, len(text) - quarter)]
     if places:

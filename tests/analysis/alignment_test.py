@@ -90,6 +90,17 @@ def test_error_rates_of_a_run(tmp_path):
   assert alignment.measure(whole, LINKS, limit - 1e-9).functions == ()
 
 
+@pytest.mark.parametrize("pair", [("\t", "the"), ("the", "\u00a0"), ("\u0085", "\t")])
+def test_a_line_of_pieces_without_a_word_counts_nothing(tmp_path, pair):
+  run = small_run.make(tmp_path / "run")
+  lines = [[one, *rest] for one, rest in zip(pair, PAIRS)]
+  whole = subject.encode(run, *lines)
+  assert len(whole.text) == 3
+  hits, cases = alignment.count(whole, [({(0, 0)}, {(0, 0)}), *LINKS])
+  assert not hits[0].any() and not cases[0].any()
+  np.testing.assert_array_equal(cases[1:], [[3 + 2] * 2, [2 + 1] * 2])
+
+
 def test_there_must_be_links_for_all_lines(tmp_path):
   run = small_run.make(tmp_path / "run")
   whole = subject.encode(run, ["", *PAIRS[0]], ["", *PAIRS[1]])  # the first line is left out

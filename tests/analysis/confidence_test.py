@@ -24,9 +24,11 @@ def test_each_type_has_its_own_queries_and_memory(tmp_path):
   (score,) = confidence.measure(subject.encode(run, *pairs)).scores
   assert score.key == "confidence" and set(score.values) == {"enc_self", "dec_self", "dec_enc"}
   maps = run.attention(*pairs)
+  # EOS is the last row and column, but decoder self-attention's begin with the start.
+  kept = {"enc_self": np.s_[..., :-1, :-1], "dec_self": np.s_[..., 1:, :]}
+  kept["dec_enc"] = kept["enc_self"]
   for name in score.values:
-    # EOS is the last row and column, but decoder self-attention's columns begin with the start.
-    largest = np.concatenate([m.weights[name][..., :-1, :-1].max(-1) for m in maps], axis=-1)
+    largest = np.concatenate([m.weights[name][kept[name]].max(-1) for m in maps], axis=-1)
     np.testing.assert_allclose(score.values[name], largest.mean(-1), rtol=1e-5)
   with pytest.raises(AssertionError):  # the two memories differ, so that mixing them up shows
     np.testing.assert_allclose(score.values["dec_self"], score.values["dec_enc"], rtol=1e-2)

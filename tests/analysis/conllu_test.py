@@ -65,6 +65,15 @@ def test_gzip_and_spaced_text(parsed, tmp_path):
     (row(1, "word", "_", "root"), "line 1: '_' is not a number"),
     (row(1, "word", 3, "obj"), "line 1: head 3 in a sentence of 1 words"),
     ("# text = nothing", "no sentence"),
+    (row("1-2-3", "ab", "_", "_"), "line 1: '1-2-3' is not a range of words that begins with 1"),
+    (row("1-", "ab", "_", "_"), "line 1: '1-' is not a range"),
+    (row("2-1", "ab", "_", "_"), "line 1: '2-1' is not a range"),
+    (row("2-3", "ab", "_", "_"), "line 1: '2-3' is not a range"),
+    (row("1-0", "ab", "_", "_"), "line 1: '1-0' is not a range"),
+    (
+      f"{row('1-2', 'ab', '_', '_')}\n{row(1, 'a', 0, 'root')}\n{row('2-3', 'bc', '_', '_')}",
+      "line 3: '2-3' is not a range of words that begins with 3",
+    ),
   ],
 )
 def test_what_is_not_conllu(tmp_path, bad, message):

@@ -72,6 +72,18 @@ def test_gate_history_is_p_open_of_each_layer():
   assert figures.gate_history([{"step": 1}]) == ([], {})
 
 
+def test_gate_history_of_a_top_k_is_open_or_closed():
+  row = {
+    "log_alpha": {"enc_self": [[2.0, 1.9], [-5.0]]},
+    "gates": {"enc_self": [[1.0, 0.0], [0.0]]},
+  }
+  steps, history = figures.gate_history([{"step": 3} | row, {"step": 4} | row], "topk")
+  assert [layer.tolist() for layer in history["enc_self"]] == [[[1, 0]] * 2, [[0]] * 2]
+  (axes,) = figures.gate_trajectories(steps, history, "topk").axes
+  assert steps == [3, 4] and axes.get_ylabel() == "open"
+  assert figures.gate_animation(steps, history, "topk") != figures.gate_animation(steps, history)
+
+
 def test_gate_trajectories_draw_each_head():
   axes = figures.gate_trajectories(*figures.gate_history(HISTORY)).axes[0]
   assert len(axes.lines) == 3

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from headprune.analysis import plug, pointing, rare_words
+from headprune.text import tokenizer
 from tests.analysis import subjects
 
 pytestmark = pytest.mark.usefixtures("small_batches")
@@ -33,9 +34,18 @@ def test_eos_is_skipped_and_every_occurrence_counts():
   assert hits[0, 0, 0, 0] == cases[0] == 5
 
 
-def test_ranks_by_frequency_without_eos():
-  # 4 three times, 2 twice, 3 once; EOS (1) is as rare as what never occurs.
-  assert rare_words.ranks([[4, 4, 2, 1], [4, 2, 3, 1]], 5, eos=1).tolist() == [3, 4, 1, 2, 0]
+def test_ranks_by_frequency_without_eos(monkeypatch):
+  monkeypatch.setattr(rare_words, "_CHUNK", 2)
+  words, sizes = tokenizer.Whitespace((*tokenizer.RESERVED, "a", "b", "c")), []
+
+  def encode(lines):
+    sizes.append(len(lines))
+    return words.encode(lines)
+
+  counted = types.SimpleNamespace(vocab_size=6, eos=words.eos, encode=encode)
+  # b three times, c twice, a once; EOS (1) is as rare as what never occurs.
+  ranks = rare_words.ranks(["b b c", "", "b c", "a", ""], counted)
+  assert ranks.tolist() == [3, 4, 5, 2, 0, 1] and sizes == [2, 2, 1]
 
 
 SENTENCES = [[3, 7, 4, 1], [5, 3, 3, 6, 1], [3, 4, 1]]

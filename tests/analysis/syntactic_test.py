@@ -18,9 +18,8 @@ DOWN = lambda q, ids: [1, 5, 5, 5, 3, 5][q]
 def accuracies(rule, sentences=3):
   """Edge as text -> accuracy of a head that looks where `rule` says."""
   subject = subjects.encoder([], [rule], [1.0])
-  nothing = conllu.Sentence("", [], [], [])
-  parsed = [*[SENTENCE] * sentences, nothing]
-  found = syntactic.count(subject, parsed, ("nsubj", "obj", "amod"))
+  ids = subject.run.src_tokenizer.encode([SENTENCE.text])[0]
+  found = syntactic.count(subject, [(SENTENCE, ids)] * sentences, ("nsubj", "obj", "amod"))
   for edge, counts in found.items():
     assert counts.cases_E.tolist() == [1 + (str(edge) == "amod dep→head")] * sentences
   return {str(edge): c.hits_ENH.sum() / c.cases_E.sum() for edge, c in found.items()}
@@ -48,12 +47,23 @@ def test_a_head_that_beats_the_baseline_is_found():
   )
 
 
+def test_the_note_counts_the_sentences_that_fit():
+  subject = subjects.encoder([], [UP], [1.0])
+  empty = conllu.Sentence("", [], [], [])
+  long = conllu.Sentence("a " * 128, [(0, 1)], [-1], ["root"])
+  rule = Rule(relations=("obj",), limit=0.0, min_cases=1)
+  found = syntactic.measure(subject, [empty, SENTENCE, long], rule)
+  assert found.notes == ("Syntax is that of 1 of 3 parsed sentences, those with 1 to 127 tokens.",)
+  assert [part.cases_ER.tolist() for part in found.evidence] == [[[1, 1]]]
+
+
 def test_sentences_are_read_as_the_vocabulary_wants_them(tmp_path):
   rows = ["1\tdo\t_\t_\t_\t_\t0\troot\t_\tSpaceAfter=No", "2\tnt\t_\t_\t_\t_\t1\tadvmod\t_\t_"]
-  (tmp_path / "parsed").write_text("\n".join(rows))
-  (tmp_path / "others").write_text("\n\n".join(["\n".join(rows)] * 2))
+  block = "\n".join(rows)
+  (tmp_path / "parsed").write_text("\n\n".join([block] * 3))
+  (tmp_path / "others").write_text("\n\n".join([block] * 2))
   options = types.SimpleNamespace(
-    conllu=[str(tmp_path / "parsed"), str(tmp_path / "others")],  # three in all
+    conllu=[str(tmp_path / "parsed"), str(tmp_path / "others")],
     sentences=2,
     relations="advmod,,obj",
     syntactic=0.2,
@@ -62,12 +72,12 @@ def test_sentences_are_read_as_the_vocabulary_wants_them(tmp_path):
   subject = subjects.encoder([], [lambda q, ids: 0], [1.0], words=("do", "nt"))
   plan = syntactic.prepare(subject, options)
   assert plan.settings == {
-    "relations": "advmod,obj", "syntactic": 0.2, "min_cases": 5, "parsed_sentences": 2,
+    "relations": "advmod,obj", "syntactic": 0.2, "min_cases": 5, "parsed_sentences": 4,
     "conllu": plan.settings["conllu"],
   }  # fmt: skip
-  (tmp_path / "others").write_text("\n\n".join(["\n".join(rows), rows[0]]))
+  (tmp_path / "parsed").write_text("\n\n".join([block] * 2))
   assert syntactic.prepare(subject, options).settings == plan.settings, "the third is not read"
-  (tmp_path / "parsed").write_text("\n".join(rows).replace("advmod", "obj"))
+  (tmp_path / "others").write_text("\n\n".join([block, block.replace("advmod", "obj")]))
   assert syntactic.prepare(subject, options).settings["conllu"] != plan.settings["conllu"]
   up = plan.measure(subject).scores[0]
   assert (up.title, up.values) == (

@@ -124,6 +124,22 @@ def test_quantised_models_are_smaller(tmp_path):
     export.write(run, tmp_path / "int8")
 
 
+def test_types_that_are_not_there_are_named(tmp_path, monkeypatch):
+  run = small_run.make(tmp_path / "run")
+  monkeypatch.setattr(ctranslate2.specs.model_spec, "torch_is_available", False)
+  with pytest.raises(UserError, match="bfloat16: .* requires torch.*, or choose another type$"):
+    export.write(run, tmp_path / "out", "bfloat16")
+  assert not (tmp_path / "out").exists()
+  export.write(run, tmp_path / "out")
+
+  def refuse(folder, compute_type, intra_threads):
+    raise ValueError(f"Requested {compute_type} compute type, which is not efficient.")
+
+  monkeypatch.setattr(ctranslate2, "Translator", refuse)  # as where a processor lacks the type
+  with pytest.raises(UserError, match="Requested float16 .* has .*float32.*: choose one$"):
+    export.engine(tmp_path / "out", "float16", 1)
+
+
 def test_what_the_format_does_not_know(tmp_path):
   run = small_run.make(tmp_path / "run")
   config = tiny.even(norm="post")

@@ -82,6 +82,7 @@ FIELDS = [
   ({"decoder_attention_heads": "2"}, "decoder_attention_heads='2' is not"),
   ({"d_model": 9, "decoder_attention_heads": 3}, "d_model=9 must be even"),
   ({"activation_function": "gelu_new"}, "activation_function='gelu_new' is not in swish"),
+  ({"activation_function": ["relu"]}, r"activation_function=\['relu'\] is not in swish"),
   ({"dropout": 1.5}, "dropout=1.5 is not a probability"),
   ({"attention_dropout": "no"}, "attention_dropout='no'"),
   ({"scale_embedding": 1}, "scale_embedding=1 is not true or false"),

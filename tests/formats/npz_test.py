@@ -15,6 +15,17 @@ def test_arrays_come_back(tmp_path):
   np.testing.assert_array_equal(arrays["a"], [0, 1, 2])
 
 
+@pytest.mark.parametrize("place, value", [(8, 1), (10, 99)])  # encrypted, an unknown compression
+def test_damage_that_zipfile_does_not_know(tmp_path, place, value):
+  path = tmp_path / "x.npz"
+  np.savez(path, a=np.arange(3))
+  data = bytearray(path.read_bytes())
+  data[data.index(b"PK\x01\x02") + place] = value  # in the archive's list of its members
+  path.write_bytes(data)
+  with pytest.raises(UserError, match="x.npz: a is damaged or not a plain array"):
+    npz.read(path)
+
+
 def test_only_plain_arrays_are_read(tmp_path):
   np.savez(tmp_path / "object.npz", pickled=np.array([{}], object), plain=np.ones(3))
   (tmp_path / "text.npz").write_text("not a zip file")

@@ -229,6 +229,16 @@ def removed(arrays):
   del arrays["mod/dec_ffn-2/conv2/b:0"]
 
 
+def no_norms(arrays):
+  for name in [name for name in arrays if "layer_norm/" in name]:
+    del arrays[name]
+
+
+def no_hidden_biases(arrays):
+  for name in [name for name in arrays if name.endswith("conv1/b:0")]:
+    del arrays[name]
+
+
 def no_gate(arrays):
   del arrays["mod/enc_attn-1/gate/log_a:0"]
 
@@ -251,6 +261,8 @@ def whole_numbers(arrays):
   [
     (added, r"mod/enc_attn-1/extra:0 is superfluous"),
     (removed, r"mod/dec_ffn-2/conv2/b:0 is missing"),
+    (no_norms, r"no variable is called mod/...layer_norm/scale:0"),
+    (no_hidden_biases, r"no variable is called mod/.../conv1/b:0"),
     (no_gate, r"mod/enc_attn-1/gate/log_a:0 is missing"),
     (transposed, r"mod/emb_inp/mat:0 has shape \(8, 7\), expected \(8, 8\)"),
     (wrong_norm, r"enc_attn-0/layer_norm/scale:0 has shape \(9,\), expected \(8,\)"),

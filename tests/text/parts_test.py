@@ -30,6 +30,11 @@ def test_text_without_spaces_is_cut_between_characters():
   assert parts.split("ab", lambda _: 99, 3) == ["a", "b"]
 
 
+@pytest.mark.parametrize("line", ["ﷺ。", "ab。", "。ab", "a。。"])
+def test_a_cut_is_never_at_the_end_of_the_text(line):
+  assert parts.split(line, lambda text: 9 * len(text), 9) == list(line)
+
+
 def test_a_long_text_is_whole_and_in_small_parts():
   line = " ".join(f"word{i}." if i % 7 == 0 else f"word{i}" for i in range(5000))
   found = parts.split(line, _words, 64)

@@ -18,9 +18,9 @@ _CAPTIONS = {
   "contributions-steps": "Means over target positions, by training step.",
 }
 _COLUMNS = (
-  Column("run", "text"), Column("checkpoint", "text"), Column("prefix", "text"),
+  Column("run", "text"), Column("checkpoint", "numbered text"), Column("prefix", "text"),
   Column("sentences"), Column("source contribution"), Column("low"), Column("high"),
-  Column("less the first's", "wrapped text"), Column("entropy of source"),
+  Column("less the first's", "numbered text"), Column("entropy of source"),
   Column("entropy of target"),
 )  # fmt: skip
 _HEAD = (

@@ -31,7 +31,7 @@ def page(
     result: what was found.
     before: earlier runs' results; outcomes are told against the first of them.
     qualities: what the runs recorded, in order of pruning; the last one is the report's run.
-    history: P(open) of the gates while they were trained.
+    history: how open the gates were while they were trained.
     maps: attention weights of a few pairs.
   """
   runs = [*before, result]
@@ -54,7 +54,7 @@ def page(
     "gates": result.heads,
     "titles": TITLES,
     "labels": {" ".join(map(str, head)): names for head, names in labels.items()},
-    "history": history and {"steps": history.steps, "p_open": history.p_open},
+    "history": history and {name: getattr(history, name) for name in ("steps", "gates", "kind")},
   }
   return template.fill(
     _FOLDER / "page.html",

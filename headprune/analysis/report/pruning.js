@@ -1,8 +1,8 @@
-// P(open) at the step of the slider, which plays by itself when asked to.
-function showPruning({steps, p_open}) {
+// How open heads are at the step of the slider, which plays by itself when asked to.
+function showPruning({steps, gates, kind}) {
   const slider = pick("step"), play = pick("play");
   const panels = [...document.querySelectorAll("#pruning .panel")].map((panel, i) => ({
-    rows: Object.values(p_open)[i].map(layers => layers.flat()),
+    rows: Object.values(gates)[i].map(layers => layers.flat()),
     cells: panel.querySelectorAll(".grid rect"),
     cursor: panel.querySelector(".cursor"),
     points: panel.querySelector("polyline")?.points ?? [],
@@ -17,8 +17,9 @@ function showPruning({steps, p_open}) {
       open += rows[t].reduce((a, b) => a + b, 0) / 255;
       total += rows[t].length;
     }
-    pick("reached").textContent = "step " + steps[t] + ": " + open.toFixed(1) + " of " + total
-      + " heads open on average";
+    const topk = kind === "topk";
+    pick("reached").textContent = "step " + steps[t] + ": " + open.toFixed(topk ? 0 : 1) + " of "
+      + total + " heads open" + (topk ? "" : " on average");
   }
   let timer = null;
   const stop = () => { clearInterval(timer); timer = null; play.textContent = "Play"; };

@@ -1,4 +1,4 @@
-"""Gates while pruning: P(open) of each head over the steps, to play or to step through."""
+"""Gates while pruning: how open each head was over the steps, to play or to step through."""
 
 import base64
 from collections.abc import Sequence
@@ -11,45 +11,53 @@ from headprune.analysis import tables
 from headprune.analysis.report import grid, parts
 from headprune.analysis.result import TITLES, Head
 
+_SHOWN = {  # kind of gates -> what is drawn, in a word and in a sentence
+  "concrete": ("P(open)", "P(open), the probability that a gate is above 0, of each head"),
+  "topk": ("open heads", "Whether each head was open or closed, as at test time"),
+}
 _MOST_STEPS = 120  # steps that the page holds
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BELOW = 320, 170, 30, 18, 18  # CSS pixels
 
 
 @dataclasses.dataclass(frozen=True)
 class History:
-  """P(open) of each head over the steps of training, in 256 steps."""
+  """How open each head was over the steps of training, in 256 steps."""
 
   steps: list[int]
-  p_open: dict[str, list]  # attention type -> step -> layer -> head -> 0..255
+  gates: dict[str, list]  # attention type -> step -> layer -> head -> 0..255
   animation: bytes  # the same as a GIF
+  kind: str  # of gates: "concrete" ones are shown as P(open), "topk" ones as 0 or 255
 
 
-def history(steps: Sequence[int], layers: dict[str, list[np.ndarray]], animation: bytes) -> History:
+def history(
+  steps: Sequence[int], layers: dict[str, list[np.ndarray]], animation: bytes, kind: str
+) -> History:
   """What the page holds of it.
 
   Args:
     steps: from figures.gate_history, as the next.
-    layers: type -> for each layer P(open) as [rows, heads].
+    layers: type -> for each layer values as [rows, heads].
     animation: from figures.gate_animation.
+    kind: of gates, "concrete" or "topk".
   """
   rows = np.unique(np.linspace(0, len(steps) - 1, _MOST_STEPS).astype(int))
-  p_open = {
+  gates = {
     name: [[np.rint(255 * p[row]).astype(int).tolist() for p in found] for row in rows]
     for name, found in layers.items()
   }
-  return History([steps[row] for row in rows], p_open, animation)
+  return History([steps[row] for row in rows], gates, animation, kind)
 
 
 def section(found: History | None) -> str:
   """Lines and a grid for each attention type, and the slider that moves them."""
   if not found:
     return ""
+  shown, sentence = _SHOWN[found.kind]
   panels = []
-  for name, rows in found.p_open.items():
-    panels.append(
-      f'<div class="panel">{_lines(name, found.steps, rows)}{_grid(name, rows[-1])}</div>'
-    )
-  layers = max(len(rows[-1]) for rows in found.p_open.values())
+  for name, rows in found.gates.items():
+    lines = _lines(f"{shown} of {TITLES[name]}", name, found.steps, rows)
+    panels.append(f'<div class="panel">{lines}{_grid(name, rows[-1])}</div>')
+  layers = max(len(rows[-1]) for rows in found.gates.values())
   legend = "".join(
     f'<li><i style="background:{_color(n)}"></i>layer {n + 1}</li>' for n in range(layers)
   )
@@ -58,9 +66,7 @@ def section(found: History | None) -> str:
   return parts.section(
     "pruning",
     "Gates while pruning",
-    parts.text(
-      "P(open), the probability that a gate is above 0, of each head: a line above, a square below."
-    ),
+    parts.text(f"{sentence}: a line above, a square below."),
     f"""<div class="controls"><button id="play" type="button">Play</button>
 <input id="step" type="range" min="0" max="{last}" value="{last}" aria-label="step of training">
 <output id="reached" for="step"></output></div>
@@ -78,8 +84,8 @@ def _grid(name: str, rows: Sequence[Sequence[int]]) -> str:
   return grid.draw("", list(map(len, rows)), cell)
 
 
-def _lines(name: str, steps: Sequence[int], rows: Sequence) -> str:
-  """P(open) against the step, a line a head, a colour a layer."""
+def _lines(label: str, name: str, steps: Sequence[int], rows: Sequence) -> str:
+  """How open heads are against the step, a line a head, a colour a layer."""
   right, bottom = _WIDTH - 10, _TOP + _HEIGHT
   span = max(1, steps[-1] - steps[0])
   xs = [_LEFT + (right - _LEFT) * (step - steps[0]) / span for step in steps]
@@ -98,7 +104,6 @@ def _lines(name: str, steps: Sequence[int], rows: Sequence) -> str:
       line = f'<polyline style="stroke:{_color(n)}" points="{" ".join(points)}">{title}</polyline>'
       drawn.append(line)
   drawn.append(f'<path class="cursor" d="M{xs[-1]:.1f} {_TOP}V{bottom}"/>')
-  label = f"P(open) of {TITLES[name]}"
   return parts.picture("lines", label, (_WIDTH, bottom + _BELOW), drawn)
 
 

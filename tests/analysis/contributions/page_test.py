@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import re
 
 from headprune.analysis.contributions import page
 from headprune.analysis.contributions.result import Mean, Result
@@ -32,6 +33,12 @@ def test_the_page_holds_table_and_figures():
   assert "3 source and 4 target tokens, EOS included, of a text of 1,234 pairs." in text
   assert "$" not in text and text.count("<figure>") == 1
   assert "intervals of 95% over sentences: 1,000 resamples, seed 0." in text
+
+
+def test_steps_and_changes_sort_as_numbers():
+  text = page.page(result(), {})
+  heads = re.findall(r"<th( class=\"text\")? aria-sort=\"none\"><button>(.*?)</button>", text)
+  assert [name for kind, name in heads if kind] == ["run", "prefix"]
 
 
 def test_without_resamples_there_are_no_intervals():

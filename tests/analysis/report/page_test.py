@@ -21,7 +21,9 @@ MAPS = maps_lib.Maps(
     "dec_enc": [[[[255, 0], [0, 255]]], [[[255, 0], [0, 255]]]],
   },
 )
-HISTORY = pruning.History([10, 20], {"enc_self": [[[255, 128], [0]], [[255, 0], [51]]]}, b"GIF")
+HISTORY = pruning.History(
+  [10, 20], {"enc_self": [[[255, 128], [0]], [[255, 0], [51]]]}, b"GIF", "concrete"
+)
 
 
 def everything(result=RESULT, before=(), **changes):
@@ -65,7 +67,9 @@ def test_the_data_of_the_scripts_cannot_end_their_element():
     "enc_self 1 0": ["obj head→dep", "rare words"],
     "dec_enc 0 0": ["word alignment"],
   }
-  assert data["history"] == {"steps": [10, 20], "p_open": HISTORY.p_open}
+  assert data["history"] == {
+    "steps": [10, 20], "gates": HISTORY.gates, "kind": "concrete",
+  }  # fmt: skip
 
 
 def test_the_page_needs_nothing_else():
