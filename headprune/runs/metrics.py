@@ -16,7 +16,7 @@ _NUMBERS = (
   "objective", "dev_loss", "dev_smoothed_loss", "dev_bleu", "test_bleu", "dev_chrf", "test_chrf",
   "tokens_per_second", "train_seconds",
 )  # fmt: skip
-_LISTS = "log_alpha"
+_LISTS, _GATES = "log_alpha", "gates"  # type -> layer -> head -> value, both of the same heads
 
 
 class Writer:
@@ -72,11 +72,12 @@ def read(workdir: Workdir) -> list[dict]:
     return []
   lines = workdir.metrics.read_bytes().split(b"\n")
   found = {number: _row(line) for number, line in enumerate(lines[:-1], 1) if line}
-  shapes = collections.Counter(_shape(row) for row in found.values() if row and _LISTS in row)
+  lists = [row[_LISTS] for row in found.values() if row and _LISTS in row]
+  shapes = collections.Counter(map(_shape, lists))
   usual = {None, *(shape for shape, _ in shapes.most_common(1))}
   rows = []
   for number, row in found.items():
-    if row and _shape(row) in usual:
+    if row and _shape(row.get(_LISTS)) in usual:
       rows.append(row)
     else:
       print(f"note: {workdir.metrics}, line {number} is damaged: left out", file=sys.stderr)
@@ -90,14 +91,16 @@ def _row(line: bytes) -> dict | None:
     numbers = [row[name] for name in _NUMBERS if name in row]
     whole = type(row["step"]) is int and 0 <= row["step"] < 2**31
     good = whole and all(type(x) in (int, float) and heads.is_number(x) for x in numbers)
-    heads.checked(row.get(_LISTS, {}))
+    for field in (_LISTS, _GATES):
+      heads.checked(row.get(field, {}))
+    good = good and _shape(row.get(_GATES)) in (None, _shape(row.get(_LISTS)))
   except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
     return None
   return row if good else None
 
 
-def _shape(row: dict) -> tuple | None:
+def _shape(lists: dict | None) -> tuple | None:
   """Types and layers with their number of heads, which are the same in all rows of a run."""
-  if _LISTS not in row:
+  if lists is None:
     return None
-  return tuple((name, *map(len, layers)) for name, layers in row[_LISTS].items())
+  return tuple((name, *map(len, layers)) for name, layers in lists.items())

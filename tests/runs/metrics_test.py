@@ -40,6 +40,7 @@ def test_rows_go_to_both_files(workdir):
     "objective": 2.5,
     "tokens": 7,
     "open": {"enc_self": 3},
+    "log_alpha": {"enc_self": [[0.1, 2.5]]},
     "gates": {"enc_self": [[0.5, 1.0]]},
   }
   _write(workdir, 0, [(5, row | {"signature": "x", "done": True})])
@@ -125,3 +126,7 @@ def test_gates_of_another_shape_than_the_other_rows_have_are_damage(workdir):
   rows = [{"step": i, "log_alpha": x} for i, x in enumerate((bad, good, good))] + [{"step": 3}]
   workdir.metrics.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
   assert [row["step"] for row in metrics.read(workdir)] == [1, 2, 3]
+  other = {"dec_self": good["enc_self"]}
+  rows = [{"step": i, "log_alpha": good, "gates": x} for i, x in enumerate((good, other, bad))]
+  workdir.metrics.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+  assert [row["step"] for row in metrics.read(workdir)] == [0]
