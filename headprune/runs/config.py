@@ -117,7 +117,7 @@ def _validate_schedule(optim: ConfigDict) -> None:
     raise UserError(f"config.optim.cooldown={optim.cooldown} is no share of the steps from 0 to 1")
   for name in ("b1", "b2"):
     if not 0 <= optim[name] < 1:
-      raise UserError(f"config.optim.{name}={optim[name]} is not from 0 up to 1, which is none")
+      raise UserError(f"config.optim.{name}={optim[name]} must be at least 0 and below 1")
   if not optim.eps > 0:
     raise UserError(f"config.optim.eps={optim.eps} must be above 0")
 
