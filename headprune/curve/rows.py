@@ -81,8 +81,9 @@ def rows(workdirs: Iterable[pathlib.Path | str]) -> list[Row]:
   Raises:
     UserError: a folder is not there, or a file of a finished run is damaged.
   """
-  found = []
-  paths = {os.path.abspath(path): pathlib.Path(path) for path in workdirs}
+  found, paths = [], {}
+  for path in workdirs:
+    paths.setdefault(os.path.abspath(path), pathlib.Path(path))
   for path in paths.values():
     workdir = Workdir(path)
     if path.is_file():

@@ -12,7 +12,7 @@ from headprune.runs import defaults, lock
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
 from headprune.train.stopping import Stop
-from tests import small_run
+from tests.curve import runs as finished
 
 POINTS = [Point("control", 0), Point("l0", 0, "12"), Point("random", 0, "12"), Point("l0", 0, "5")]
 
@@ -167,7 +167,7 @@ def test_without_its_trunk_a_fork_is_told_as_failed(tmp_path, monkeypatch):
 
 def test_points_of_other_baselines_are_not_taken_for_these(tmp_path):
   for name in ("a", "b"):
-    small_run.make(tmp_path / name)
+    finished.make(tmp_path / name, 39.0)
   mine = lambda name: wanted(tmp_path / "x", baselines=[str(tmp_path / name)], heads=["5"])
   (control, learned, *_), _ = sweeping.plan(mine("a"))[0]
   for point in (control, learned):

@@ -14,7 +14,10 @@ from headprune.text import batching
 from tests import tiny
 
 SOURCES, TARGETS = [[3, 4, 5, 1], [7, 1], [2]], [[5, 6, 1], [9, 8, 7, 1], [4]]
-CONFIGS = {"original": tiny.uneven(), "marian": tiny.uneven(**tiny.MARIAN)}
+CONFIGS = {
+  "original": tiny.even(src_vocab=13, tgt_vocab=11),
+  "marian": tiny.even(**tiny.MARIAN | {"tgt_vocab": 11}),
+}
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -168,7 +168,7 @@ def test_closed_heads_of_the_start_do_not_open_in_silence(tmp_path, fields, lost
   if not lost:
     prepare.check(config, Workdir(tmp_path / "new"))
     return
-  with pytest.raises(UserError, match=f"have? gates that would be lost: {lost}. .*compact --workd"):
+  with pytest.raises(UserError, match=f"has gates that would be lost: {lost}. .*compact --workd"):
     prepare.check(config, Workdir(tmp_path / "new"))
 
 
