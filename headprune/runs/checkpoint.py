@@ -360,8 +360,8 @@ def _instead(folder: pathlib.Path) -> str:
   if step is None:
     return "no other checkpoint is whole: make the run again"
   return (
-    f"checkpoint {step} is whole: take it (--checkpoint {step}), or remove summary.json and give "
-    "the training command again"
+    f"checkpoint {step} is whole: take it (--checkpoint {step}; for training "
+    f"--config.init_checkpoint={step}), or remove summary.json and give its training command again"
   )
 
 

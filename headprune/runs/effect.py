@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Mapping
 import dataclasses
 import os
+import pathlib
 
 from ml_collections import ConfigDict
 
 from headprune.errors import UserError
 from headprune.runs import defaults
 from headprune.runs.config import LEARNED, flatten, gates_init, self_contained
+from headprune.runs.workdir import Workdir
 
 FREE_FIELDS = (  # what may change when a run goes on
   "train.steps",
@@ -71,6 +73,8 @@ def check(config: ConfigDict, named: Iterable[str], instead: Mapping[str, str] =
   """
   fields, base = flatten(config), flatten(defaults.base())
   for name in named:
+    if name.startswith("pretrain.") and not instead:  # a sweep trains baselines of its own
+      _check_pretrain(name, config.init_from)
     if name not in base or fields[name] == base[name]:
       continue
     for field, flag in instead.items():
@@ -79,6 +83,15 @@ def check(config: ConfigDict, named: Iterable[str], instead: Mapping[str, str] =
     for need in _needs(name):
       if need.other not in instead and not need.is_met(fields):
         raise UserError(f"--config.{name} has no effect with {need.advice(fields)}")
+
+
+def _check_pretrain(name: str, init_from: str) -> None:
+  """Raises a UserError if the baseline that a field is of has been trained already."""
+  if init_from and Workdir(pathlib.Path(init_from)).read_summary():
+    raise UserError(
+      f"--config.{name} has no effect: config.init_from={init_from} is finished; leave the field "
+      "out, or name another config.init_from"
+    )
 
 
 def differences(old: ConfigDict, new: ConfigDict) -> list[str]:

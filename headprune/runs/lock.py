@@ -184,9 +184,10 @@ def _beat(path: pathlib.Path, ended: threading.Event) -> None:
 
 
 def _boot() -> str:
-  """This start of this machine, where the system tells it."""
+  """This start of this machine and, where it has containers, whose processes one sees."""
   try:
-    return pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot} {os.readlink('/proc/self/ns/pid')}"
   except OSError:
     return ""
 

@@ -1,8 +1,16 @@
 """BLEU by sacreBLEU, with the settings of a config's `eval` section."""
 
+from collections.abc import Sequence
+import re
+
 import sacrebleu
 
 from headprune.errors import UserError
+
+_BY_SPACES = ("13a", "intl", "none")
+# Thai, Lao, Burmese, Khmer, Japanese, Chinese.
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]+")
+_LONGEST = 5  # characters that a word of these scripts has on average, at most
 
 
 def check(config) -> None:
@@ -15,6 +23,16 @@ def check(config) -> None:
   except (ImportError, OSError, RuntimeError) as error:  # a package or a model that it lacks
     reason = " ".join(str(error).split())
     raise UserError(f"config.eval.tokenize={config.tokenize!r}: {reason}") from error
+
+
+def counts_words(lines: Sequence[str], config) -> bool:
+  """Whether the `eval` section's tokenizer finds words in some text.
+
+  Those for European languages look for spaces, which Chinese, Japanese, Thai and others lack.
+  """
+  found = [len(run) for line in lines for run in _UNSPACED.findall(line)]
+  rare = sum(found) < 0.3 * sum(map(len, lines))
+  return config.tokenize not in _BY_SPACES or rare or sum(found) <= _LONGEST * len(found)
 
 
 def sentence_scores(hypotheses: list[str], references: list[str], config) -> list[float]:

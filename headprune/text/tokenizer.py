@@ -2,9 +2,9 @@
 
 Everywhere in this program the ids of a sentence end in EOS. The vocabularies made here start with
 0 `_BOS_` (never used), 1 `_EOS_`, 2 `_UNK_`. A tokenizer folder is self-contained: `tokenizer.json`
-(kind, shared, lowercase), written last, and `src.*` and `tgt.*`, or one `shared.*`, where `*` is
-`model` (SentencePiece) or `vocab` (one token a line in id order, UTF-8). Those of a MarianMT model
-are its own files (see marian_tokenizer).
+(kind, shared, lowercase, checksums), written last, and `src.*` and `tgt.*`, or one `shared.*`,
+where `*` is `model` (SentencePiece) or `vocab` (one token a line in id order, UTF-8). Those of a
+MarianMT model are its own files (see marian_tokenizer).
 """
 
 import collections
@@ -15,6 +15,7 @@ import itertools
 import json
 import pathlib
 import re
+import zlib
 
 import numpy as np
 import sentencepiece
@@ -195,7 +196,7 @@ def train(
       )
     else:
       files[f"{side}.model"] = pieces.train(kind, parts, vocab_size, lowercase, _SIDE_NAMES[side])
-  write_files(folder, files | _meta_file(kind, shared, lowercase))
+  write_files(folder, files | _meta_file(files, kind, shared, lowercase))
 
 
 def whitespace_files(src_tokens: Sequence[str], tgt_tokens: Sequence[str]) -> dict[str, bytes]:
@@ -208,7 +209,7 @@ def whitespace_files(src_tokens: Sequence[str], tgt_tokens: Sequence[str]) -> di
     "src.vocab": _vocab_bytes("src", src_tokens),
     "tgt.vocab": _vocab_bytes("tgt", tgt_tokens),
   }
-  return files | _meta_file("whitespace", shared=False, lowercase=False)
+  return files | _meta_file(files, "whitespace", shared=False, lowercase=False)
 
 
 def marian_files(folder: pathlib.Path, shared: bool) -> dict[str, bytes]:
@@ -220,7 +221,7 @@ def marian_files(folder: pathlib.Path, shared: bool) -> dict[str, bytes]:
   """
   names = [name for name in marian_tokenizer.FILES if (folder / name).is_file()]
   files = {name: (folder / name).read_bytes() for name in names}
-  return files | _meta_file("marian", shared, lowercase=False)
+  return files | _meta_file(files, "marian", shared, lowercase=False)
 
 
 def read_files(folder: pathlib.Path) -> dict[str, bytes]:
@@ -242,8 +243,9 @@ def write_files(folder: pathlib.Path, files: Mapping[str, bytes]) -> None:
     raise UserError(f"{folder}: cannot be written ({error.strerror})") from error
 
 
-def _meta_file(kind: str, shared: bool, lowercase: bool) -> dict[str, bytes]:
-  meta = {"kind": kind, "shared": shared, "lowercase": lowercase}
+def _meta_file(files: Mapping, kind: str, shared: bool, lowercase: bool) -> dict[str, bytes]:
+  sums = {name: zlib.crc32(content) for name, content in sorted(files.items())}
+  meta = {"kind": kind, "shared": shared, "lowercase": lowercase, "crc32": sums}
   return {_META: json.dumps(meta).encode("utf-8")}
 
 
@@ -267,6 +269,8 @@ def load(folder: pathlib.Path) -> tuple[Tokenizer, Tokenizer]:
   if not exists(folder):
     raise UserError(f"{folder}: no tokenizer here ({_META} is missing)")
   meta = _read(folder / _META, _parse_meta)
+  for name, known in meta.get("crc32", {}).items():  # older folders have none
+    _read(folder / name, _check_sum, known)
   if meta["kind"] == "marian":
     return marian_tokenizer.load(folder)
   ending, parse = (
@@ -290,7 +294,14 @@ def _parse_meta(data: bytes) -> dict:
   meta = json.loads(data.decode("utf-8"))
   if meta["kind"] not in (*KINDS, "marian") or {type(meta[x]) for x in _FLAGS} != {bool}:
     raise ValueError(f"not a kind in {', '.join(KINDS)} and {' and '.join(_FLAGS)} true or false")
+  if not isinstance(meta.get("crc32", {}), dict):
+    raise ValueError("crc32 is not of files")
   return meta
+
+
+def _check_sum(data: bytes, known: int) -> None:
+  if zlib.crc32(data) != known:
+    raise ValueError(f"its checksum is not that in {_META}")
 
 
 def _parse_vocab(data: bytes, lowercase: bool) -> Whitespace:

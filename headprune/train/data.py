@@ -8,6 +8,7 @@ import shutil
 
 from ml_collections import ConfigDict
 
+from headprune.errors import UserError
 from headprune.runs.workdir import Workdir
 from headprune.text import encoding, sources, tokenizer
 from headprune.train import devices, progress
@@ -81,7 +82,13 @@ def _train_pairs(config: ConfigDict, workdir: Workdir, tokenizers, train_text, t
     else:
       length = config.data.row_length
       encoding.encode_to(workdir.encoded, key, *train_text, tokenizers, length, tell)
-  return encoding.load(workdir.encoded, key)
+  found = encoding.load(workdir.encoded, key)
+  if not found:  # the first process has just made them, of the text that it sees
+    raise UserError(
+      f"{workdir.encoded}: of other text files than this process sees, by size or time: let all "
+      "processes read the same ones (config.data.text.dir)"
+    )
+  return found
 
 
 def _find(config: ConfigDict, workdir: Workdir):

@@ -210,6 +210,11 @@ def set_up(
   step_config, knobs = schedule.settings(config, model)
   step_config = dataclasses.replace(step_config, hidden=_hidden(config.train, tokenizers))
   params = _first_params(config, model, resumes, say)
+  if not bleu.counts_words(text["dev"][1], config.eval):
+    say(
+      "note: dev targets have no spaces between words, which config.eval.tokenize="
+      f"{config.eval.tokenize} looks for: BLEU says little; take zh, ja-mecab or char"
+    )
   _say_settings(config, step_config, knobs, params, say)
   if devices.is_first():
     config_lib.save(config, workdir)

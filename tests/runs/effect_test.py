@@ -7,6 +7,8 @@ import pytest
 
 from headprune.errors import UserError
 from headprune.runs import defaults, effect
+from headprune.runs.summary import Summary
+from headprune.runs.workdir import Workdir
 
 
 def check(config: str, changes: dict, instead=()) -> None:
@@ -109,6 +111,17 @@ def test_a_field_without_an_effect_makes_no_difference():
   assert _differences("concrete", wanted, {"l0.settled": 0.2}) == [
     "gates.init: '2.0' -> 'glorot'", "l0.settled: 0.5 -> 0.2", "l0.target_heads: '9' -> ''",
   ]  # fmt: skip
+
+
+def test_a_baseline_that_is_there_is_not_trained_otherwise(tmp_path):
+  config = defaults.get_config("concrete")
+  config.init_from, named = str(tmp_path / "x"), ["pretrain.train.steps"]
+  effect.check(config, named)
+  Workdir(tmp_path / "x").path.mkdir()
+  Workdir(tmp_path / "x").finish(Summary("trained", dev_bleu=30.0), {})
+  with pytest.raises(UserError, match="pretrain.train.steps has no effect: .*/x is finished"):
+    effect.check(config, named)
+  effect.check(config, named, {"gates.kind": "--methods"})  # a sweep trains its own
 
 
 def test_a_folder_may_be_named_in_several_ways():

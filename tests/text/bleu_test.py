@@ -49,6 +49,16 @@ def test_tokenizers_are_checked(config):
   assert "\n" not in str(caught.value)
 
 
+def test_words_without_spaces_need_another_tokenizer(config):
+  chinese = ["机器翻译系统很好。", "我喜欢用 MT 翻译长长的句子。"]
+  german = ["Wörter wie Häuser", "日本 ist Japan"]
+  assert bleu.counts_words(german, config) and not bleu.counts_words(chinese, config)
+  assert not bleu.counts_words(["ระบบแปลภาษา"], config) and bleu.counts_words([], config)
+  assert bleu.counts_words(["机器 翻译 系统 很 好 。"], config), "they are split already"
+  config.tokenize = "zh"
+  assert bleu.counts_words(chinese, config)
+
+
 def test_sentences_are_smoothed_by_a_tenth_of_a_match(config):
   lines = ["a x y z", "a b c d", "a b", "x", "", "A b c d"]
   scores = bleu.sentence_scores(lines, ["a b c d"] * 2 + ["a b"] + ["a b c d"] * 3, config)

@@ -218,6 +218,21 @@ def test_a_folder_can_be_copied(tmp_path, kind, shared):
     assert copy.encode(lines) == side.encode(lines) and copy.lowercase
 
 
+def test_one_wrong_byte_is_found_in_a_copy_too(tmp_path):
+  trained(tmp_path / "a", shared=True)
+  model = bytearray((tmp_path / "a" / "shared.model").read_bytes())
+  model[model.index("▁".encode()) + 3] = ord("~")  # a letter of a piece: it would load
+  (tmp_path / "a" / "shared.model").write_bytes(model)
+  tokenizer.write_files(tmp_path / "b", tokenizer.read_files(tmp_path / "a"))
+  for name in "ab":
+    with pytest.raises(UserError, match=f"{name}/shared.model: damaged .* its checksum is not"):
+      tokenizer.load(tmp_path / name)
+  meta = json.loads((tmp_path / "b" / "tokenizer.json").read_text())
+  del meta["crc32"]
+  (tmp_path / "b" / "tokenizer.json").write_text(json.dumps(meta))
+  tokenizer.load(tmp_path / "b")  # as earlier versions wrote it
+
+
 def test_files_that_a_tokenizer_may_have_left(tmp_path):
   for shared in (False, True):
     tokenizer.train("bpe", SRC, TGT, 90, shared, False, tmp_path)

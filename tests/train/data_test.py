@@ -92,3 +92,12 @@ def test_a_tokenizer_left_by_a_failed_start_is_not_reused(tmp_path):
     config.tokenizer.vocab_size = vocab_size
     sizes.append(data._tokenizers(config, Workdir(tmp_path / "x"), (lines, lines))[0].vocab_size)
   assert sizes[0] > sizes[1]
+
+
+def test_processes_that_see_other_text_are_told(tmp_path, monkeypatch):
+  config, workdir = text_config(tmp_path), Workdir(tmp_path / "run")
+  load(config, workdir)
+  (tmp_path / "train.src").write_text("a b\nc d\n")  # as on the disk of another machine
+  monkeypatch.setattr(data.devices, "is_first", lambda: False)
+  with pytest.raises(UserError, match="of other text files than this process sees, .*text.dir"):
+    data._train_pairs(config, workdir, None, None, None)
