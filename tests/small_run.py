@@ -18,7 +18,7 @@ LINES = ["the dog saw a cat", "", "a big red dog", "  ", "cat"]
 
 
 def make(out: pathlib.Path, **fields) -> run_lib.Run:
-  """Writes a run with learned gates, one of them closed in each layer, and loads it.
+  """Writes a run, with learned gates of which each layer has a closed one, and loads it.
 
   Args:
     out: its folder.
@@ -34,7 +34,8 @@ def make(out: pathlib.Path, **fields) -> run_lib.Run:
   files = tokenizer.whitespace_files(*[[*tokenizer.RESERVED, *WORDS]] * 2)
   vocabularies = tuple(tokenizer.Whitespace((*tokenizer.RESERVED, *WORDS)) for _ in "ab")
   sizes = config_lib.model_config(config.model, vocabularies)
-  log_alphas = {n: np.array([[0.5, -3.0]] * 2, np.float32) for n in config.gates.types}
+  types = config_lib.gated_types(config)
+  log_alphas = {n: np.array([[0.5, -3.0]] * 2, np.float32) for n in types}
   ones = config_lib.fixed_gates(config.gates, sizes)
   translator = Translator(sizes, tiny.random_params(sizes), gates.eval_gates(ones, log_alphas))
   run_lib.write(out, config, files, translator, log_alphas, Summary("converted", "nowhere"))

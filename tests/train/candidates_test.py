@@ -109,7 +109,7 @@ def test_samples_are_drawn_with_gates_as_at_test_time(monkeypatch):
 
 def mrt_config(folder, **fields) -> ConfigDict:
   """Three steps of a run that starts from one that nobody trained."""
-  small_run.make(folder / "start")
+  small_run.make(folder / "start", gates__kind="none")
   lines = [" ".join(small_run.WORDS[i : i + 1 + i % 3]) for i in range(7)] * 4
   for side in ("src", "tgt"):
     (folder / f"text.{side}").write_text("".join(f"{line}\n" for line in lines))
