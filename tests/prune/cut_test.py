@@ -99,7 +99,7 @@ def test_the_table_counts_heads_and_gates_to_fold_in():
 
 def test_the_config_of_what_is_left_stands_alone():
   config = ConfigDict(defaults.config("concrete", "multi30k").to_dict())
-  config.gates.fixed.enc_self = ((1, 0),)
+  config.gates.fixed.enc_self, config.model.layers = ((1, 0),), 2
   config.l0.target_heads, config.train.distill = "16", 0.5
   heads = {"enc_self": (3, 0), "dec_self": (3, 3), "dec_enc": (0, 3)}
   c = cut.smaller_config(config, heads)
