@@ -22,7 +22,7 @@ from headprune.analysis.result import TITLES, Result
 from headprune.analysis.subject import Subject
 from headprune.errors import UserError
 from headprune.meter import Meter
-from headprune.runs import metrics
+from headprune.runs import held_out, metrics
 from headprune.runs.run import Run, load
 from headprune.runs.workdir import Workdir, name_runs, write_bytes, write_text
 
@@ -96,13 +96,15 @@ def _qualities(subject: Subject, args, before: Sequence[Result]) -> list[Quality
   """What this run recorded, and before it the earlier ones or else the run that it started from."""
   run, origin = subject.run, subject.run.config.init_from
   names = name_runs([*(args.before or filter(None, [origin])), args.workdir])
-  earlier = [
-    Quality(found.run, Workdir(pathlib.Path(path)).read_summary(), found.heads)
-    for path, found in zip(args.before, before)
-  ]
+  earlier = []
+  for path, found in zip(args.before, before):
+    there = Workdir(pathlib.Path(path))
+    same = held_out.same(run.config, there)
+    earlier.append(Quality(found.run, there.read_summary(), found.heads, same))
   start = Workdir(pathlib.Path(origin))
   if not before and origin and (summary := start.read_summary()):
-    earlier = [Quality(names[origin], summary, start.read_heads())]
+    same = held_out.same(run.config, start)
+    earlier = [Quality(names[origin], summary, start.read_heads(), same)]
   # A summary tells of the last checkpoint.
   summary = run.workdir.read_summary() if args.checkpoint == "last" else None
   own = Quality(names[args.workdir], summary, subject.as_lists(run.gates()))

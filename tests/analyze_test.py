@@ -1,5 +1,6 @@
 """Tests of headprune.analyze: the command on a small run, from workdir to report."""
 
+import argparse
 import dataclasses
 import json
 import shutil
@@ -43,7 +44,7 @@ def folder(tmp_path_factory):
     for split in ("train", "dev")
     for side in ("src", "tgt")
   }
-  start = small_run.make(folder / "start").workdir
+  start = small_run.make(folder / "start", **fields).workdir
   start.finish(Summary("trained", dev_bleu=30.0), start.read_heads())
   run = small_run.make(
     folder / "run", model__precision="bfloat16", init_from=str(folder / "start"), **fields
@@ -111,6 +112,23 @@ def test_the_history_of_a_top_k_is_that_of_its_test_time_gates(tmp_path):
   run.workdir.metrics.write_text(json.dumps(row) + "\n")
   history = analyze.draw(run, RESULT, [])
   assert (history.kind, history.gates) == ("topk", {"enc_self": [[[255, 0]]]})
+
+
+def test_runs_on_other_text_are_marked(folder, tmp_path):
+  small_run.make(tmp_path / "other")
+  run = analyze.load(folder / "run")
+  paths = [str(folder / "start"), str(tmp_path / "other")]
+  args = argparse.Namespace(workdir=str(folder / "run"), before=paths, checkpoint="last")
+  found = analyze._qualities(subject.encode(run, LINES, LINES), args, [RESULT, RESULT])
+  assert [quality.same_text for quality in found] == [True, False, True]
+  other = Workdir(tmp_path / "other")
+  other.finish(Summary("trained", dev_bleu=30.0), other.read_heads())
+  for origin, same in zip(paths, (True, False)):
+    started = dataclasses.replace(run, config=run.config.copy_and_resolve_references())
+    started.config.unlock().init_from = origin
+    args = argparse.Namespace(workdir=str(folder / "run"), before=[], checkpoint="last")
+    found = analyze._qualities(subject.encode(started, LINES, LINES), args, [])
+    assert [quality.same_text for quality in found] == [same, True]
 
 
 def test_a_run_that_was_cut_gives_the_same(folder):
