@@ -114,6 +114,23 @@ def test_the_history_of_a_top_k_is_that_of_its_test_time_gates(tmp_path):
   assert (history.kind, history.gates) == ("topk", {"enc_self": [[[255, 0]]]})
 
 
+def test_a_summary_is_not_shown_for_heads_of_another_checkpoint(folder):
+  subject_ = subject.encode(analyze.load(folder / "run"), LINES, LINES)
+  args = argparse.Namespace(
+    workdir=str(folder / "run"), before=[str(folder / "start")] * 2, checkpoint="last"
+  )
+  before = [RESULT, dataclasses.replace(RESULT, checkpoint="best")]
+  qualities = analyze._qualities(subject_, args, before)
+  found = [(one.run, one.summary and one.summary.dev_bleu) for one in qualities]
+  assert found == [("a<b", 30.0), ("a<b, checkpoint best", None), ("run", 29.5)]
+
+
+def test_the_figure_of_functions_names_the_checkpoint(tmp_path):
+  run = small_run.make(tmp_path / "run")
+  analyze.draw(run, dataclasses.replace(RESULT, run="x", checkpoint="250"), [])
+  assert "x, checkpoint 250" in (run.workdir.figures / "functions.svg").read_text("utf-8")
+
+
 def test_runs_on_other_text_are_marked(folder, tmp_path):
   small_run.make(tmp_path / "other")
   run = analyze.load(folder / "run")
@@ -154,10 +171,11 @@ def test_a_run_whose_data_are_gone_needs_other_text(folder, monkeypatch, capsys,
   command(monkeypatch, tmp_path / "run", *text, *brief)
   assert "Words are counted in the analysed text itself" in capsys.readouterr().out
   found = result.read(Workdir(tmp_path / "run"))
+  assert found.checkpoint == "0"
   assert found.sentences == 8 and "aligning" not in found.settings
   assert [score.key for score in found.scores if score.key == "relevance"] == []
   page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-  assert "Attention maps" not in page
+  assert "Attention maps" not in page and "Heads of run, checkpoint 0" in page
   assert "dev BLEU" not in page, "the summary tells of the last checkpoint"
 
 

@@ -79,10 +79,10 @@ def outcomes(before: Sequence[Result], result: Result) -> str:
     for name, found in counts[-1].items()
     for kind in found
   ]
-  heading = Column("attention", "text"), Column("kind", "text"), *(Column(r.run) for r in runs)
+  heading = Column("attention", "text"), Column("kind", "text"), *(Column(r.title) for r in runs)
   return parts.section(
     "before",
-    f"Before and after: {runs[0].run}",
+    f"Before and after: {runs[0].title}",
     parts.text("Kept: a head that had the function still has it. Moved: only other heads do now."),
     parts.table("outcomes", columns, rows, "Neither run has a head with a function."),
     "<h3>Open heads of each kind</h3>",

@@ -33,7 +33,7 @@ def top(result: Result, qualities: Sequence[Quality]) -> str:
   measured = f"Measured on {result.sentences:,} sentence pairs."
   sentence = f"{parts.count_open(result.heads)} heads open. {measured}"
   notes = "".join(map(parts.text, result.notes))
-  return f"""<h1>Heads of {html.escape(result.run)}</h1>
+  return f"""<h1>Heads of {html.escape(result.title)}</h1>
 {parts.text(sentence, soft=True)}
 {_qualities(qualities)}
 {parts.folded("How this was measured", notes) if notes else ""}"""
