@@ -14,6 +14,8 @@ def test_what_one_can_choose():
   page = Page(maps.section(RESULT, [found]))
   assert "two dogs bark bark bark bark bark bark bark …" in page.text
   assert "encoder self-attention, 2 open" in page.text and "cross-attention, 2 open" in page.text
+  assert "that looks is named by the piece that it is about to write; one" in page.text
+  assert "is looked at, in decoder self-attention, by the piece that it has read." in page.text
   assert "Matrix" in page.text and "Lines" in page.text and page.files == ["attention-map.svg"]
   assert maps.section(RESULT, []) == ""
 
