@@ -18,12 +18,13 @@ from headprune.analysis.report import functions, pruning
 from headprune.analysis.report import page as page_lib
 from headprune.analysis.report.maps import attention_maps
 from headprune.analysis.report.quality import Quality
-from headprune.analysis.result import TITLES, Result
+from headprune.analysis.result import LAST, TITLES, Result
 from headprune.analysis.subject import Subject
 from headprune.errors import UserError
 from headprune.meter import Meter
-from headprune.runs import metrics
+from headprune.runs import held_out, metrics
 from headprune.runs.run import Run, load
+from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir, name_runs, write_bytes, write_text
 
 
@@ -49,6 +50,7 @@ def _analyze(args: argparse.Namespace, meter: Meter) -> None:
   meter.clear()
   print(f"{len(subject.text):,} sentence pairs")
   result = survey.measure(subject, plans, args, meter.begin)
+  result = dataclasses.replace(result, checkpoint=args.checkpoint)
   meter.begin("drawing", 0)
   result_lib.write(run.workdir, result)
   result = dataclasses.replace(result, run=names[args.workdir])
@@ -79,7 +81,7 @@ def draw(run: Run, result: Result, before: Sequence[Result]) -> pruning.History 
   if result.kinds:
     results = [*before, result]
     counts = [compare.count_kinds(one) for one in results]
-    drawn["functions"] = figures.functions_retained(counts, [one.run for one in results])
+    drawn["functions"] = figures.functions_retained(counts, [one.title for one in results])
   steps, layers = figures.gate_history(metrics.read(workdir), kind)
   if steps:
     drawn["gates"] = figures.gate_trajectories(steps, layers, kind)
@@ -96,17 +98,24 @@ def _qualities(subject: Subject, args, before: Sequence[Result]) -> list[Quality
   """What this run recorded, and before it the earlier ones or else the run that it started from."""
   run, origin = subject.run, subject.run.config.init_from
   names = name_runs([*(args.before or filter(None, [origin])), args.workdir])
-  earlier = [
-    Quality(found.run, Workdir(pathlib.Path(path)).read_summary(), found.heads)
-    for path, found in zip(args.before, before)
-  ]
+  earlier = []
+  for path, found in zip(args.before, before):
+    there = Workdir(pathlib.Path(path))
+    same = held_out.same(run.config, there)
+    summary = _summary(there, found.checkpoint)
+    earlier.append(Quality(found.title, summary, found.heads, same))
   start = Workdir(pathlib.Path(origin))
   if not before and origin and (summary := start.read_summary()):
-    earlier = [Quality(names[origin], summary, start.read_heads())]
-  # A summary tells of the last checkpoint.
-  summary = run.workdir.read_summary() if args.checkpoint == "last" else None
+    same = held_out.same(run.config, start)
+    earlier = [Quality(names[origin], summary, start.read_heads(), same)]
+  summary = _summary(run.workdir, args.checkpoint)
   own = Quality(names[args.workdir], summary, subject.as_lists(run.gates()))
   return [*earlier, own]
+
+
+def _summary(workdir: Workdir, checkpoint: str) -> Summary | None:
+  """What a run recorded of a checkpoint: a summary tells of the last one."""
+  return workdir.read_summary() if checkpoint == LAST else None
 
 
 def _print(result: Result, before: Sequence[Result]) -> None:
@@ -125,7 +134,7 @@ def _parse() -> argparse.Namespace:
   parser = argparse.ArgumentParser(prog="headprune analyze", description=__doc__)
   add = parser.add_argument
   add("--workdir", required=True, help="a trained run")
-  add("--checkpoint", default="last", help="last, best, or a step")
+  add("--checkpoint", default=LAST, help="last, best, or a step")
   add("--before", nargs="+", default=[], metavar="WORKDIR", help="analysed runs to compare with")
   add("--maps", type=int, default=4, help="sentences whose attention maps are in the report")
   survey.add_options(add)

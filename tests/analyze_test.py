@@ -1,5 +1,6 @@
 """Tests of headprune.analyze: the command on a small run, from workdir to report."""
 
+import argparse
 import dataclasses
 import json
 import shutil
@@ -43,7 +44,7 @@ def folder(tmp_path_factory):
     for split in ("train", "dev")
     for side in ("src", "tgt")
   }
-  start = small_run.make(folder / "start").workdir
+  start = small_run.make(folder / "start", **fields).workdir
   start.finish(Summary("trained", dev_bleu=30.0), start.read_heads())
   run = small_run.make(
     folder / "run", model__precision="bfloat16", init_from=str(folder / "start"), **fields
@@ -113,6 +114,40 @@ def test_the_history_of_a_top_k_is_that_of_its_test_time_gates(tmp_path):
   assert (history.kind, history.gates) == ("topk", {"enc_self": [[[255, 0]]]})
 
 
+def test_a_summary_is_not_shown_for_heads_of_another_checkpoint(folder):
+  subject_ = subject.encode(analyze.load(folder / "run"), LINES, LINES)
+  args = argparse.Namespace(
+    workdir=str(folder / "run"), before=[str(folder / "start")] * 2, checkpoint="last"
+  )
+  before = [RESULT, dataclasses.replace(RESULT, checkpoint="best")]
+  qualities = analyze._qualities(subject_, args, before)
+  found = [(one.run, one.summary and one.summary.dev_bleu) for one in qualities]
+  assert found == [("a<b", 30.0), ("a<b, checkpoint best", None), ("run", 29.5)]
+
+
+def test_the_figure_of_functions_names_the_checkpoint(tmp_path):
+  run = small_run.make(tmp_path / "run")
+  analyze.draw(run, dataclasses.replace(RESULT, run="x", checkpoint="250"), [])
+  assert "x, checkpoint 250" in (run.workdir.figures / "functions.svg").read_text("utf-8")
+
+
+def test_runs_on_other_text_are_marked(folder, tmp_path):
+  small_run.make(tmp_path / "other")
+  run = analyze.load(folder / "run")
+  paths = [str(folder / "start"), str(tmp_path / "other")]
+  args = argparse.Namespace(workdir=str(folder / "run"), before=paths, checkpoint="last")
+  found = analyze._qualities(subject.encode(run, LINES, LINES), args, [RESULT, RESULT])
+  assert [quality.same_text for quality in found] == [True, False, True]
+  other = Workdir(tmp_path / "other")
+  other.finish(Summary("trained", dev_bleu=30.0), other.read_heads())
+  for origin, same in zip(paths, (True, False)):
+    started = dataclasses.replace(run, config=run.config.copy_and_resolve_references())
+    started.config.unlock().init_from = origin
+    args = argparse.Namespace(workdir=str(folder / "run"), before=[], checkpoint="last")
+    found = analyze._qualities(subject.encode(started, LINES, LINES), args, [])
+    assert [quality.same_text for quality in found] == [same, True]
+
+
 def test_a_run_that_was_cut_gives_the_same(folder):
   run = subject.encode(analyze.load(folder / "run"), LINES, LINES).run
   small = run.with_translator(cut(run.translator))
@@ -136,10 +171,11 @@ def test_a_run_whose_data_are_gone_needs_other_text(folder, monkeypatch, capsys,
   command(monkeypatch, tmp_path / "run", *text, *brief)
   assert "Words are counted in the analysed text itself" in capsys.readouterr().out
   found = result.read(Workdir(tmp_path / "run"))
+  assert found.checkpoint == "0"
   assert found.sentences == 8 and "aligning" not in found.settings
   assert [score.key for score in found.scores if score.key == "relevance"] == []
   page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-  assert "Attention maps" not in page
+  assert "Attention maps" not in page and "Heads of run, checkpoint 0" in page
   assert "dev BLEU" not in page, "the summary tells of the last checkpoint"
 
 

@@ -3,7 +3,9 @@
 import gzip
 import os
 import pathlib
+import types
 
+from ml_collections import ConfigDict
 import nbformat
 import pytest
 
@@ -152,6 +154,17 @@ def test_pretrained_to_compact(folder):
   assert "all translations are identical" in text and "6 heads are zeros" in text
   assert (folder / "pretrained" / "out" / "model.safetensors").exists()
   assert pictures(notebook) == 2
+
+
+def test_a_pretrained_model_searches_as_the_runs_that_it_is_compared_with():
+  notebook = nbformat.read(FOLDER / "5_pretrained_to_compact.ipynb", as_version=4)
+  lines = [line for cell in notebook.cells for line in cell.source.split("\n")]
+  (line,) = [line for line in lines if "dense.bleu(" in line]
+  search = {}
+  dense = types.SimpleNamespace(bleu=lambda *text, **given: search.update(given) or (30.0, ""))
+  control = types.SimpleNamespace(config=ConfigDict({"eval": {"beams": 3}}))
+  exec(line, {"dense": dense, "control": control, "text": ([], [])})
+  assert search == {"beams": 3}
 
 
 def test_source_and_target(folder):

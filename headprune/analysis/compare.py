@@ -30,10 +30,15 @@ def outcomes(before: Result, after: Result) -> list[Outcome]:
   for key in [*old, *(key for key in new if key not in old)]:
     _, name, function = key
     was, now = old.get(key, ()), new.get(key, ())
-    shapes = [[len(row) for row in result.heads[name]] for result in (before, after)]
-    outcome = _outcome(was, now, same_heads=shapes[0] == shapes[1])
+    outcome = _outcome(was, now, same_heads(before, after, name))
     rows.append(Outcome(function, name, outcome, was, now))
   return rows
+
+
+def same_heads(before: Result, after: Result, name: str) -> bool:
+  """Whether both have as many heads of an attention type in each layer: the same numbers."""
+  shapes = [[len(row) for row in result.heads[name]] for result in (before, after)]
+  return shapes[0] == shapes[1]
 
 
 def _outcome(before: tuple[Head, ...], after: tuple[Head, ...], same_heads: bool) -> str:

@@ -23,6 +23,6 @@ def measure(subject: Subject) -> Findings:
   if run.log_alphas:
     is_open = {name: np.array(gate_NH > 0, float) for name, gate_NH in run.gates().items()}
     p_open = {name: np.asarray(gates.p_open(a_NH)) for name, a_NH in run.log_alphas.items()}
-    meaning = "probability that the gate was above 0 at the end of training"
+    meaning = "probability that the gate is above 0 when it is drawn, as in training"
     scores.append(Score("p_open", "P(open)", meaning, subject.as_lists(is_open | p_open)))
   return Findings(scores=tuple(scores))

@@ -15,6 +15,7 @@ TITLES = {
   "dec_self": "decoder self-attention",
   "dec_enc": "cross-attention",
 }
+LAST = "last"
 IMPORTANCE, SHARE = "importance", "share"
 FORMS = (
   "text", "wrapped text", "number", "numbered text", "percent", "points", "offset", "signed",
@@ -124,7 +125,13 @@ class Result(Findings):
   settings: dict[str, float | str]  # what two runs must share for their functions to be compared
   sentences: int  # pairs
   heads: dict[str, Ragged]  # test-time gates of the heads that there are
+  checkpoint: str = LAST  # "last", which its summary tells of, "best" or a step
   correlations: tuple[Correlation, ...] = ()
+
+  @property
+  def title(self) -> str:
+    """The run, and which of its checkpoints where that is not the last."""
+    return self.run if self.checkpoint == LAST else f"{self.run}, checkpoint {self.checkpoint}"
 
   def score(self, key: str) -> Score:
     """The score with a key; KeyError if it was not measured."""
@@ -161,6 +168,7 @@ def from_json(value: dict) -> Result:
     tables=several(_table, value["tables"]),
     numbers={str(name): float(x) for name, x in value["numbers"].items()},
     notes=several(str, value["notes"]),
+    checkpoint=str(value.get("checkpoint", LAST)),  # older versions wrote none
     correlations=several(_correlation, value["correlations"]),
   )
 

@@ -37,10 +37,10 @@ class Checkpoint:
 
   run: str
   step: int
-  dev_loss: float | None  # nats per target token
-  dev_bleu: float | None  # percent
+  dev_loss: float | None  # nats per target token; None as well where it is of another model
+  dev_bleu: float | None  # percent; the same
   levels: tuple[Level, ...]
-  notes: tuple[str, ...]  # what the analyses say about text and parses
+  notes: tuple[str, ...]  # on text and parses, and on numbers that were left out
 
 
 def checkpoint(
@@ -55,13 +55,34 @@ def checkpoint(
     subject: the run at that step.
     found: what the analyses of functions found of it.
   """
-  recorded = {name: x for row in rows if row["step"] == step for name, x in row.items()}
+  rows, average = [row for row in rows if row["step"] == step], subject.run.config.eval.average
+  recorded = _numbers(rows)
+  own = _numbers(map(_of_its_model, rows)) if average > 1 else recorded
+  notes = [note for part in found for note in part.notes]
+  if own != recorded:
+    notes.append(
+      f"dev BLEU and the last dev loss of {run} are left out: with eval.average={average} they are "
+      "of means of checkpoints, heads are of single ones"
+    )
   levels = [level(one, subject.open_heads(one.type)) for part in found for one in part.evidence]
   levels.sort(key=lambda one: TYPES.index(one.type))
-  numbers = recorded.get("dev_loss"), recorded.get("dev_bleu")
-  return Checkpoint(
-    run, step, *numbers, tuple(levels), tuple(x for part in found for x in part.notes)
-  )
+  return Checkpoint(run, step, *own, tuple(levels), tuple(notes))
+
+
+def _numbers(rows: Iterable[dict]) -> tuple[float | None, float | None]:
+  """Dev loss and dev BLEU of the rows of a step."""
+  found = {name: x for row in rows for name, x in row.items()}
+  return found.get("dev_loss"), found.get("dev_bleu")
+
+
+def _of_its_model(row: dict) -> dict:
+  """A row of a run that translates with means of checkpoints, without what is measured on them.
+
+  So is the last dev loss, whose row is the one with BLEU that tells nothing of training.
+  """
+  last = "dev_bleu" in row and "objective" not in row
+  left_out = ("dev_bleu", "dev_loss") if last else ("dev_bleu",)
+  return {name: x for name, x in row.items() if name not in left_out}
 
 
 def level(evidence: Evidence, open_NH: np.ndarray) -> Level:

@@ -11,7 +11,7 @@ import numpy as np
 from headprune.analysis import compare
 from headprune.analysis import figures as figures_lib
 from headprune.analysis import result as result_lib
-from headprune.analysis.result import TITLES
+from headprune.analysis.result import LAST, TITLES, Result
 from headprune.curve import paper
 from headprune.curve.aggregate import Group, Setting, Spread, groups
 from headprune.curve.points import CONTROL, SCRATCH
@@ -178,21 +178,40 @@ def heads_by_layer(lines: dict[str, list[Setting]], types: Sequence[str]) -> Fig
 def functions_retained(group: Group) -> Figure | None:
   """Functions of the heads that are left (Voita et al. 2019, figure 8), of analysed runs.
 
-  One run of each setting, and of those the ones that were analysed as most were.
+  One run of each setting, and of those the ones that were analysed as most were. Analyses of other
+  checkpoints than the last are not of what the run ended as.
   """
-  found = {}
+  found = []
   for setting in (*group.unpruned.values(), *group.settings):
-    runs = [Workdir(pathlib.Path(row.run)) for row in setting.rows] if setting.tuned else []
-    analysed = next((run for run in runs if run.analysis.is_file()), None)
-    if analysed:
-      found[f"{setting.label}\n{setting.kept}"] = result_lib.read(analysed)
-  alike = [result.settings for result in found.values()]
+    analysed = map(_analysis, setting.rows if setting.tuned else ())
+    if result := next(filter(None, analysed), None):
+      found.append((setting, result))
+  alike = [result.settings for _, result in found]
   usual = max(alike, key=alike.count, default=None)
-  for name in [name for name, result in found.items() if result.settings != usual]:
-    run = found.pop(name).run
-    print(f"note: {run} was analysed otherwise than others: no bar of functions", file=sys.stderr)
-  counts = [compare.count_kinds(result) for result in found.values()]
-  return figures_lib.functions_retained(counts, list(found)) if counts and counts[0] else None
+  names, counts = [], []
+  for setting, result in found:
+    if result.settings == usual:
+      names.append(f"{setting.label}\n{setting.kept}")
+      counts.append(compare.count_kinds(result))
+    else:
+      _tell_left_out(result, "otherwise than others")
+  return figures_lib.functions_retained(counts, names) if counts and counts[0] else None
+
+
+def _analysis(row: Row) -> Result | None:
+  """What was found of the model that a run ended as; None if that was not analysed."""
+  workdir = Workdir(pathlib.Path(row.run))
+  if not workdir.analysis.is_file():
+    return None
+  result = result_lib.read(workdir)
+  if result.checkpoint == LAST:
+    return result
+  _tell_left_out(result, f"at checkpoint {result.checkpoint}, not the last one")
+  return None
+
+
+def _tell_left_out(result: Result, how: str) -> None:
+  print(f"note: {result.run} was analysed {how}: no bar of functions", file=sys.stderr)
 
 
 def _opens(setting: Setting) -> list[int]:

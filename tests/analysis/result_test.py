@@ -68,6 +68,15 @@ def test_a_damaged_file_is_one_line(tmp_path, plain):
   assert "\n" not in str(caught.value)
 
 
+def test_which_checkpoint_it_is_of(tmp_path):
+  workdir, early = Workdir(tmp_path), dataclasses.replace(RESULT, checkpoint="250")
+  result.write(workdir, early)
+  assert result.read(workdir) == early
+  assert early.title == "a<b, checkpoint 250" and RESULT.title == "a<b"
+  (tmp_path / "analysis.json").write_text(json.dumps(change(["checkpoint"], None)))
+  assert result.read(workdir).checkpoint == "last", "older versions wrote none"
+
+
 def test_open_heads_and_scores():
   assert list(RESULT.open_heads("enc_self")) == [(0, 0), (1, 0)]
   assert RESULT.score("rarest").heading == "Rarest" and RESULT.score("errors").full is None

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
@@ -77,6 +78,7 @@ def test_a_checkpoint_is_all_that_is_known_of_its_step():
   ]
   rows = [{"step": 5, "dev_loss": 9.0}, {"step": 10, "objective": 3.0, "dev_loss": 2.5},
           {"step": 10, "dev_bleu": 20.0}, {"step": 15, "dev_bleu": 30.0}]  # fmt: skip
+  subject.run.config = ConfigDict({"eval": {"average": 1}})
   point = trend.checkpoint("r", 10, rows, subject, found)
   assert (point.run, point.step, point.dev_loss, point.dev_bleu) == ("r", 10, 2.5, 20.0)
   kinds = [(one.type, one.kind, one.open) for one in point.levels]
@@ -86,6 +88,28 @@ def test_a_checkpoint_is_all_that_is_known_of_its_step():
   assert point.notes == ("One.", "Two.")
   unknown = trend.checkpoint("r", 7, rows, subject, found)
   assert unknown.dev_loss is None is unknown.dev_bleu
+
+
+def test_numbers_of_means_of_checkpoints_are_left_out():
+  subject = subjects.encoder([[3, 1]], [lambda q, ids: 0] * 2, [1.0, 1.0])
+  subject.run.config = ConfigDict({"eval": {"average": 8}})
+  log = {"objective": 3.0, "dev_loss": 2.5}
+  rows = [
+    {"step": 10} | log, {"step": 20} | log | {"dev_bleu": 20.0},  # translates with the mean
+    {"step": 30, "dev_loss": 2.25},  # evaluates where nothing is logged
+    {"step": 40, "objective": 3.0}, {"step": 40, "dev_loss": 2.0, "dev_bleu": 30.0},  # the end
+    {"step": 50} | log, {"step": 50, "dev_loss": 2.0, "dev_bleu": 30.0},  # the end, by patience
+  ]  # fmt: skip
+  found = [Counted(evidence=(), notes=("One.",))]
+  points = [trend.checkpoint("r", step, rows, subject, found) for step in (10, 20, 30, 40, 50)]
+  assert [point.dev_loss for point in points] == [2.5, 2.5, 2.25, None, 2.5]
+  assert {point.dev_bleu for point in points} == {None}
+  assert [len(point.notes) for point in points] == [1, 2, 1, 2, 2]
+  assert points[1].notes[0] == "One."
+  assert points[1].notes[1].startswith("dev BLEU and the last dev loss of r are left out: with ev")
+  subject.run.config.eval.average = 1
+  point = trend.checkpoint("r", 50, rows, subject, found)
+  assert (point.dev_loss, point.dev_bleu, point.notes) == (2.0, 30.0, ("One.",))
 
 
 def test_what_is_near_in_words():

@@ -90,6 +90,16 @@ def analyse(path, **changes):
   result_lib.write(Workdir(pathlib.Path(path)), dataclasses.replace(RESULT, **changes))
 
 
+def test_settings_of_as_many_heads_have_bars_of_their_own(tmp_path):
+  for name, wanted in (("12", "12"), ("two-a-layer", "2 a layer")):
+    learned = {"gates__kind": "concrete", "l0__target_heads": wanted, "init_from": "nowhere"}
+    runs.make(tmp_path / name, 39.0, runs.gates(4, 4, 4), **learned)
+    analyse(tmp_path / name)
+  (group,) = aggregate.groups(rows.rows(sorted(tmp_path.iterdir())))
+  axes, _ = figures.functions_retained(group).axes
+  assert [label.get_text() for label in axes.get_xticklabels()] == ["2\nl0\n12"] * 2
+
+
 def test_functions_of_analysed_runs(tmp_path, capsys):
   found = rows.rows(runs.sweep(tmp_path))
   at = lambda name: tmp_path / name
@@ -104,6 +114,15 @@ def test_functions_of_analysed_runs(tmp_path, capsys):
   ]  # fmt: skip
   assert [bar.get_height() for bar in axes.patches] == [1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 2, 2]
   assert "odd was analysed otherwise" in capsys.readouterr().err
+  analyse(at("control-1"), checkpoint="best", run="early")  # nor is control-0 analysed
+  analyse(at("l0-12-0"), checkpoint="50", run="half")
+  axes, _ = figures.draw(found)["functions"].axes
+  names = [label.get_text() for label in axes.get_xticklabels()]
+  assert names == ["2\nl0\n12", "2\ngradient\n12"]
+  assert [bar.get_height() for bar in axes.patches[:2]] == [1, 0], "of l0-12-1"
+  told = capsys.readouterr().err
+  assert "note: early was analysed at checkpoint best, not the last one: no bar of" in told
+  assert "note: half was analysed at checkpoint 50, not the last one: no bar of" in told
   for name in ("control-1", "l0-12-0", "l0-12-1", "gradient-12-0", "scratch-12-0"):
     analyse(at(name), kinds=(), functions=())
   assert "functions" not in figures.draw(found), "no kinds, no bars"

@@ -79,12 +79,24 @@ def outcomes(before: Sequence[Result], result: Result) -> str:
     for name, found in counts[-1].items()
     for kind in found
   ]
-  heading = Column("attention", "text"), Column("kind", "text"), *(Column(r.run) for r in runs)
+  heading = Column("attention", "text"), Column("kind", "text"), *(Column(r.title) for r in runs)
   return parts.section(
     "before",
-    f"Before and after: {runs[0].run}",
-    parts.text("Kept: a head that had the function still has it. Moved: only other heads do now."),
+    f"Before and after: {runs[0].title}",
+    parts.text(_rule(before[0], result)),
     parts.table("outcomes", columns, rows, "Neither run has a head with a function."),
     "<h3>Open heads of each kind</h3>",
     parts.table("kinds", heading, kinds, "No functions were looked for."),
+  )
+
+
+def _rule(before: Result, result: Result) -> str:
+  """What the outcomes mean."""
+  rule = "Kept: a head that had the function still has it. Moved: only other heads do now."
+  renumbered = [TITLES[name] for name in TYPES if not compare.same_heads(before, result, name)]
+  if not renumbered:
+    return rule
+  return (
+    f"{rule} Where there are more or fewer heads than before ({', '.join(renumbered)}) they have "
+    "new numbers: kept means that a head of the same layer has it, moved that only others' do."
   )

@@ -85,7 +85,9 @@ function frame(width, height, label) {
   return make("svg", {width, height, viewBox: "0 0 " + width + " " + height, role: "img",
     "aria-label": label}, pick("map"));
 }
-const longest = names => 7.6 * Math.max(...names.map(name => name.length)) + 12;
+const longest = names => Math.max(...names.map(extent)) + 12;
+// In px, at the page's 12: Chinese, Japanese and Korean letters are square.
+const extent = name => [...name].reduce((sum, letter) => sum + (letter < "\u2E80" ? 7.6 : 12.5), 0);
 
 function drawMatrix(rows, columns, weights) {
   pick("pointed").textContent = "Each row is a token that looks, each column one that is looked at.";

@@ -50,7 +50,10 @@ def section(result: Result, maps: Sequence[Maps]) -> str:
   return parts.section(
     "maps",
     "Attention maps",
-    parts.text("The decoder's tokens are named by the piece that they are about to write."),
+    parts.text(
+      "A token of the decoder that looks is named by the piece that it is about to write; one that "
+      "is looked at, in decoder self-attention, by the piece that it has read."
+    ),
     f"""<div class="controls"><label>Sentence
 <select id="sentence">{"".join(sentences)}</select></label>
 <label>Type <select id="type">{"".join(types)}</select></label>

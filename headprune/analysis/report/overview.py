@@ -51,8 +51,8 @@ def _of_run(run: Result, colors: dict[str, str], named: bool, maps: bool) -> str
 
     title = f"{TITLES[name]}: {parts.count_open({name: gates})}"
     grids.append(grid.draw(title, list(map(len, gates)), cell, name if maps else "", _SCALE))
-  title = f"<h3>{html.escape(run.run)}</h3>" if named else ""
-  return title + parts.figure(f"{run.run}-functions", grids)
+  title = f"<h3>{html.escape(run.title)}</h3>" if named else ""
+  return title + parts.figure(f"{run.title}-functions", grids)
 
 
 def _legend(result: Result, colors: dict[str, str]) -> str:

@@ -59,7 +59,7 @@ def page(
   return template.fill(
     _FOLDER / "page.html",
     [_FOLDER / name for name in _SCRIPTS],
-    run=html.escape(result.run),
+    run=html.escape(result.title),
     top=quality.top(result, qualities),
     contents=_contents(body),
     body=body,

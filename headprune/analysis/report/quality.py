@@ -25,6 +25,7 @@ class Quality:
   run: str
   summary: Summary | None  # None: not finished, or another checkpoint is shown
   heads: dict  # attention type -> layer -> test-time gates
+  same_text: bool = True  # whether its dev and test text are the last run's
 
 
 def top(result: Result, qualities: Sequence[Quality]) -> str:
@@ -32,7 +33,7 @@ def top(result: Result, qualities: Sequence[Quality]) -> str:
   measured = f"Measured on {result.sentences:,} sentence pairs."
   sentence = f"{parts.count_open(result.heads)} heads open. {measured}"
   notes = "".join(map(parts.text, result.notes))
-  return f"""<h1>Heads of {html.escape(result.run)}</h1>
+  return f"""<h1>Heads of {html.escape(result.title)}</h1>
 {parts.text(sentence, soft=True)}
 {_qualities(qualities)}
 {parts.folded("How this was measured", notes) if notes else ""}"""
@@ -57,7 +58,8 @@ def _qualities(qualities: Sequence[Quality]) -> str:
     bleu += f"; that of {qualities[0].run}: {qualities[0].summary.signature}, so no change is told"
   return f"""<div class="scroll"><table class="quality"><thead><tr><th></th>{head}</tr></thead>
 <tbody>{lines}</tbody></table></div>
-{parts.text(f"As the runs recorded it; loss in nats a token.{bleu}", soft=True)}"""
+{parts.text(f"As the runs recorded it; loss in nats a token.{bleu}", soft=True)}
+{_other_text(qualities)}"""
 
 
 def _row(qualities: Sequence[Quality], field: str, name: str, digits: int) -> tuple[str, ...]:
@@ -68,10 +70,28 @@ def _row(qualities: Sequence[Quality], field: str, name: str, digits: int) -> tu
   cells = ["" if value is None else f"{value:.{digits}f}" for value in values]
   if len(cells) == 1:
     return name, *cells
-  if not cells[0] or (field.endswith(("_bleu", "_chrf")) and not _same_bleu(qualities)):
+  same = qualities[0].same_text
+  if not cells[0] or not same or (field.endswith(("_bleu", "_chrf")) and not _same_bleu(qualities)):
     return name, *cells, ""
   # Of the numbers that stand beside it.
   return name, *cells, f"{float(cells[-1]) - float(cells[0]):+.{digits}f}"
+
+
+def _other_text(qualities: Sequence[Quality]) -> str:
+  """A paragraph about earlier runs whose numbers are of other text; "" if there are none."""
+  fields = [field for field, *_ in _MEASURES]
+  names = [
+    quality.run
+    for quality in qualities
+    if not quality.same_text and any(getattr(quality.summary, f, None) is not None for f in fields)
+  ]
+  if not names:
+    return ""
+  return parts.text(
+    f"The dev and test text of {', '.join(names)} may be other text than that of "
+    f"{qualities[-1].run}: these numbers do not compare.",
+    soft=True,
+  )
 
 
 def _same_bleu(qualities: Sequence[Quality]) -> bool:

@@ -67,7 +67,7 @@ def _figures(
     (live if is_live else folded.setdefault(name, [])).append(picture)
   found = [parts.figure(key, live)] if live else []
   for name, pictures in folded.items():
-    reason = f"{TITLES[name].capitalize()}: no head is open in {runs[-1].run}"
+    reason = f"{TITLES[name].capitalize()}: no head is open in {runs[-1].title}"
     found.append(parts.folded(reason, parts.figure(f"{key}-{name}", pictures)))
   return found
 
@@ -78,7 +78,7 @@ def _pair(name: str, title: str, score: Score, runs: Sequence[Result], maps: boo
   for run in runs:
     same = {other.key: other.values for other in run.scores}.get(score.key, {})
     if name in same:
-      heading = f"{title} · {run.run}" if len(runs) > 1 else title
+      heading = f"{title} · {run.title}" if len(runs) > 1 else title
       own = name if maps and run is runs[-1] else ""
       yield grid.of_score(heading, same[name], run.heads[name], full, own)
 

@@ -46,6 +46,18 @@ def test_no_function_is_folded_with_the_reason():
   assert summary == f"No open head passes a threshold. {reason}"
 
 
+def test_where_heads_have_new_numbers_kept_is_of_layers():
+  rule = "Kept: a head that had the function still has it. Moved: only other heads do now."
+  page = Page(functions.outcomes([RESULT], RESULT))
+  assert rule in page.text and "new numbers" not in page.text
+  fewer = {"enc_self": [[1.0], [0.5]], "dec_enc": [[1.0], []]}
+  page = Page(functions.outcomes([RESULT], dataclasses.replace(RESULT, heads=GATES | fewer)))
+  assert (
+    f"{rule} Where there are more or fewer heads than before (encoder self-attention, "
+    "cross-attention) they have new numbers: kept means that a head of the same layer has it, "
+  ) in page.text
+
+
 def test_before_and_after():
   assert functions.outcomes([], RESULT) == ""
   gone = Function("positional", "position +1", "enc_self", ((0, 1), (1, 0)), "share", 0.95)

@@ -1,5 +1,10 @@
 """Tests of headprune.analysis.report.maps."""
 
+import json
+import pathlib
+import shutil
+import subprocess
+
 import pytest
 
 from headprune.analysis.report import maps
@@ -14,8 +19,21 @@ def test_what_one_can_choose():
   page = Page(maps.section(RESULT, [found]))
   assert "two dogs bark bark bark bark bark bark bark …" in page.text
   assert "encoder self-attention, 2 open" in page.text and "cross-attention, 2 open" in page.text
+  assert "that looks is named by the piece that it is about to write; one" in page.text
+  assert "is looked at, in decoder self-attention, by the piece that it has read." in page.text
   assert "Matrix" in page.text and "Lines" in page.text and page.files == ["attention-map.svg"]
   assert maps.section(RESULT, []) == ""
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="needs node")
+def test_room_for_names_in_square_letters():
+  script = pathlib.Path(maps.__file__).with_name("maps.js").read_text(encoding="utf-8")
+  names = '[["a", "cat"], ["a", "日本"], ["ｃat"], ["\\u{20000}"]]'
+  done = subprocess.run(
+    ["node", "-e", f"{script}\nconsole.log(JSON.stringify({names}.map(longest)))"],
+    capture_output=True, check=True, encoding="utf-8",
+  )  # fmt: skip
+  assert json.loads(done.stdout) == pytest.approx([34.8, 37.0, 39.7, 24.5])
 
 
 def test_attention_maps_of_a_run(tmp_path):

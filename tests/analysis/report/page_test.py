@@ -49,6 +49,15 @@ def test_parts_in_order_with_links_to_each():
   assert '<a href="#a-b">a b</a>' in everything(spaced)
 
 
+def test_wherever_a_run_is_named_so_is_another_checkpoint_than_the_last():
+  last = dataclasses.replace(RESULT, run="pruned", checkpoint="250")
+  page = everything(last, [dataclasses.replace(RESULT, run="dense", checkpoint="best")])
+  assert "<title>Heads of pruned, checkpoint 250</title>" in page
+  assert "<h1>Heads of pruned, checkpoint 250</h1>" in page
+  for name, found in (("pruned", "pruned, checkpoint 250"), ("dense", "dense, checkpoint best")):
+    assert page.count(name) == page.count(found) > 4
+
+
 def test_parts_that_a_run_does_not_have_are_left_out():
   page = Page(page_lib.page(dataclasses.replace(RESULT, correlations=(), tables=(), scores=())))
   assert [name for name in page.ids if "#" + name in page.addresses] == [

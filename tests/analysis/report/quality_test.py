@@ -45,6 +45,21 @@ def test_of_different_bleu_there_is_no_change():
   assert page.text.count("that of") == 0, "it measured none"
 
 
+def test_of_other_text_there_is_no_change():
+  other, last = Quality("<x>", BEFORE, GATES, same_text=False), Quality("y", AFTER, CLOSED)
+  page = Page(quality.top(RESULT, [other, last]))
+  assert page.tables[0][1] == ["dev BLEU", "30.00", "30.00", ""]
+  assert [row[-1] for row in page.tables[0]] == ["change", "", "", "", "", "", ""]
+  sentence = "The dev and test text of <x> may be other text than that of y: these numbers do not"
+  assert sentence in page.text
+  page = Page(quality.top(RESULT, [Quality("x", BEFORE, GATES), other, last]))
+  assert page.tables[0][1] == ["dev BLEU", "30.00", "30.00", "30.00", "+0.00"]  # of the first
+  assert sentence in page.text
+  for nothing in (None, Summary("converted")):
+    page = Page(quality.top(RESULT, [dataclasses.replace(other, summary=nothing), last]))
+    assert "may be other text" not in page.text
+
+
 def test_one_run_has_no_change():
   (table,) = Page(quality.top(RESULT, [Quality("y", BEFORE, GATES)])).tables
   assert table == [
