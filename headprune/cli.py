@@ -1,5 +1,6 @@
 """How every command starts and how it reports a user's mistake."""
 
+import argparse
 import atexit
 import os
 import pathlib
@@ -45,6 +46,13 @@ def run(command) -> None:
     reason = (str(error).strip() or "there is none here").splitlines()[0]
     print(f"error: JAX_PLATFORMS={jax.config.jax_platforms}: {reason}", file=sys.stderr)
     sys.exit(2)
+
+
+def not_empty(text: str) -> str:
+  """argparse's type of a path: an empty one is a mistake, such as a shell's unset variable."""
+  if not text:
+    raise argparse.ArgumentTypeError("is empty")
+  return text
 
 
 def _ignore_signals() -> None:

@@ -18,12 +18,14 @@ from headprune.text import bleu, chrf, sources
 
 def main() -> None:
   parser = argparse.ArgumentParser(prog="headprune evaluate", description=__doc__)
-  parser.add_argument("--workdir", required=True, help="a trained run")
-  parser.add_argument("--src", help="source text, one sentence a line (.gz is fine)")
-  parser.add_argument("--ref", help="reference translations, as many lines")
+  parser.add_argument("--workdir", required=True, type=cli.not_empty, help="a trained run")
+  parser.add_argument(
+    "--src", type=cli.not_empty, help="source text, one sentence a line (.gz is fine)"
+  )
+  parser.add_argument("--ref", type=cli.not_empty, help="reference translations, as many lines")
   parser.add_argument("--checkpoint", default="last", help="last, best, or a step")
   parser.add_argument("--precision", choices=PRECISIONS, help="of products; default: the run's")
-  parser.add_argument("--out", help="file for the translations")
+  parser.add_argument("--out", type=cli.not_empty, help="file for the translations")
   args = parser.parse_args()
   if (args.src is None) != (args.ref is None):
     raise UserError("give both --src and --ref, or neither")

@@ -22,7 +22,7 @@ CHUNK_BYTES = 1 << 24  # read at a time; a line of more is refused
 
 def main() -> None:
   parser = argparse.ArgumentParser(prog="headprune translate", description=__doc__)
-  parser.add_argument("--workdir", required=True, help="a trained run")
+  parser.add_argument("--workdir", required=True, type=cli.not_empty, help="a trained run")
   parser.add_argument("--checkpoint", default="last", help="last, best, or a step")
   parser.add_argument(
     "--max-tokens", type=int, default=512, metavar="N", help="a line's most tokens (default: 512)"

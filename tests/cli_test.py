@@ -1,5 +1,6 @@
 """Exit codes of commands and the one line each leaves on stderr."""
 
+import argparse
 import os
 import signal
 import subprocess
@@ -73,6 +74,16 @@ def test_commands_work_in_32_bits_and_python_says_so(monkeypatch):
     cli.run(config_lib.check_jax)
   finally:
     jax.config.update("jax_enable_x64", False)
+
+
+def test_an_empty_path_is_a_mistake_that_names_its_flag(capsys):
+  parser = argparse.ArgumentParser()
+  parser.add_argument("--out", type=cli.not_empty)
+  assert parser.parse_args(["--out", "x"]).out == "x" and parser.parse_args([]).out is None
+  with pytest.raises(SystemExit) as caught:
+    parser.parse_args(["--out", ""])
+  assert caught.value.code == 2
+  assert capsys.readouterr().err.endswith("error: argument --out: is empty\n")
 
 
 def test_without_a_home_nothing_is_kept_and_all_works(tmp_path, monkeypatch):

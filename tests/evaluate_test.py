@@ -52,6 +52,13 @@ def test_the_runs_own_test_set(run, command, tmp_path):
     command("--workdir", tmp_path / "other")
 
 
+@pytest.mark.parametrize("flag", ["--workdir", "--src", "--ref", "--out"])
+def test_an_empty_flag_is_not_one_that_is_left_out(run, command, capsys, flag):
+  with pytest.raises(SystemExit) as caught:
+    command("--workdir", run.workdir.path, *files(run), flag, "")
+  assert caught.value.code == 2 and f"argument {flag}: is empty" in capsys.readouterr().err
+
+
 def test_mistakes_come_before_the_run_is_read(run, command, tmp_path):
   (tmp_path / "short").write_text("cat\n")
   source, reference = files(run)[1::2]

@@ -52,6 +52,12 @@ def test_no_run(command, capfd, tmp_path):
   assert caught.value.code == 2 and "not a run" in capfd.readouterr().err
 
 
+def test_an_empty_workdir_is_not_the_current_folder(command, capfd):
+  with pytest.raises(SystemExit) as caught:
+    command("", b"")
+  assert caught.value.code == 2 and "argument --workdir: is empty" in capfd.readouterr().err
+
+
 def test_a_long_line_is_refused_by_its_number(run, command, capfd):
   line = " ".join(["dog"] * 9).encode()
   with pytest.raises(SystemExit) as caught:
