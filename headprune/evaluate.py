@@ -12,7 +12,7 @@ from headprune.errors import UserError
 from headprune.meter import Meter
 from headprune.nn.config import PRECISIONS
 from headprune.runs.run import Run, load
-from headprune.runs.workdir import write_text
+from headprune.runs.workdir import check_file, write_text
 from headprune.text import bleu, chrf, sources
 
 
@@ -30,22 +30,22 @@ def main() -> None:
   if (args.src is None) != (args.ref is None):
     raise UserError("give both --src and --ref, or neither")
   given = sources.read_parallel(args.src, args.ref) if args.src else None
-  if args.out and not pathlib.Path(args.out).absolute().parent.is_dir():
-    raise UserError(f"--out {args.out}: its folder does not exist")
+  if args.out:
+    check_file(pathlib.Path(args.out))
   with Meter() as meter:
     meter.begin(f"reading {args.workdir}", 0)
     run = load(args.workdir, args.checkpoint, args.precision)
     src_lines, references = given or _test_set(run)
     meter.begin("translating", len(src_lines))
     hypotheses = run.translate(src_lines, progress=meter.add)
-  if args.out:
-    write_text(pathlib.Path(args.out), "".join(f"{line}\n" for line in hypotheses))
   settings = run.config.eval
   score, signature = bleu.score(hypotheses, references, settings)
   found = {"bleu": round(score, 2), "signature": signature}
   score, signature = chrf.score(hypotheses, references, settings.lowercase)
   found |= {"chrf": round(score, 2), "chrf_signature": signature, "sentences": len(references)}
-  print(json.dumps(found))
+  print(json.dumps(found), flush=True)  # first: it is the result, and the disk may be full
+  if args.out:
+    write_text(pathlib.Path(args.out), "".join(f"{line}\n" for line in hypotheses))
 
 
 def _test_set(run: Run) -> tuple[list[str], list[str]]:

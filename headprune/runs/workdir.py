@@ -191,12 +191,39 @@ def new_folder(out: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def write_bytes(path: pathlib.Path, data: bytes) -> None:
-  """Writes a file whole: an interrupted program leaves the old one, or none."""
-  draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # another program may write it as well
+  """Writes a file whole: an interrupted program leaves the old one, or none.
+
+  Links stay and lead to the new file; a device or a pipe gets the data.
+  """
   with writing(path):
+    if _is_device(path):
+      path.write_bytes(data)
+      return
+    path = _without_links(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    own = f".{os.getpid()}.tmp"  # another program may write the file as well
+    draft = path.with_name(f".{path.name}{own}")
     draft.write_bytes(data)
     draft.replace(path)
+
+
+def check_file(path: pathlib.Path) -> None:
+  """Raises a UserError if there is no place for a file, for those who write it after long work."""
+  if path.is_dir():
+    raise UserError(f"{path} is a folder, not a file")
+  place = path if _is_device(path) else _without_links(path).parent
+  if not place.exists():
+    raise UserError(f"{path}: its folder does not exist")
+  if not os.access(place, os.W_OK):
+    raise UserError(f"{path} cannot be written: {place} is not open to writing")
+
+
+def _is_device(path: pathlib.Path) -> bool:
+  return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _without_links(path: pathlib.Path) -> pathlib.Path:
+  return pathlib.Path(os.path.realpath(path))  # pathlib's own raises for links in a circle
 
 
 @contextlib.contextmanager

@@ -1,8 +1,10 @@
 """The run's folder: whole writes, checked reads, what kind of run it is."""
 
 import json
+import os
 import resource
 import signal
+import threading
 
 import pytest
 
@@ -65,6 +67,47 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
   monkeypatch.setattr(type(path), "replace", lambda *_: None)
   workdir_lib.write_text(path, "new")
   assert path.read_text(encoding="utf-8") == "Größe"
+
+
+def test_links_stay_and_lead_to_what_was_written(tmp_path):
+  (tmp_path / "there").mkdir()
+  for name in ("old", "new"):  # a file that is there, and one that is not yet
+    (tmp_path / f"to {name}").symlink_to(f"there/{name}")
+  (tmp_path / "there" / "old").write_text("1")
+  for name in ("old", "new"):
+    workdir_lib.check_file(tmp_path / f"to {name}")
+    workdir_lib.write_text(tmp_path / f"to {name}", "2")
+    assert (tmp_path / f"to {name}").is_symlink()
+    assert (tmp_path / "there" / name).read_text() == "2"
+  assert len(list((tmp_path / "there").iterdir())) == 2
+
+
+def test_a_device_or_a_pipe_gets_what_is_written(tmp_path):
+  (tmp_path / "null").symlink_to(os.devnull)
+  workdir_lib.write_text(tmp_path / "null", "2")
+  assert (tmp_path / "null").is_symlink() and not os.path.isfile(os.devnull)
+  os.mkfifo(tmp_path / "pipe")
+  read = []
+  reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_text()))
+  reader.daemon = True
+  reader.start()
+  workdir_lib.check_file(tmp_path / "pipe")
+  workdir_lib.write_text(tmp_path / "pipe", "2")
+  assert not (tmp_path / "pipe").is_file(), "it was replaced"
+  reader.join()
+  assert read == ["2"]
+
+
+def test_files_that_cannot_be_written_are_told_before(tmp_path, monkeypatch):
+  for path, message in (
+    (tmp_path, "is a folder, not a file"),
+    (tmp_path / "none" / "x", "none/x: its folder does not exist"),
+  ):
+    with pytest.raises(UserError, match=message):
+      workdir_lib.check_file(path)
+  monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)  # root may write anywhere
+  with pytest.raises(UserError, match="x cannot be written: .* is not open to writing"):
+    workdir_lib.check_file(tmp_path / "x")
 
 
 def test_json_is_written_as_it_is_read(tmp_path):
