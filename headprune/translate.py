@@ -4,6 +4,7 @@ On a terminal, a line on stderr tells how far it is.
 """
 
 import argparse
+import codecs
 from collections.abc import Iterator
 import itertools
 import os
@@ -144,6 +145,7 @@ def _chunks() -> Iterator[tuple[int, list[str]]]:
 
 
 def _decode(row: bytes, number: int) -> str:
+  row = row.removeprefix(codecs.BOM_UTF8) if number == 1 else row  # as for files of text
   try:
     return row.decode("utf-8").rstrip("\r\n")
   except UnicodeDecodeError:

@@ -1,5 +1,6 @@
 """Translating standard input."""
 
+import codecs
 import os
 import sys
 import types
@@ -35,6 +36,15 @@ def test_as_many_lines_as_were_given(run, command, capfd):
   expected = run.translate(small_run.LINES)
   assert capfd.readouterr().out == "".join(f"{line}\n" for line in expected)
   assert expected[0] and not expected[1]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(run, command, capfd, monkeypatch):
+  seen = []
+  monkeypatch.setattr(translate, "_cut", lambda run, lines, *_: seen.extend(lines) or ([], []))
+  command(run.workdir.path, codecs.BOM_UTF8 + b"cat\n" + codecs.BOM_UTF8 + b"cat\na\ncat")
+  assert seen == ["cat", "\ufeffcat", "a", "cat"]
+  command(run.workdir.path, codecs.BOM_UTF8)
+  assert seen[4:] == [""]
 
 
 def test_text_that_is_not_utf8(run, command, capfd):
