@@ -25,6 +25,7 @@ def run(command) -> None:
   if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # __main__ has one for its own seconds
     signal.signal(signal.SIGINT, signal.default_int_handler)
   _open_closed()
+  sys.stdout.reconfigure(errors="surrogateescape")  # names of files may be any bytes
   _keep_compiled_code()
   atexit.register(_ignore_signals)
   jax.config.update("jax_enable_x64", False)  # all arrays here are float32 or narrower

@@ -89,6 +89,11 @@ def test_a_stream_that_is_closed_is_one_of_nothing(name, closed):
   assert ended(f"sys.{name}.buffer and sys.{name}.isatty()", closed) == ["0"]
 
 
+def test_any_name_of_a_file_can_be_told(monkeypatch):
+  monkeypatch.setenv("PYTHONIOENCODING", "utf-8:strict")
+  assert ended(r'print("\udcff")', "> /dev/null") == ["0"]
+
+
 @pytest.mark.parametrize("error", [AssertionError(), RuntimeError("Unable to initialize 'cuda'")])
 def test_a_platform_that_is_not_there_is_one_line(error, capfd, monkeypatch):
   def command():
