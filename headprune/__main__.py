@@ -1,8 +1,11 @@
 """The command `headprune`: the word behind it is run as `python -m` runs a module."""
 
 import argparse
+import os
 import runpy
+import signal
 import sys
+from typing import NoReturn
 
 import headprune
 from headprune import huge_pages
@@ -24,6 +27,8 @@ COMMANDS = {  # module, what it does
 
 
 def main() -> None:
+  if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored
+    signal.signal(signal.SIGINT, _stop)  # until cli.run
   lines = [f"  {name:<13}  {text}" for name, (_, text) in COMMANDS.items()]
   parser = argparse.ArgumentParser(
     prog="headprune", description=f"{headprune.__doc__.splitlines()[0]}\n\n" + "\n".join(lines),
@@ -36,6 +41,12 @@ def main() -> None:
   del sys.argv[1]
   huge_pages.restart()  # before JAX is read, which takes seconds
   runpy.run_module(f"headprune.{module}", run_name="__main__", alter_sys=True)
+
+
+def _stop(*_) -> NoReturn:
+  """Ends at once, for JAX makes an ImportError of an exception while it is read."""
+  print("stopped", file=sys.stderr, flush=True)
+  os._exit(130)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """How every command starts and how it reports a user's mistake."""
 
+import argparse
 import atexit
 import os
 import pathlib
@@ -17,14 +18,19 @@ from headprune.errors import Stopped, UserError
 def run(command) -> None:
   """Runs `command()`; a UserError becomes one line on stderr and exit code 2.
 
-  A signal that stopped it becomes a line and 128 + its number, as shells have it.
+  A signal that stopped it becomes a line and 128 + its number, as shells have it, and so does (141,
+  of SIGPIPE, without a line) that nobody reads its output any more.
   """
   huge_pages.restart()
+  if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # __main__ has one for its own seconds
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+  _open_closed()
+  sys.stdout.reconfigure(errors="surrogateescape")  # names of files may be any bytes
   _keep_compiled_code()
   atexit.register(_ignore_signals)
   jax.config.update("jax_enable_x64", False)  # all arrays here are float32 or narrower
   try:
-    command()
+    _run_and_flush(command)
   except UserError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
@@ -35,7 +41,10 @@ def run(command) -> None:
     print("stopped", file=sys.stderr)
     sys.exit(130)
   except BrokenPipeError:  # the reader of our output has seen enough
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    null = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):  # Python writes the rest as it ends
+      os.dup2(null, stream.fileno())
+    sys.exit(128 + signal.SIGPIPE)
   except OSError as error:  # the system's word for what it does not do, with the file's name
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
@@ -45,6 +54,28 @@ def run(command) -> None:
     reason = (str(error).strip() or "there is none here").splitlines()[0]
     print(f"error: JAX_PLATFORMS={jax.config.jax_platforms}: {reason}", file=sys.stderr)
     sys.exit(2)
+
+
+def _open_closed() -> None:
+  """Puts the null device in the place of streams that the shell closed (2>&-), which are None."""
+  for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+    if getattr(sys, name) is None:
+      setattr(sys, name, open(os.devnull, mode))
+
+
+def _run_and_flush(command) -> None:
+  """Runs `command()` and flushes stdout: what fails as Python ends can only be a traceback."""
+  try:
+    command()
+  finally:
+    sys.stdout.flush()
+
+
+def not_empty(text: str) -> str:
+  """argparse's type of a path: an empty one is a mistake, such as a shell's unset variable."""
+  if not text:
+    raise argparse.ArgumentTypeError("is empty")
+  return text
 
 
 def _ignore_signals() -> None:

@@ -19,11 +19,17 @@ from headprune.translator.beam import BeamConfig
 
 def main() -> None:
   parser = argparse.ArgumentParser(prog="headprune compact", description=__doc__)
-  parser.add_argument("--workdir", required=True, help="any run: gated, fixed, dense or compact")
-  parser.add_argument("--out", required=True, help="folder for the smaller model")
+  parser.add_argument(
+    "--workdir", required=True, type=cli.not_empty, help="any run: gated, fixed, dense or compact"
+  )
+  parser.add_argument(
+    "--out", required=True, type=cli.not_empty, help="folder for the smaller model"
+  )
   parser.add_argument("--checkpoint", default="last", help="last, best, or a step")
-  parser.add_argument("--src", help="source text to compare on (default: the run's dev data)")
-  parser.add_argument("--tgt", help="its translations, as many lines")
+  parser.add_argument(
+    "--src", type=cli.not_empty, help="source text to compare on (default: the run's dev data)"
+  )
+  parser.add_argument("--tgt", type=cli.not_empty, help="its translations, as many lines")
   parser.add_argument("--sentences", type=int, default=100, help="how many of them (default: 100)")
   args = parser.parse_args()
   if (args.src is None) != (args.tgt is None):

@@ -48,7 +48,7 @@ def _parse(
   if set(_HELP).intersection(argv):
     _print_help(usage, known)
     sys.exit(0)
-  if CONFIG.value is None or WORKDIR.value is None:
+  if CONFIG.value is None or not WORKDIR.value:
     raise UserError("give --config (such as configs/concrete.py) and --workdir (such as runs/x)")
   if rest[1:]:
     raise UserError(f"unknown argument {rest[1]!r}")

@@ -12,38 +12,40 @@ from headprune.errors import UserError
 from headprune.meter import Meter
 from headprune.nn.config import PRECISIONS
 from headprune.runs.run import Run, load
-from headprune.runs.workdir import write_text
+from headprune.runs.workdir import check_file, write_text
 from headprune.text import bleu, chrf, sources
 
 
 def main() -> None:
   parser = argparse.ArgumentParser(prog="headprune evaluate", description=__doc__)
-  parser.add_argument("--workdir", required=True, help="a trained run")
-  parser.add_argument("--src", help="source text, one sentence a line (.gz is fine)")
-  parser.add_argument("--ref", help="reference translations, as many lines")
+  parser.add_argument("--workdir", required=True, type=cli.not_empty, help="a trained run")
+  parser.add_argument(
+    "--src", type=cli.not_empty, help="source text, one sentence a line (.gz is fine)"
+  )
+  parser.add_argument("--ref", type=cli.not_empty, help="reference translations, as many lines")
   parser.add_argument("--checkpoint", default="last", help="last, best, or a step")
   parser.add_argument("--precision", choices=PRECISIONS, help="of products; default: the run's")
-  parser.add_argument("--out", help="file for the translations")
+  parser.add_argument("--out", type=cli.not_empty, help="file for the translations")
   args = parser.parse_args()
   if (args.src is None) != (args.ref is None):
     raise UserError("give both --src and --ref, or neither")
   given = sources.read_parallel(args.src, args.ref) if args.src else None
-  if args.out and not pathlib.Path(args.out).absolute().parent.is_dir():
-    raise UserError(f"--out {args.out}: its folder does not exist")
+  if args.out:
+    check_file(pathlib.Path(args.out))
   with Meter() as meter:
     meter.begin(f"reading {args.workdir}", 0)
     run = load(args.workdir, args.checkpoint, args.precision)
     src_lines, references = given or _test_set(run)
     meter.begin("translating", len(src_lines))
     hypotheses = run.translate(src_lines, progress=meter.add)
-  if args.out:
-    write_text(pathlib.Path(args.out), "".join(f"{line}\n" for line in hypotheses))
   settings = run.config.eval
   score, signature = bleu.score(hypotheses, references, settings)
   found = {"bleu": round(score, 2), "signature": signature}
   score, signature = chrf.score(hypotheses, references, settings.lowercase)
   found |= {"chrf": round(score, 2), "chrf_signature": signature, "sentences": len(references)}
-  print(json.dumps(found))
+  print(json.dumps(found), flush=True)  # first: it is the result, and the disk may be full
+  if args.out:
+    write_text(pathlib.Path(args.out), "".join(f"{line}\n" for line in hypotheses))
 
 
 def _test_set(run: Run) -> tuple[list[str], list[str]]:

@@ -42,7 +42,10 @@ def _parse() -> argparse.Namespace:
   parser = argparse.ArgumentParser(prog="headprune table", description=description, epilog=more)
   add = parser.add_argument
   add("runs", nargs="+", metavar="RUN", help="folders of runs; others among them are left out")
-  add("--out", metavar="FOLDER", help="also write tables, figures, a page and structures there")
+  add(
+    "--out", type=cli.not_empty, metavar="FOLDER",
+    help="also write tables, figures, a page and structures there",
+  )  # fmt: skip
   add(
     "--significance", action="store_true",
     help="test each run against its control by sacreBLEU's paired bootstrap (needs the text)",
@@ -51,7 +54,10 @@ def _parse() -> argparse.Namespace:
     "--speed", action="store_true",
     help="time the compact models of the first seed against the unpruned one (minutes)",
   )  # fmt: skip
-  add("--structures", metavar="FILE", help="write the open heads of all runs to a JSON file")
+  add(
+    "--structures", type=cli.not_empty, metavar="FILE",
+    help="write the open heads of all runs to a JSON file",
+  )  # fmt: skip
   return parser.parse_args()
 
 

@@ -4,6 +4,7 @@ On a terminal, a line on stderr tells how far it is.
 """
 
 import argparse
+import codecs
 from collections.abc import Iterator
 import itertools
 import os
@@ -22,7 +23,7 @@ CHUNK_BYTES = 1 << 24  # read at a time; a line of more is refused
 
 def main() -> None:
   parser = argparse.ArgumentParser(prog="headprune translate", description=__doc__)
-  parser.add_argument("--workdir", required=True, help="a trained run")
+  parser.add_argument("--workdir", required=True, type=cli.not_empty, help="a trained run")
   parser.add_argument("--checkpoint", default="last", help="last, best, or a step")
   parser.add_argument(
     "--max-tokens", type=int, default=512, metavar="N", help="a line's most tokens (default: 512)"
@@ -144,6 +145,7 @@ def _chunks() -> Iterator[tuple[int, list[str]]]:
 
 
 def _decode(row: bytes, number: int) -> str:
+  row = row.removeprefix(codecs.BOM_UTF8) if number == 1 else row  # as for files of text
   try:
     return row.decode("utf-8").rstrip("\r\n")
   except UnicodeDecodeError:

@@ -3,12 +3,15 @@
 # ACCELERATOR what JAX runs on besides the CPU: cuda13, cuda12 or tpu (default none).
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 VENV=${VENV:-.venv}
-stamp="$VENV/installed-$(cat requirements.txt pyproject.toml | cksum | cut -d' ' -f1)-${ACCELERATOR:-cpu}"
+# Of this place as well: in a checkout that was moved, .venv still names the old one.
+sum=$({ cat requirements.txt pyproject.toml; pwd; } | cksum | cut -d' ' -f1)
+stamp="$VENV/installed-$sum-${ACCELERATOR:-cpu}"
 if [ ! -e "$stamp" ]; then
   echo "Installing into $VENV ..."
   "${PYTHON:-python3}" -m venv "$VENV" || return 1
   "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[test]' \
     ${ACCELERATOR:+"jax[$ACCELERATOR]"} || return 1
+  find "$VENV/" -maxdepth 1 -name 'installed-*' ! -name "installed-$sum-*" -delete
   touch "$stamp"
 fi
 source "$VENV/bin/activate"

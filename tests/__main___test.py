@@ -4,6 +4,7 @@ import importlib.util
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -31,8 +32,11 @@ def call(monkeypatch, capsys):
   def call(*arguments):
     monkeypatch.setenv("HEADPRUNE_HUGE_PAGES", "0")
     monkeypatch.setattr(sys, "argv", ["headprune", *arguments])
-    with pytest.raises(SystemExit) as caught:
-      command.main()
+    try:
+      with pytest.raises(SystemExit) as caught:
+        command.main()
+    finally:
+      signal.signal(signal.SIGINT, signal.default_int_handler)
     return "".join(capsys.readouterr()), caught.value.code
 
   return call
@@ -51,6 +55,18 @@ def test_every_command_is_a_module_that_is_run_as_python_m_does(call):
     assert importlib.util.find_spec(f"headprune.{module}")
   said, code = call("translate", "--help")
   assert code == 0 and said.startswith("usage: headprune translate [-h] --workdir")
+
+
+def test_a_signal_before_a_command_has_begun_is_one_line(call, monkeypatch):
+  def read(*_, **__):  # as JAX does in C++
+    try:
+      signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+      raise ImportError("Encountered an error while initializing the extension.") from None
+
+  monkeypatch.setattr(command.runpy, "run_module", read)
+  monkeypatch.setattr(command.os, "_exit", sys.exit)
+  assert call("translate") == ("stopped\n", 130)
 
 
 def installed(folder: pathlib.Path) -> pathlib.Path:

@@ -1,5 +1,6 @@
 """Exit codes of commands and the one line each leaves on stderr."""
 
+import argparse
 import os
 import signal
 import subprocess
@@ -33,6 +34,20 @@ def test_what_ends_a_command(error, code, line, capfd, monkeypatch):
   assert capfd.readouterr().err == line
 
 
+@pytest.mark.parametrize(
+  "before, after",
+  [(print, signal.default_int_handler), (signal.SIG_IGN, signal.SIG_IGN)],  # ignored: by nohup
+)
+def test_a_command_can_be_interrupted(monkeypatch, before, after):
+  monkeypatch.setenv("HEADPRUNE_HUGE_PAGES", "0")
+  handlers, own = [], signal.signal(signal.SIGINT, before)
+  try:
+    cli.run(lambda: handlers.append(signal.getsignal(signal.SIGINT)))
+  finally:
+    signal.signal(signal.SIGINT, own)
+  assert handlers == [after]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_after_the_end_changes_nothing(number):
   program = f"""
@@ -46,6 +61,37 @@ cli.run(lambda: print("done"))
     [sys.executable, "-c", program], env=environment, capture_output=True, text=True
   )
   assert (ended.returncode, ended.stdout, ended.stderr) == (0, "done\n", "")
+
+
+def ended(command: str, redirection: str) -> list[str]:
+  """The exit code of a command (Python) in a shell, and what it said on either stream."""
+  program = f"import sys; from headprune import cli; cli.run(lambda: {command})"
+  line = f'"{sys.executable}" -c \'{program}\' {redirection}; echo "${{PIPESTATUS[0]}}"'
+  environment = os.environ | {"HEADPRUNE_HUGE_PAGES": "0"}
+  done = subprocess.run(["bash", "-c", line], env=environment, capture_output=True, text=True)
+  return (done.stdout + done.stderr).split()
+
+
+@pytest.mark.parametrize(
+  "command",
+  [
+    "print(1, flush=True)",
+    "print(1)",  # not before the end
+    'exec("print(1); sys.exit(0)")',
+  ],
+)
+def test_output_that_nobody_reads_is_no_success(command):
+  assert ended(command, "| true") == ["141"]
+
+
+@pytest.mark.parametrize("name, closed", [("stdin", "<&-"), ("stdout", ">&-"), ("stderr", "2>&-")])
+def test_a_stream_that_is_closed_is_one_of_nothing(name, closed):
+  assert ended(f"sys.{name}.buffer and sys.{name}.isatty()", closed) == ["0"]
+
+
+def test_any_name_of_a_file_can_be_told(monkeypatch):
+  monkeypatch.setenv("PYTHONIOENCODING", "utf-8:strict")
+  assert ended(r'print("\udcff")', "> /dev/null") == ["0"]
 
 
 @pytest.mark.parametrize("error", [AssertionError(), RuntimeError("Unable to initialize 'cuda'")])
@@ -73,6 +119,16 @@ def test_commands_work_in_32_bits_and_python_says_so(monkeypatch):
     cli.run(config_lib.check_jax)
   finally:
     jax.config.update("jax_enable_x64", False)
+
+
+def test_an_empty_path_is_a_mistake_that_names_its_flag(capsys):
+  parser = argparse.ArgumentParser()
+  parser.add_argument("--out", type=cli.not_empty)
+  assert parser.parse_args(["--out", "x"]).out == "x" and parser.parse_args([]).out is None
+  with pytest.raises(SystemExit) as caught:
+    parser.parse_args(["--out", ""])
+  assert caught.value.code == 2
+  assert capsys.readouterr().err.endswith("error: argument --out: is empty\n")
 
 
 def test_without_a_home_nothing_is_kept_and_all_works(tmp_path, monkeypatch):

@@ -137,6 +137,14 @@ def test_mistakes_in_arguments(monkeypatch, arguments, message):
     compact.main()
 
 
+@pytest.mark.parametrize("flag", ["--workdir", "--out", "--src", "--tgt"])
+def test_an_empty_flag_is_not_one_that_is_left_out(monkeypatch, capsys, flag):
+  monkeypatch.setattr(sys, "argv", ["compact", "--workdir", "x", "--out", "y", flag, ""])
+  with pytest.raises(SystemExit) as caught:
+    compact.main()
+  assert caught.value.code == 2 and f"argument {flag}: is empty" in capsys.readouterr().err
+
+
 def test_a_model_that_is_not_the_same_is_not_written(tmp_path, monkeypatch):
   run = small_run.make(tmp_path / "run")
   spoiled = run.translator.replace(params=run.translator.params | {

@@ -78,6 +78,7 @@ def test_a_config_by_name_is_that_of_the_file(parse, method, tmp_path, monkeypat
   [
     ("", "give --config .* and --workdir"),
     ("--config configs/concrete.py", "give --config .* and --workdir"),
+    ("--config configs/concrete.py --workdir=", "give --config .* and --workdir"),
     ("--workdir w --config", "Missing value for flag --config"),
     (f"{START} --config.l0.coeff=3", "--config.l0.coeff: no such field; .* --config.l0.coef"),
     (f"{START} --config.steps=3", "--config.steps: no such field; .* --config.train.steps"),

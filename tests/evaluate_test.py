@@ -52,6 +52,23 @@ def test_the_runs_own_test_set(run, command, tmp_path):
     command("--workdir", tmp_path / "other")
 
 
+def test_the_score_is_there_where_the_disk_is_full(run, command, capsys, tmp_path, monkeypatch):
+  def fail(*_):
+    raise UserError("no room")
+
+  monkeypatch.setattr(evaluate, "write_text", fail)
+  with pytest.raises(UserError, match="no room"):
+    command("--workdir", run.workdir.path, *files(run), "--out", tmp_path / "out")
+  assert json.loads(capsys.readouterr().out)["sentences"] == 5
+
+
+@pytest.mark.parametrize("flag", ["--workdir", "--src", "--ref", "--out"])
+def test_an_empty_flag_is_not_one_that_is_left_out(run, command, capsys, flag):
+  with pytest.raises(SystemExit) as caught:
+    command("--workdir", run.workdir.path, *files(run), flag, "")
+  assert caught.value.code == 2 and f"argument {flag}: is empty" in capsys.readouterr().err
+
+
 def test_mistakes_come_before_the_run_is_read(run, command, tmp_path):
   (tmp_path / "short").write_text("cat\n")
   source, reference = files(run)[1::2]
@@ -59,6 +76,7 @@ def test_mistakes_come_before_the_run_is_read(run, command, tmp_path):
     (("--src", source, "--ref", tmp_path / "short"), "src has 5 lines but .*short has 1"),
     (("--src", source), "give both --src and --ref, or neither"),
     ((*files(run), "--out", tmp_path / "none" / "out"), "none/out: its folder does not exist"),
+    ((*files(run), "--out", tmp_path), "is a folder, not a file"),
   ):
     with pytest.raises(UserError, match=message):
       command("--workdir", "nowhere", *arguments)

@@ -11,7 +11,7 @@ import pytest
 
 LAUNCH = pathlib.Path(__file__).parents[1] / "launch"
 STUBS = {
-  "srun": 'echo "srun $*" >> calls; shift; exec "$@"',
+  "srun": 'echo "srun $* with $SRUN_CPUS_PER_TASK CPUs" >> calls; shift; exec "$@"',
   "scontrol": 'echo "scontrol $*" >> calls',
   "python": 'echo "python $* on ${JAX_LOCAL_DEVICE_IDS:-all}" >> calls; . ./training',
 }
@@ -49,8 +49,17 @@ def test_slurm_starts_a_process_a_node_and_ends_as_it_does(checkout, nodes, flag
   assert start(checkout, "slurm.sbatch", f"exit {code}", **environment).wait(20) == code
   command = f"python -m headprune.main {flag}--workdir a b"
   assert calls(checkout) == [
-    "setup cuda13", f"srun --kill-on-bad-exit=1 {command}", f"{command} on 0,1,2,3",
+    "setup cuda13", f"srun --kill-on-bad-exit=1 {command} with 16 CPUs",
+    f"{command} on 0,1,2,3",
   ]  # fmt: skip
+
+
+@pytest.mark.parametrize("script", ["slurm.sbatch", "tpu_vm.sh"])
+def test_what_the_user_sets_is_taken(checkout, script):
+  environment = {"SLURM_CPUS_PER_TASK": "8", "ACCELERATOR": "cuda12"}
+  assert start(checkout, script, "exit 0", **environment).wait(20) == 0
+  assert calls(checkout)[0] == "setup cuda12"
+  assert script == "tpu_vm.sh" or calls(checkout)[1].endswith(" with 8 CPUs")
 
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
@@ -67,7 +76,35 @@ def test_slurm_puts_a_job_that_must_stop_into_the_queue_again(checkout, number):
 
 def test_a_worker_of_a_tpu_finds_the_others(checkout):
   assert start(checkout, "tpu_vm.sh", "exit 3").wait(20) == 3
-  assert calls(checkout)[1:] == ["python -m headprune.main --distributed --workdir a b on all"]
+  command = "python -m headprune.main --distributed --workdir a b on all"
+  assert calls(checkout) == ["setup tpu", command]
+
+
+def test_a_checkout_is_installed_once_and_anew_where_it_was_moved_to(tmp_path):
+  shutil.copytree(LAUNCH, tmp_path / "a" / "launch")
+  for name in ("requirements.txt", "pyproject.toml"):
+    (tmp_path / "a" / name).write_text("")
+  made = tmp_path / "made"  # what stands in for the Python of an environment
+  made.write_text("#!/bin/bash\necho installed >> calls\n")
+  python = tmp_path / "python"  # python -m venv FOLDER
+  python.write_text(
+    f'#!/bin/bash\nmkdir -p "$3/bin"\ncp {made} "$3/bin/python"\n: > "$3/bin/activate"\n'
+  )
+  for path in (made, python):
+    path.chmod(0o755)
+
+  def installed(place: str, **environment) -> int:
+    environment |= {"PATH": os.environ["PATH"], "PYTHON": str(python)}
+    command = ["bash", "-euc", "source launch/setup.sh"]
+    subprocess.run(command, cwd=tmp_path / place, env=environment, check=True)
+    return len(calls(tmp_path / place))
+
+  assert [installed("a"), installed("a")] == [1, 1]
+  assert [installed("a", ACCELERATOR="tpu"), installed("a")] == [2, 2]
+  (tmp_path / "a").rename(tmp_path / "b")
+  assert [installed("b"), installed("b")] == [3, 3]
+  (tmp_path / "b").rename(tmp_path / "a")
+  assert installed("a") == 4
 
 
 def test_the_job_set_runs_that_script_once_on_each_host():

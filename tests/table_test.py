@@ -51,6 +51,13 @@ def test_no_run(call, tmp_path):
     call(tmp_path)
 
 
+@pytest.mark.parametrize("flag", ["--out", "--structures"])
+def test_an_empty_flag_is_not_one_that_is_left_out(call, capsys, flag):
+  with pytest.raises(SystemExit) as caught:
+    call("runs/x", flag, "")
+  assert caught.value.code == 2 and f"argument {flag}: is empty" in capsys.readouterr().err
+
+
 def test_help(call, capsys):
   with pytest.raises(SystemExit):
     call("--help")

@@ -1,5 +1,6 @@
 """Translating standard input."""
 
+import codecs
 import os
 import sys
 import types
@@ -37,6 +38,15 @@ def test_as_many_lines_as_were_given(run, command, capfd):
   assert expected[0] and not expected[1]
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_line(run, command, capfd, monkeypatch):
+  seen = []
+  monkeypatch.setattr(translate, "_cut", lambda run, lines, *_: seen.extend(lines) or ([], []))
+  command(run.workdir.path, codecs.BOM_UTF8 + b"cat\n" + codecs.BOM_UTF8 + b"cat\na\ncat")
+  assert seen == ["cat", "\ufeffcat", "a", "cat"]
+  command(run.workdir.path, codecs.BOM_UTF8)
+  assert seen[4:] == [""]
+
+
 def test_text_that_is_not_utf8(run, command, capfd):
   with pytest.raises(SystemExit) as caught:
     command(run.workdir.path, b"\n\n\nK\xe4se\n")
@@ -50,6 +60,12 @@ def test_no_run(command, capfd, tmp_path):
   with pytest.raises(SystemExit) as caught:
     command(tmp_path, b"")
   assert caught.value.code == 2 and "not a run" in capfd.readouterr().err
+
+
+def test_an_empty_workdir_is_not_the_current_folder(command, capfd):
+  with pytest.raises(SystemExit) as caught:
+    command("", b"")
+  assert caught.value.code == 2 and "argument --workdir: is empty" in capfd.readouterr().err
 
 
 def test_a_long_line_is_refused_by_its_number(run, command, capfd):

@@ -47,9 +47,10 @@ def write(run: Run, out: pathlib.Path, quantization: str | None = None) -> str:
     spec.optimize(quantization=quantization)
   except RuntimeError as error:  # bfloat16 is made by PyTorch
     raise UserError(f"CTranslate2, {quantization}: {error}, or choose another type") from error
+  files = tokenizer.read_files(run.workdir.tokenizer)
   with new_folder(out) as draft:
     spec.save(str(draft))
-    tokenizer.write_files(draft / "tokenizer", tokenizer.read_files(run.workdir.tokenizer))
+    tokenizer.write_files(draft / "tokenizer", files)
   return "\n".join([
     f"{out}: a CTranslate2 model, {quantization or 'float32'}", *_padded(small, even), _usage(run)
   ])  # fmt: skip

@@ -7,6 +7,7 @@ pruned or trained on from it.
 import json
 import pathlib
 
+import safetensors
 import safetensors.numpy
 
 from headprune.errors import UserError
@@ -92,12 +93,19 @@ def write(run: run_lib.Run, out: pathlib.Path) -> str:
     )
     for name, content in zip(("config.json", "generation_config.json"), fields):
       (draft / name).write_bytes(_json_bytes(content))
-    safetensors.numpy.save_file(tensors, draft / "model.safetensors", {"format": "pt"})
+    _save(tensors, draft / "model.safetensors")
   zeros = sum(sum(whole.config.heads[name]) - sum(small.config.heads[name]) for name in TYPES)
   heads = f", {zeros} heads are zeros" if zeros else ""
   return (
     f"{out}: model.safetensors ({len(tensors)} tensors{heads}), config.json, {', '.join(files)}"
   )
+
+
+def _save(tensors: dict, path: pathlib.Path) -> None:
+  try:
+    safetensors.numpy.save_file(tensors, path, {"format": "pt"})
+  except safetensors.SafetensorError as error:
+    raise OSError(str(error)) from error  # what it was
 
 
 def _check(config: ModelConfig) -> None:

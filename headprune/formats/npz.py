@@ -7,6 +7,11 @@ import numpy as np
 
 from headprune.errors import UserError
 
+# What damage becomes. Of memory: a header may claim any number of values.
+_DAMAGE = (
+  EOFError, MemoryError, OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
 
 def read(path) -> dict[str, np.ndarray]:
   """All arrays of an .npz file, without ever unpickling."""
@@ -20,7 +25,7 @@ def read(path) -> dict[str, np.ndarray]:
         arrays[name] = archive[name]
   except FileNotFoundError:
     raise UserError(f"{path}: no such file") from None
-  except (EOFError, OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+  except _DAMAGE as error:
     raise UserError(f"{path}: {name} is damaged or not a plain array (.npz)") from error
   for name, array in arrays.items():
     if not isinstance(array, np.ndarray):

@@ -36,6 +36,7 @@ REQUIRED = {
   "attn_value_dropout": 0,
   "attn_beta": 0,
 }
+_NUMBERS = (int, float)  # exactly: to isinstance, true is a number as well
 _LAYER_VARIABLE = re.compile(r"mod/(enc_attn|dec_attn|dec_enc_attn|enc_ffn|dec_ffn)-\d+/(?!gate/)")
 
 
@@ -58,10 +59,10 @@ def check(hp: Mapping) -> None:
     if hp.get(field) and hp[field] != hp.get("num_layers", hp[field]):
       raise UserError(f"hp.{field}={hp[field]!r} must be hp.num_layers={hp['num_layers']!r}")
   for field in ("res_dropout", "attn_dropout", "relu_dropout", "label_smoothing"):
-    if not (isinstance(hp.get(field, 0), int | float) and 0 <= hp.get(field, 0) < 1):
+    if not (type(hp.get(field, 0)) in _NUMBERS and 0 <= hp.get(field, 0) < 1):
       raise UserError(f"hp.{field}={hp[field]!r} is not a probability below 1")
   for field in ("beam_size", "beam_spread", "len_alpha"):
-    if not isinstance(hp.get(field, 1), int if field == "beam_size" else int | float):
+    if type(hp.get(field, 1)) not in (_NUMBERS[:1] if field == "beam_size" else _NUMBERS):
       raise UserError(f"hp.{field}={hp[field]!r} is not a number")
 
 
@@ -144,7 +145,7 @@ def sizes(arrays: Mapping, hp: Mapping) -> ModelConfig:
   heads, layers = found["num_heads"] or hp.get("num_heads"), found["num_layers"]
   if not heads:
     raise UserError("no gates tell the number of heads: give --hp with num_heads")
-  if not isinstance(heads, int) or heads < 1 or size % heads:
+  if type(heads) is not int or heads < 1 or size % heads:
     raise UserError(f"{heads!r} heads do not divide the {size} channels")
   return ModelConfig(
     src_vocab=_array(arrays, "mod/emb_inp/mat:0").shape[0],
@@ -174,11 +175,12 @@ def _head_counts(hp: Mapping) -> dict[str, tuple[int, ...]] | None:
   if "heads" not in hp:
     return None
   try:
-    counts = {name: tuple(map(int, hp["heads"][key])) for name, (key, _) in TYPES.items()}
-  except (KeyError, TypeError, ValueError):
+    counts = {name: tuple(hp["heads"][key]) for name, (key, _) in TYPES.items()}
+  except (KeyError, TypeError):
     counts = {}
   lengths = {len(heads) for heads in counts.values()}
-  if len(lengths) != 1 or lengths == {0} or min(map(min, counts.values())) < 0:
+  plausible = all(type(n) is int and n >= 0 for heads in counts.values() for n in heads)
+  if len(lengths) != 1 or lengths == {0} or not plausible:
     raise UserError("hp.heads must be lists of head counts for enc-self, dec-self and dec-enc")
   return counts
 

@@ -112,8 +112,8 @@ _LATE = ("_CHECKPOINT_METADATA", "commit_success.txt")
 
 def _steps(folder: pathlib.Path) -> list[int]:
   """The finished checkpoints in a folder, oldest first."""
-  names = [path.name for path in folder.glob("*") if path.name.isdigit()]
-  return sorted(map(int, names))
+  names = [path.name for path in folder.glob("*") if path.name.isdecimal()]
+  return sorted(int(name) for name in names if str(int(name)) == name)
 
 
 def _damage(folder: pathlib.Path, step: int) -> str:
@@ -334,7 +334,7 @@ def load_params(
   elif which == "best":
     _require_whole(folder, steps)  # any of them may be the best
     chosen = [max(steps, key=lambda step: (_dev_bleu(folder, step), step))]
-  elif which.isdigit() and int(which) in steps:
+  elif which in map(str, steps):
     chosen = [int(which)]
   else:
     there = ", ".join(choices(workdir))

@@ -3,12 +3,14 @@
 import collections
 import contextlib
 import json
+import math
 import sys
 import time
 
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto import event_pb2, summary_pb2
 
+from headprune.nn.config import TYPES
 from headprune.runs import board, heads, upgrade
 from headprune.runs.workdir import Workdir, write_text, writing
 
@@ -17,6 +19,7 @@ _NUMBERS = (
   "tokens_per_second", "train_seconds",
 )  # fmt: skip
 _LISTS, _GATES = "log_alpha", "gates"  # type -> layer -> head -> value, both of the same heads
+_OPEN = "open"  # type -> number of heads, of those with gates and of others
 
 
 class Writer:
@@ -94,9 +97,17 @@ def _row(line: bytes) -> dict | None:
     for field in (_LISTS, _GATES):
       heads.checked(row.get(field, {}))
     good = good and _shape(row.get(_GATES)) in (None, _shape(row.get(_LISTS)))
+    good = good and (_OPEN not in row or _are_counts(row[_OPEN], row.get(_LISTS, {})))
   except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
     return None
   return row if good else None
+
+
+def _are_counts(counts: dict, lists: dict) -> bool:
+  """Whether `counts` are numbers of heads for types that there are, at least those of `lists`."""
+  most = {name: sum(map(len, lists[name])) if name in lists else math.inf for name in TYPES}
+  plausible = all(type(n) is int and 0 <= n <= most[name] for name, n in counts.items())
+  return plausible and lists.keys() <= counts.keys()
 
 
 def _shape(lists: dict | None) -> tuple | None:

@@ -171,32 +171,78 @@ def name_runs(paths: Sequence[str]) -> dict[str, str]:
 
 
 def check_unused(out: pathlib.Path) -> None:
-  """Raises a UserError if --out is there already, unless it is an empty folder."""
+  """Raises a UserError if --out is there, unless it is an empty folder, or cannot be made."""
   if out.exists() and (not out.is_dir() or any(out.iterdir())):
     raise UserError(f"--out {out} exists and is not an empty folder: take another or remove it")
+  Workdir(out).check_writable()
 
 
 @contextlib.contextmanager
 def new_folder(out: pathlib.Path) -> Iterator[pathlib.Path]:
-  """A folder to fill beside `out`, which it becomes when it is complete, or nothing stays."""
+  """A folder to fill, which becomes `out` when it is complete, or nothing stays.
+
+  It is filled inside of an `out` that is there: that may be a mount, or the current folder.
+
+  Raises:
+    UserError: `out` is in use, or the disk does not take what is written.
+  """
   check_unused(out)
+  out = _without_links(out)
+  there = out.is_dir()
   with writing(out):
-    out.parent.mkdir(parents=True, exist_ok=True)
-    beside = tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}-")
-  with beside as folder:
-    draft = pathlib.Path(folder) / out.name
-    draft.mkdir()
-    yield draft
-    draft.rename(out.absolute())
+    place = out if there else out.parent
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place, prefix=f".{out.name}-") as folder:
+      draft = pathlib.Path(folder) / out.name
+      draft.mkdir()
+      yield draft
+      if there:
+        _move_up(draft, out)
+      else:
+        draft.rename(out)
+
+
+def _move_up(draft: pathlib.Path, out: pathlib.Path) -> None:
+  """Moves all into `out`, what makes it a run last: half of a run is none."""
+  config = Workdir(draft).config
+  for path in sorted(draft.iterdir(), key=lambda path: path == config):
+    path.rename(out / path.name)
 
 
 def write_bytes(path: pathlib.Path, data: bytes) -> None:
-  """Writes a file whole: an interrupted program leaves the old one, or none."""
-  draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # another program may write it as well
+  """Writes a file whole: an interrupted program leaves the old one, or none.
+
+  Links stay and lead to the new file; a device or a pipe gets the data.
+  """
   with writing(path):
+    if _is_device(path):
+      path.write_bytes(data)
+      return
+    path = _without_links(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    own = f".{os.getpid()}.tmp"  # another program may write the file as well
+    draft = path.with_name(f".{path.name}{own}")
     draft.write_bytes(data)
     draft.replace(path)
+
+
+def check_file(path: pathlib.Path) -> None:
+  """Raises a UserError if there is no place for a file, for those who write it after long work."""
+  if path.is_dir():
+    raise UserError(f"{path} is a folder, not a file")
+  place = path if _is_device(path) else _without_links(path).parent
+  if not place.exists():
+    raise UserError(f"{path}: its folder does not exist")
+  if not os.access(place, os.W_OK):
+    raise UserError(f"{path} cannot be written: {place} is not open to writing")
+
+
+def _is_device(path: pathlib.Path) -> bool:
+  return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _without_links(path: pathlib.Path) -> pathlib.Path:
+  return pathlib.Path(os.path.realpath(path))  # pathlib's own raises for links in a circle
 
 
 @contextlib.contextmanager
@@ -217,8 +263,11 @@ def cannot_write(path: pathlib.Path, reason: str) -> UserError:
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-  """`write_bytes` of UTF-8."""
-  write_bytes(path, text.encode("utf-8"))
+  """`write_bytes` of UTF-8.
+
+  File names may hold bytes that are none; they become escapes, which JSON reads as what they were.
+  """
+  write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: pathlib.Path, value, indent: int = 1) -> None:

@@ -24,11 +24,19 @@ def connect(**address) -> None:
   Args:
     **address: `coordinator_address`, `num_processes` and `process_id` where JAX cannot find them by
       itself, as it does under Slurm, on TPU pods and in Kubernetes JobSets.
+  Raises:
+    UserError: nothing tells where they are.
   """
   _end_with_a_line()
-  jax.distributed.initialize(
-    heartbeat_timeout_seconds=LOST_AFTER, shutdown_timeout_seconds=LOST_AFTER, **address
-  )
+  try:
+    jax.distributed.initialize(
+      heartbeat_timeout_seconds=LOST_AFTER, shutdown_timeout_seconds=LOST_AFTER, **address
+    )
+  except ValueError as error:
+    raise UserError(
+      f"--distributed: this is not one of several processes ({error}); leave it out, or start them "
+      "by srun, on a TPU pod or in a Kubernetes JobSet, as the files in launch/ do"
+    ) from error
 
 
 def leave(error: Exception) -> NoReturn:

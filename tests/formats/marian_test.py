@@ -23,7 +23,7 @@ from headprune.text import batching, tokenizer
 from headprune.train import loop
 from headprune.translator.beam import BeamConfig
 from headprune.translator.translator import Translator
-from tests import recorded, tiny
+from tests import file_limit, recorded, tiny
 from tests.formats import marian_folder
 
 MARIAN = recorded.GOLDEN / "marian"
@@ -221,6 +221,11 @@ def test_trained_on_pruned_compacted_and_exported(tmp_path):
   marian.read(tmp_path / "out", tmp_path / "again")
   again = headprune.load(tmp_path / "again")
   np.testing.assert_allclose(logits_of(again)[0], logits_of(pruned)[0], rtol=0, atol=1e-5)
+
+
+def test_tensors_that_the_disk_does_not_take(tmp_path):
+  with file_limit.bytes_of_a_file(1000), pytest.raises(OSError, match="File too large"):
+    marian._save({"x": np.zeros(1000, np.float32)}, tmp_path / "model.safetensors")
 
 
 def test_what_training_unties_is_not_exported(tmp_path):

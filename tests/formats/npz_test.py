@@ -1,5 +1,7 @@
 """Files of arrays, of which nothing is believed."""
 
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -22,6 +24,15 @@ def test_damage_that_zipfile_does_not_know(tmp_path, place, value):
   data = bytearray(path.read_bytes())
   data[data.index(b"PK\x01\x02") + place] = value  # in the archive's list of its members
   path.write_bytes(data)
+  with pytest.raises(UserError, match="x.npz: a is damaged or not a plain array"):
+    npz.read(path)
+
+
+def test_a_header_may_claim_anything(tmp_path):
+  path = tmp_path / "x.npz"
+  with zipfile.ZipFile(path, "w") as archive, archive.open("a.npy", "w") as file:
+    header = {"descr": "<f8", "fortran_order": False, "shape": (10**15,)}
+    np.lib.format.write_array_header_1_0(file, header)
   with pytest.raises(UserError, match="x.npz: a is damaged or not a plain array"):
     npz.read(path)
 

@@ -168,7 +168,8 @@ def test_a_compact_run_is_exported_and_read_back(tmp_path):
   config, again = original.from_npz(arrays, json.loads(json.dumps(hp)))
   assert config.heads == small.config.heads and config.enc_head_size == 8
   jax.tree.map(np.testing.assert_array_equal, again["model"], jax.device_get(small.params))
-  for wrong in ({"enc-self": [2, 0]}, dict.fromkeys(hp["heads"], []), 3):
+  lists = [{"enc-self": [2, 0]}, *(dict.fromkeys(hp["heads"], n) for n in ([], [True, True], "12"))]
+  for wrong in (*lists, 3):
     with pytest.raises(UserError, match="hp.heads must be lists"):
       original.from_npz(arrays, hp | {"heads": wrong})
 
@@ -296,6 +297,9 @@ def test_the_wrong_variable_is_named(damage, message, given):
     ({"ffn_type": "glu"}, r"hp.ffn_type='glu'"),
     ({"res_dropout": 1.5}, r"hp.res_dropout=1.5 is not a probability"),
     ({"beam_size": "four"}, r"hp.beam_size='four' is not a number"),
+    ({"beam_size": True}, r"hp.beam_size=True is not a number"),
+    ({"len_alpha": False}, r"hp.len_alpha=False is not a number"),
+    ({"attn_dropout": False}, r"hp.attn_dropout=False is not a probability"),
   ],
 )
 def test_the_wrong_hyper_parameter_is_named(change, message):
@@ -309,8 +313,9 @@ def test_without_gates_the_number_of_heads_must_be_given():
   with pytest.raises(UserError, match="give --hp with num_heads"):
     original.from_npz(arrays, None)
   assert original.from_npz(arrays, {"num_heads": 4})[0].enc_head_size == 2
-  with pytest.raises(UserError, match="3 heads do not divide the 8 channels"):
-    original.from_npz(arrays, {"num_heads": 3})
+  for heads in (3, True):
+    with pytest.raises(UserError, match=f"{heads} heads do not divide the 8 channels"):
+      original.from_npz(arrays, {"num_heads": heads})
 
 
 @pytest.mark.parametrize("alive", ([[1, 1]], [[1, 1], [1], [1, 1]], [["a", 1]] * 3, 5))

@@ -155,7 +155,7 @@ def test_parameters_that_come_from_elsewhere(workdir):
 
 
 def test_missing_checkpoints(saved, workdir):
-  for which in ("3", "newest", "-4", ""):
+  for which in ("3", "newest", "-4", "", "²", "04"):
     with pytest.raises(UserError, match=f"no checkpoint {which!r}; there are last, best, 2, 4, 5"):
       checkpoint.load_params(saved, which)
   with pytest.raises(UserError, match="no checkpoints here"):
@@ -176,8 +176,8 @@ def test_kept_steps_are_whole_and_in_order(saved, workdir, tmp_path):
   assert checkpoint.kept(copy, ["2", "5"]) == ["2", "5"]
   with pytest.raises(UserError, match="4: damaged (.*); checkpoint 5 is whole"):
     checkpoint.kept(copy)
-  for folder in (workdir.checkpoints, workdir.checkpoints / "6.tmp"):
-    folder.mkdir()
+  for name in ("", "6.tmp", "²", "٤", "04"):  # the third is a digit to Python, the fourth a number
+    (workdir.checkpoints / name).mkdir()
     with pytest.raises(UserError, match="checkpoints: no finished checkpoint here"):
       checkpoint.kept(workdir)
 

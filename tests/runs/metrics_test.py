@@ -39,14 +39,14 @@ def test_rows_go_to_both_files(workdir):
   row = {
     "objective": 2.5,
     "tokens": 7,
-    "open": {"enc_self": 3},
+    "open": {"enc_self": 2, "dec_self": 3},
     "log_alpha": {"enc_self": [[0.1, 2.5]]},
     "gates": {"enc_self": [[0.5, 1.0]]},
   }
   _write(workdir, 0, [(5, row | {"signature": "x", "done": True})])
   assert metrics.read(workdir) == [{"step": 5, **row, "signature": "x", "done": True}]
   assert _events(workdir) == [
-    (5, "objective", 2.5), (5, "tokens", 7.0), (5, "open/enc_self", 3.0),
+    (5, "objective", 2.5), (5, "tokens", 7.0), (5, "open/enc_self", 2.0), (5, "open/dec_self", 3.0),
   ]  # fmt: skip
 
 
@@ -109,6 +109,9 @@ def test_rows_are_plain_json(workdir):
 @pytest.mark.parametrize(
   "line",
   [b"{", b"[1]", b"{}", b'{"step": "x"}', b"\xff", b'{"step": null}', b'{"step": 1e400}',
+   b'{"step": 2, "open": 3}', b'{"step": 2, "open": {"enc_self": "x"}}',
+   b'{"step": 2, "open": {"enc_self": 1.5}}', b'{"step": 2, "open": {"enc_self": -1}}',
+   b'{"step": 2, "open": {"enc_selg": 1}}',
    b'{"step": 2, "objective": "x"}', b'{"step": 2, "log_alpha": {"enc_self": 3}}', b"[" * 100000],
 )  # fmt: skip
 def test_a_damaged_line_costs_its_row_and_is_named(workdir, line, capsys):
@@ -119,6 +122,14 @@ def test_a_damaged_line_costs_its_row_and_is_named(workdir, line, capsys):
   capsys.readouterr()
   assert metrics.read(workdir) == [{"step": 1}, {"step": 3}, {"step": 4}]
   assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("opened", [{"dec_self": 3}, {"enc_self": 4, "dec_self": 3}])
+def test_open_heads_that_are_not_those_with_gates_are_damage(workdir, opened):
+  row = {"log_alpha": {"enc_self": [[0.5, 1], [2]]}}
+  rows = [row | {"step": i, "open": x} for i, x in enumerate(({"enc_self": 3}, opened))]
+  workdir.metrics.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+  assert [row["step"] for row in metrics.read(workdir)] == [0]
 
 
 def test_gates_of_another_shape_than_the_other_rows_have_are_damage(workdir):

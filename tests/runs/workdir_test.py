@@ -1,8 +1,10 @@
 """The run's folder: whole writes, checked reads, what kind of run it is."""
 
+import errno
 import json
-import resource
-import signal
+import os
+import pathlib
+import threading
 
 import pytest
 
@@ -10,6 +12,7 @@ from headprune.errors import UserError
 from headprune.runs import workdir as workdir_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
+from tests import file_limit
 
 HEADS = {"enc_self": [[0.0, 0.5], [1.0]]}
 
@@ -67,11 +70,55 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
   assert path.read_text(encoding="utf-8") == "Größe"
 
 
+def test_links_stay_and_lead_to_what_was_written(tmp_path):
+  (tmp_path / "there").mkdir()
+  for name in ("old", "new"):  # a file that is there, and one that is not yet
+    (tmp_path / f"to {name}").symlink_to(f"there/{name}")
+  (tmp_path / "there" / "old").write_text("1")
+  for name in ("old", "new"):
+    workdir_lib.check_file(tmp_path / f"to {name}")
+    workdir_lib.write_text(tmp_path / f"to {name}", "2")
+    assert (tmp_path / f"to {name}").is_symlink()
+    assert (tmp_path / "there" / name).read_text() == "2"
+  assert len(list((tmp_path / "there").iterdir())) == 2
+
+
+def test_a_device_or_a_pipe_gets_what_is_written(tmp_path):
+  (tmp_path / "null").symlink_to(os.devnull)
+  workdir_lib.write_text(tmp_path / "null", "2")
+  assert (tmp_path / "null").is_symlink() and not os.path.isfile(os.devnull)
+  os.mkfifo(tmp_path / "pipe")
+  read = []
+  reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_text()))
+  reader.daemon = True
+  reader.start()
+  workdir_lib.check_file(tmp_path / "pipe")
+  workdir_lib.write_text(tmp_path / "pipe", "2")
+  assert not (tmp_path / "pipe").is_file(), "it was replaced"
+  reader.join()
+  assert read == ["2"]
+
+
+def test_files_that_cannot_be_written_are_told_before(tmp_path, monkeypatch):
+  for path, message in (
+    (tmp_path, "is a folder, not a file"),
+    (tmp_path / "none" / "x", "none/x: its folder does not exist"),
+  ):
+    with pytest.raises(UserError, match=message):
+      workdir_lib.check_file(path)
+  monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)  # root may write anywhere
+  with pytest.raises(UserError, match="x cannot be written: .* is not open to writing"):
+    workdir_lib.check_file(tmp_path / "x")
+
+
 def test_json_is_written_as_it_is_read(tmp_path):
   value = {"text": "Größe", "list": [[1.0, 0.5]]}
   workdir_lib.write_json(tmp_path / "x.json", value)
   assert workdir_lib.read_json(tmp_path / "x.json") == value
   assert "Größe" in (tmp_path / "x.json").read_text(encoding="utf-8")
+  name = {os.fsdecode(b"x\xff"): 1}
+  workdir_lib.write_json(tmp_path / "x.json", name)
+  assert workdir_lib.read_json(tmp_path / "x.json") == name
 
 
 def test_a_new_folder_is_there_whole_or_not_at_all(tmp_path):
@@ -81,6 +128,9 @@ def test_a_new_folder_is_there_whole_or_not_at_all(tmp_path):
       (draft / "file").write_text("1")
       raise ValueError("half-way")
   assert list((tmp_path / "a").iterdir()) == []
+  with pytest.raises(UserError, match="a/run cannot be written .No space left on device"):
+    with workdir_lib.new_folder(out) as draft:
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), draft)
   with workdir_lib.new_folder(out) as draft:
     (draft / "file").write_text("1")
     assert not out.exists()
@@ -91,6 +141,49 @@ def test_a_new_folder_is_there_whole_or_not_at_all(tmp_path):
   workdir_lib.check_unused(tmp_path / "b")
   with pytest.raises(UserError, match="exists and is not"):
     workdir_lib.check_unused(out / "file")
+
+
+def fill(out, *names):
+  """Makes a new folder of these files."""
+  with workdir_lib.new_folder(out) as draft:
+    for name in names:
+      (draft / name).write_text(name)
+
+
+def test_a_new_folder_may_be_a_link_or_the_current_folder(tmp_path, monkeypatch):
+  (tmp_path / "there").mkdir()
+  (tmp_path / "link").symlink_to("there")
+  (tmp_path / "broken").symlink_to("none")
+  monkeypatch.chdir(tmp_path / "there")
+  for out, there in (("../link", "there"), ("../broken", "none"), (".", "there")):
+    fill(pathlib.Path(out), "a", "config.json")
+    folder = tmp_path / there
+    assert sorted(os.listdir(folder)) == ["a", "config.json"]
+    for path in folder.iterdir():
+      path.unlink()
+  assert sorted(os.listdir(tmp_path)) == ["broken", "link", "none", "there"]
+
+
+def test_a_folder_that_is_there_may_be_a_mount(tmp_path, monkeypatch):
+  """Nothing is moved over its edge, and half of a run is none."""
+  moved, rename = [], pathlib.Path.rename
+
+  def inside(path, target):
+    assert (tmp_path / "disk").samefile(target.parent) and tmp_path / "disk" in path.parents
+    moved.append(path.name)
+    return rename(path, target)
+
+  (tmp_path / "disk").mkdir()
+  monkeypatch.setattr(pathlib.Path, "rename", inside)
+  fill(tmp_path / "disk", "config.json", "a", "z")
+  assert sorted(moved[:2]) == ["a", "z"] and moved[2:] == ["config.json"]
+  assert sorted(os.listdir(tmp_path / "disk")) == ["a", "config.json", "z"]
+
+
+def test_a_new_folder_that_cannot_be_is_told_before(tmp_path, monkeypatch):
+  monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)  # root may write anywhere
+  with pytest.raises(UserError, match="x cannot be made"):
+    workdir_lib.check_unused(tmp_path / "x")
 
 
 def test_folders_that_cannot_be_made(tmp_path):
@@ -107,15 +200,9 @@ def test_names_of_translations(tmp_path):
 def test_a_write_that_the_disk_does_not_take_is_one_line(tmp_path):
   path = tmp_path / "x.txt"
   workdir_lib.write_text(path, "old")
-  limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-  handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-  resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))  # bytes of a file
-  try:
+  with file_limit.bytes_of_a_file(1000):
     with pytest.raises(UserError, match="x.txt cannot be written .File too large.; what was saved"):
       workdir_lib.write_text(path, "new" * 1000)
-  finally:
-    resource.setrlimit(resource.RLIMIT_FSIZE, limit)
-    signal.signal(signal.SIGXFSZ, handler)
   assert path.read_text() == "old"
   (tmp_path / "file").write_text("")
   with pytest.raises(UserError, match="cannot be written .(Not a directory|File exists)"):
