@@ -29,7 +29,7 @@ def prepare(subject: Subject, options) -> plug.Plan:
   tokenizer = subject.run.src_tokenizer
   rank_V = ranks(lines, tokenizer)
   settings = {"rare": limit, "rare_top": options.rare_top}
-  if options.frequencies:
+  if options.frequencies is not None:
     settings["frequencies"] = plug.checksum(lines)
   limits = {"limit": limit, "top": options.rare_top}
   return plug.Plan(functools.partial(measure, rank_V=rank_V, notes=notes, **limits), settings)
@@ -123,7 +123,7 @@ def ranks(lines: Iterable[str], tokenizer) -> np.ndarray:
 
 def _read_counted(subject: Subject, path: str | None) -> tuple[Sequence[str], tuple[str, ...]]:
   """(source lines to count words in, notes): a file, the training text, or else the subject's."""
-  if path:
+  if path is not None:
     return sources.read_lines(path), ()
   try:
     return sources.read_pairs(subject.run.config.data, ("train",))["train"][0], ()
