@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -123,5 +124,9 @@ def test_runs_that_cannot_be_used(folder, monkeypatch, tmp_path):
   vocabulary = tmp_path / "other" / "tokenizer" / "src.vocab"
   words = vocabulary.read_text().split("\n")
   vocabulary.write_text("\n".join([*words[:3], *words[4:-1], words[3], ""]))
+  meta = vocabulary.with_name("tokenizer.json")
+  fields = json.loads(meta.read_text())
+  fields["crc32"]["src.vocab"] = zlib.crc32(vocabulary.read_bytes())
+  meta.write_text(json.dumps(fields))
   with pytest.raises(UserError, match="other and .*run have other tokens for the same text"):
     command(monkeypatch, "--workdir", folder / "run", tmp_path / "other")

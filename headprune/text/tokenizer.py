@@ -269,15 +269,12 @@ def load(folder: pathlib.Path) -> tuple[Tokenizer, Tokenizer]:
   if not exists(folder):
     raise UserError(f"{folder}: no tokenizer here ({_META} is missing)")
   meta = _read(folder / _META, _parse_meta)
-  for name, known in meta.get("crc32", {}).items():  # older folders have none
+  for name, known in meta.get("crc32", {}).items():
     _read(folder / name, _check_sum, known)
   if meta["kind"] == "marian":
     return marian_tokenizer.load(folder)
-  ending, parse = (
-    ("vocab", _parse_vocab) if meta["kind"] == "whitespace" else ("model", _parse_model)
-  )
-  sides = ["shared"] if meta["shared"] else ["src", "tgt"]
-  found = [_read(folder / f"{side}.{ending}", parse, meta["lowercase"]) for side in sides]
+  parse = _parse_vocab if meta["kind"] == "whitespace" else _parse_model
+  found = [_read(folder / name, parse, meta["lowercase"]) for name in _names(meta)]
   return found[0], found[-1]
 
 
@@ -294,9 +291,17 @@ def _parse_meta(data: bytes) -> dict:
   meta = json.loads(data.decode("utf-8"))
   if meta["kind"] not in (*KINDS, "marian") or {type(meta[x]) for x in _FLAGS} != {bool}:
     raise ValueError(f"not a kind in {', '.join(KINDS)} and {' and '.join(_FLAGS)} true or false")
-  if not isinstance(meta.get("crc32", {}), dict):
-    raise ValueError("crc32 is not of files")
+  if "crc32" in meta:  # older folders have none
+    found, own = set(dict(meta["crc32"])), set(_names(meta))
+    if not (found <= set(marian_tokenizer.FILES) if meta["kind"] == "marian" else found == own):
+      raise ValueError("crc32 is of other files than there are")
   return meta
+
+
+def _names(meta: Mapping) -> list[str]:
+  """The files of tokenizers that were made here, source first."""
+  ending = "vocab" if meta["kind"] == "whitespace" else "model"
+  return [f"{side}.{ending}" for side in (["shared"] if meta["shared"] else ["src", "tgt"])]
 
 
 def _check_sum(data: bytes, known: int) -> None:

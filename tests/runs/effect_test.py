@@ -6,6 +6,7 @@ from ml_collections import ConfigDict
 import pytest
 
 from headprune.errors import UserError
+from headprune.runs import config as config_lib
 from headprune.runs import defaults, effect
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
@@ -65,7 +66,8 @@ def test_a_top_k_has_no_ramp():
     ("concrete", {"pretrain.optim.gates_factor": 3.0, "init_checkpoint": "best"}),
   ],
 )
-def test_what_has_an_effect_is_fine(config, changes):
+def test_what_has_an_effect_is_fine(config, changes, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)  # where there is no baseline
   check(config, changes)
 
 
@@ -117,9 +119,11 @@ def test_a_baseline_that_is_there_is_not_trained_otherwise(tmp_path):
   config = defaults.get_config("concrete")
   config.init_from, named = str(tmp_path / "x"), ["pretrain.train.steps"]
   effect.check(config, named)
-  Workdir(tmp_path / "x").path.mkdir()
+  config_lib.save(config_lib.pretraining(config), Workdir(tmp_path / "x"))
   Workdir(tmp_path / "x").finish(Summary("trained", dev_bleu=30.0), {})
-  with pytest.raises(UserError, match="pretrain.train.steps has no effect: .*/x is finished"):
+  effect.check(config, named)  # the same command once more
+  config.pretrain.train.steps += 1
+  with pytest.raises(UserError, match="pretrain.train.steps has no effect: .*/x is finished, with"):
     effect.check(config, named)
   effect.check(config, named, {"gates.kind": "--methods"})  # a sweep trains its own
 
