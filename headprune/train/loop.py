@@ -28,6 +28,7 @@ from headprune.train import (
   mrt,
   notes,
   outcome,
+  patience,
   prepare,
   progress,
   steps,
@@ -279,7 +280,7 @@ def _loop(work: _Work, state: steps.TrainState, log: dict) -> lanes.Coroutine:
       results = []
     if asked or work.stop.asked(step):
       _stop(work, state.on_devices(), logged.plain(results, clock))
-    if step >= train.steps or _out_of_patience(job.config, history):
+    if step >= train.steps or patience.is_out(job.config, history):
       return state.on_devices()
     if _saves(train, step) and work.checkpoints.latest_step() != step:
       with progress.paused(work.clocks):
@@ -396,19 +397,3 @@ def _save(work: _Work, state: steps.TrainState, log: dict, dev_bleu: float | Non
 
 def _trained_seconds(history: list[dict]) -> float:
   return max((row.get("train_seconds", 0.0) for row in history), default=0.0)
-
-
-def _out_of_patience(config: ConfigDict, history: list[dict]) -> bool:
-  """Whether the last `train.patience` dev losses are no better than the best one before them.
-
-  A wanted number of heads is waited for: losses rise while heads close. The end of a run that was
-  finished with less patience is a second row of its step, of another model.
-  """
-  patience = config.train.patience
-  begin = config_lib.settle_step(config) if config.l0.target_heads else 0
-  losses = {}
-  for row in history:
-    if "dev_loss" in row and row["step"] >= begin:
-      losses.setdefault(row["step"], row["dev_loss"])
-  losses = list(losses.values())
-  return 0 < patience < len(losses) and min(losses[-patience:]) >= min(losses[:-patience])

@@ -21,7 +21,7 @@ from headprune.runs import config as config_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
 from headprune.text import bleu, encoding, packing, tokenizer
-from headprune.train import data, devices, mrt, optim, schedule, steps, target, word_dropout
+from headprune.train import data, devices, mrt, optim, schedule, start, steps, target, word_dropout
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -90,8 +90,7 @@ def check(config: ConfigDict, workdir: Workdir) -> None:
   if not finished(config, workdir):
     mrt.check(config)
     _check_steps(config, workdir)
-    _check_start(config, workdir)
-    _check_corpus(config)
+    start.check(config, workdir)
   if config.init_from and pathlib.Path(config.init_from).absolute() == workdir.path.absolute():
     raise UserError("config.init_from and --workdir are the same folder: take another --workdir")
 
@@ -105,56 +104,6 @@ def _check_steps(config: ConfigDict, workdir: Workdir) -> None:
     raise UserError(
       f"config.train.steps={config.train.steps}: the run is at step {newest}, and its last steps "
       "bring it to config.l0.target_heads: give more"
-    )
-
-
-def _check_start(config: ConfigDict, workdir: Workdir) -> None:
-  """Raises a UserError if a run cannot begin with the checkpoint or the gates at `init_from`."""
-  there = Workdir(pathlib.Path(config.init_from))
-  if not config.init_from or not there.read_summary() or checkpoint.begun(workdir):
-    return
-  which, known = config.init_checkpoint, checkpoint.choices(there)
-  if which not in ("last", "best", *known):
-    raise UserError(
-      f"config.init_checkpoint={which}: there is no such checkpoint at "
-      f"config.init_from={config.init_from}, but {', '.join(known)}"
-    )
-  if config.gates.kind != "fixed":
-    _check_gates(config, there)
-
-
-def _check_gates(config: ConfigDict, there: Workdir) -> None:
-  """Raises a UserError if gates at `init_from` would be lost, or could not learn any more."""
-  other, which = config_lib.load(there), config.init_checkpoint
-  kept = set(config_lib.gated_types(config)).intersection(config_lib.gated_types(other))
-  lost = [
-    name
-    for name, layers in there.read_heads().items()
-    if name not in kept and any(gate != 1 for row in layers for gate in row)
-  ]
-  settled = kept and other.l0.target_heads
-  if settled and which.isdecimal():
-    settled = int(which) >= config_lib.settle_step(other)
-  reason = f"would be lost: {', '.join(lost)}" if lost else "are settled and learn no more"
-  if lost or settled:
-    raise UserError(
-      f"config.init_from={config.init_from} has gates that {reason}. Cut its closed heads out, "
-      f"headprune compact --workdir {config.init_from} --out FOLDER, and start from "
-      "config.init_from=FOLDER"
-    )
-
-
-def _check_corpus(config: ConfigDict) -> None:
-  """Raises a UserError if `init_from` was trained on the other built-in corpus."""
-  there = Workdir(pathlib.Path(config.init_from))
-  if not config.init_from or not there.is_run():
-    return
-  here, other = config.data, config_lib.load(there).data
-  if here.kind == other.kind == "corpus" and here.corpus.kind != other.corpus.kind:
-    raise UserError(
-      f"config.init_from={config.init_from} was trained on the built-in corpus {other.corpus.kind}"
-      f", this config is of {here.corpus.kind}: name another config.init_from, or set "
-      f"config.data.corpus.kind={other.corpus.kind}"
     )
 
 

@@ -23,7 +23,7 @@ from headprune.runs import config as config_lib
 from headprune.runs import heads as heads_lib
 from headprune.runs.workdir import Workdir
 from headprune.text import sources
-from headprune.train import evaluation, logged, loop, prepare, progress, steps, stopping
+from headprune.train import evaluation, logged, loop, patience, prepare, progress, steps, stopping
 
 SMALL = {
   "data.corpus.train": 300,
@@ -376,26 +376,9 @@ def test_training_that_broke_down_is_not_saved(finished, tmp_path):
   assert len(told) > 10 and len(trained.intersection(told)) > 0.9 * len(told)
 
 
-def test_patience_ends_a_run_that_no_longer_improves():
-  rows = [{"step": i, "dev_loss": loss} for i, loss in enumerate([3.0, 2.0, 2.1, 2.2])]
-
-  def ends(patience, rows, **fields):
-    config = ConfigDict(defaults.config("concrete").to_dict())
-    config.train.patience = patience
-    config.update_from_flattened_dict(fields)
-    return loop._out_of_patience(config, rows)
-
-  assert ends(2, rows) and not ends(3, rows) and not ends(0, rows)
-  # Another model was evaluated there at the end with less patience.
-  assert not ends(3, [*rows, {"step": 3, "dev_loss": 2.3}])
-  wanted = {"l0.target_heads": "12", "train.steps": 4}  # heads settle at 2
-  assert not ends(2, rows, **wanted), "losses rise while heads close"
-  assert ends(2, [*rows, {"step": 4, "dev_loss": 2.1}], **wanted)
-
-
 def test_a_run_out_of_patience_keeps_the_bleu_of_its_end(finished, tmp_path, monkeypatch):
   at_6 = lambda config, history: bool(history) and history[-1]["step"] == 6
-  monkeypatch.setattr(loop, "_out_of_patience", at_6)
+  monkeypatch.setattr(patience, "is_out", at_6)
   config = small_config("concrete", finished[0] / "baseline")
   config.train.translate_every = 99
   done = loop.train(config, tmp_path / "x")

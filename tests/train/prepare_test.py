@@ -1,7 +1,5 @@
 """What a run checks before it starts, and what it starts with."""
 
-import pathlib
-
 from flax import traverse_util
 import jax
 from ml_collections import ConfigDict
@@ -89,34 +87,6 @@ def test_folders_that_are_not_runs_are_left_alone(tmp_path):
   assert (tmp_path / "x" / "tokenizer" / "mine.txt").read_text() == "mine"
 
 
-def test_a_checkpoint_to_start_from_is_there_or_those_are_named(tmp_path):
-  start = small_run.make(tmp_path / "start")
-  config = ConfigDict(start.config.to_dict())
-  config.init_from = str(tmp_path / "start")
-  for which in ("last", "best", "0"):
-    config.init_checkpoint = which
-    prepare.check(config, Workdir(tmp_path / "new"))
-  config.init_checkpoint = "170"
-  with pytest.raises(UserError, match="init_checkpoint=170: .*start, but last, best, 0$"):
-    prepare.check(config, Workdir(tmp_path / "new"))
-  config.init_checkpoint = "first"
-  with pytest.raises(UserError, match="init_checkpoint='first': choose last, best or a step"):
-    prepare.check(config, Workdir(tmp_path / "new"))
-
-
-def test_the_other_built_in_corpus_is_no_start(tmp_path):
-  config_lib.save(defaults.config("baseline", "cldr"), Workdir(tmp_path / "old"))
-  config = ConfigDict(defaults.config("baseline").to_dict())
-  config.init_from = str(tmp_path / "old")
-  with pytest.raises(UserError, match="old was trained on .* corpus cldr, this config is of gramm"):
-    prepare.check(config, Workdir(tmp_path / "new"))
-  config.data.corpus.kind = "cldr"
-  prepare.check(config, Workdir(tmp_path / "new"))
-  config.data.kind = "text"
-  config.data.corpus.kind = "grammar"
-  prepare.check(config, Workdir(tmp_path / "new"))
-
-
 def test_what_a_failed_start_leaves_is_no_hindrance(tmp_path):
   (tmp_path / "tokenizer").mkdir()
   for name in ("src.model.tmp", "tokenizer.json"):
@@ -139,46 +109,6 @@ def test_words_are_hidden_as_the_config_says():
   config.train.word_dropout_by = "unknown"
   how = word_dropout.Side(0.2, 2, 10, (0, 1, 2))
   assert prepare._hidden(config.train, (words, words)) == (None, how)
-
-
-def pruned(folder, target_heads="", **fields) -> str:
-  """A finished run with gates on encoder self-attention, of which half are closed."""
-  made = small_run.make(folder, gates__types=("enc_self",), l0__target_heads=target_heads, **fields)
-  return str(made.workdir.path)
-
-
-def beginning(start: str, **fields) -> ConfigDict:
-  config = ConfigDict(config_lib.load(Workdir(pathlib.Path(start))).to_dict())
-  config.update_from_flattened_dict({"init_from": start, "l0.target_heads": ""} | fields)
-  return config
-
-
-@pytest.mark.parametrize(
-  "fields, lost",
-  [
-    ({"gates.kind": "none"}, "enc_self"),
-    ({"gates.types": ("dec_self", "dec_enc")}, "enc_self"),
-    ({"gates.types": ("enc_self", "dec_enc")}, None),
-    ({"gates.kind": "fixed"}, None),  # its own say which heads are open
-  ],
-)
-def test_closed_heads_of_the_start_do_not_open_in_silence(tmp_path, fields, lost):
-  start = pruned(tmp_path / "start")
-  config = beginning(start, **fields)
-  if not lost:
-    prepare.check(config, Workdir(tmp_path / "new"))
-    return
-  with pytest.raises(UserError, match=f"has gates that would be lost: {lost}. .*compact --workd"):
-    prepare.check(config, Workdir(tmp_path / "new"))
-
-
-def test_gates_that_have_settled_are_cut_before_more_are_closed(tmp_path):
-  start = pruned(tmp_path / "start", "2", train__steps=100, l0__settled=0.3, l0__ramp=0.3)
-  config = beginning(start, **{"l0.target_heads": "1"})
-  with pytest.raises(UserError, match="gates that are settled and learn no more. Cut its closed"):
-    prepare.check(config, Workdir(tmp_path / "new"))
-  config.init_checkpoint = "0"  # before they settled at 70
-  prepare.check(config, Workdir(tmp_path / "new"))
 
 
 def test_a_run_does_not_end_before_it_has_its_number_of_heads(tmp_path, monkeypatch):

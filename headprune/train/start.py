@@ -1,0 +1,69 @@
+"""Whether a run can begin from the one at `init_from`: its checkpoint, its gates, its corpus."""
+
+import pathlib
+
+from ml_collections import ConfigDict
+
+from headprune.errors import UserError
+from headprune.runs import checkpoint
+from headprune.runs import config as config_lib
+from headprune.runs.workdir import Workdir
+
+
+def check(config: ConfigDict, workdir: Workdir) -> None:
+  """Raises a UserError if the run at `init_from` is none to start from.
+
+  A run that has begun needs neither its checkpoint nor its gates any more.
+  """
+  there = Workdir(pathlib.Path(config.init_from))
+  if not config.init_from or not there.is_run():
+    return
+  other = config_lib.load(there)
+  if there.read_summary() and not checkpoint.begun(workdir):
+    _check_checkpoint(config, there)
+    if config.gates.kind != "fixed":  # it says itself which heads are open
+      _check_gates(config, there, other)
+  _check_corpus(config, other)
+
+
+def _check_checkpoint(config: ConfigDict, there: Workdir) -> None:
+  which, known = config.init_checkpoint, checkpoint.choices(there)
+  if which not in ("last", "best", *known):
+    raise UserError(
+      f"config.init_checkpoint={which}: there is no such checkpoint at "
+      f"config.init_from={config.init_from}, but {', '.join(known)}"
+    )
+
+
+def _check_gates(config: ConfigDict, there: Workdir, other: ConfigDict) -> None:
+  """Gates that this config does not go on with would be lost; settled ones learn no more."""
+  kept = set(config_lib.gated_types(config)).intersection(config_lib.gated_types(other))
+  lost = [
+    name
+    for name, layers in there.read_heads().items()
+    if name not in kept and any(gate != 1 for row in layers for gate in row)
+  ]
+  if not lost and not (kept and _are_settled(other, config.init_checkpoint)):
+    return
+  reason = f"would be lost: {', '.join(lost)}" if lost else "are settled and learn no more"
+  raise UserError(
+    f"config.init_from={config.init_from} has gates that {reason}. Cut its closed heads out, "
+    f"headprune compact --workdir {config.init_from} --out FOLDER, and start from "
+    "config.init_from=FOLDER"
+  )
+
+
+def _are_settled(other: ConfigDict, which: str) -> bool:
+  """Whether the gates of a checkpoint, by its name, are 0 or 1 for good."""
+  late = not which.isdecimal() or int(which) >= config_lib.settle_step(other)
+  return bool(other.l0.target_heads) and late
+
+
+def _check_corpus(config: ConfigDict, other: ConfigDict) -> None:
+  here, there = config.data, other.data
+  if here.kind == there.kind == "corpus" and here.corpus.kind != there.corpus.kind:
+    raise UserError(
+      f"config.init_from={config.init_from} was trained on the built-in corpus {there.corpus.kind}"
+      f", this config is of {here.corpus.kind}: name another config.init_from, or set "
+      f"config.data.corpus.kind={there.corpus.kind}"
+    )
