@@ -21,11 +21,12 @@ from headprune.analysis.report.quality import Quality
 from headprune.analysis.result import LAST, TITLES, Result
 from headprune.analysis.subject import Subject
 from headprune.errors import UserError
+from headprune.files import write_bytes, write_text
 from headprune.meter import Meter
 from headprune.runs import held_out, metrics
 from headprune.runs.run import Run, load
 from headprune.runs.summary import Summary
-from headprune.runs.workdir import Workdir, name_runs, write_bytes, write_text
+from headprune.runs.workdir import Workdir, name_runs
 
 
 def main() -> None:

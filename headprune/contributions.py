@@ -16,10 +16,11 @@ from headprune.analysis.contributions import figures, measuring, page, prefixes,
 from headprune.analysis.contributions.prefixes import Pairs
 from headprune.analysis.contributions.result import Result
 from headprune.errors import UserError
+from headprune.files import write_bytes, write_json, write_text
 from headprune.meter import Meter
 from headprune.runs import checkpoint
 from headprune.runs.run import load
-from headprune.runs.workdir import Workdir, name_runs, write_bytes, write_json, write_text
+from headprune.runs.workdir import Workdir, name_runs
 from headprune.text import sources
 
 

@@ -11,8 +11,9 @@ import pathlib
 
 from headprune import cli
 from headprune.errors import UserError
+from headprune.files import write_text
 from headprune.runs import defaults
-from headprune.runs.workdir import new_folder, write_text
+from headprune.runs.workdir import new_folder
 from headprune.text import grammar, sources
 
 

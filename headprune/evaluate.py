@@ -9,10 +9,10 @@ import pathlib
 
 from headprune import cli
 from headprune.errors import UserError
+from headprune.files import check_file, write_text
 from headprune.meter import Meter
 from headprune.nn.config import PRECISIONS
 from headprune.runs.run import Run, load
-from headprune.runs.workdir import check_file, write_text
 from headprune.text import bleu, chrf, sources
 
 

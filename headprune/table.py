@@ -17,7 +17,7 @@ from headprune.curve import aggregate, output, significance, speeds
 from headprune.curve import rows as rows_lib
 from headprune.curve.structures import structures
 from headprune.errors import UserError
-from headprune.runs.workdir import write_json
+from headprune.files import write_json
 
 
 def main() -> None:

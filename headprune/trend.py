@@ -21,10 +21,11 @@ from headprune.analysis.plug import Plan
 from headprune.analysis.subject import Subject
 from headprune.analysis.trend import Checkpoint
 from headprune.errors import UserError
+from headprune.files import write_bytes, write_json, write_text
 from headprune.meter import Meter
 from headprune.runs import checkpoint, metrics
 from headprune.runs.run import load
-from headprune.runs.workdir import Workdir, name_runs, write_bytes, write_json, write_text
+from headprune.runs.workdir import Workdir, name_runs
 
 
 def main() -> None:

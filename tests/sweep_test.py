@@ -16,10 +16,11 @@ import pytest
 import headprune
 from headprune import config_flag, sweep, table
 from headprune.errors import UserError
+from headprune.files import read_json
 from headprune.nn.config import TYPES
 from headprune.runs import checkpoint
 from headprune.runs import config as config_lib
-from headprune.runs.workdir import Workdir, read_json
+from headprune.runs.workdir import Workdir
 from headprune.train import prepare
 from tests.train.loop_test import SMALL
 

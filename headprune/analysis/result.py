@@ -4,8 +4,9 @@ from collections.abc import Iterator
 import dataclasses
 
 from headprune.errors import UserError
+from headprune.files import read_json, write_json
 from headprune.nn.config import TYPES
-from headprune.runs.workdir import Workdir, read_json, write_json
+from headprune.runs.workdir import Workdir
 
 Head = tuple[int, int]  # layer and head, from 0
 Ragged = list[list[float]]  # layer -> head -> number

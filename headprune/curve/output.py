@@ -9,7 +9,7 @@ from headprune.curve.markdown import markdown
 from headprune.curve.rows import PValues, Row, to_csv
 from headprune.curve.speeds import Speed, table
 from headprune.curve.structures import structures
-from headprune.runs.workdir import write_bytes, write_json, write_text
+from headprune.files import write_bytes, write_json, write_text
 
 
 def write(

@@ -12,13 +12,14 @@ from ml_collections import ConfigDict
 
 from headprune.curve.points import CONTROL, LEARNED, ONEPASS, SCRATCH, TRUNK
 from headprune.errors import UserError
+from headprune.files import damaged
 from headprune.nn.config import TYPES, ModelConfig
 from headprune.runs import config as config_lib
 from headprune.runs import effect, metrics, targets
 from headprune.runs import heads as heads_lib
 from headprune.runs.heads import Lists
 from headprune.runs.summary import Summary, duration
-from headprune.runs.workdir import Workdir, damaged
+from headprune.runs.workdir import Workdir
 
 BASELINE = "baseline"
 UNPRUNED = (BASELINE, CONTROL)

@@ -8,9 +8,9 @@ import statistics
 import numpy as np
 
 from headprune.errors import UserError
+from headprune.files import read_json
 from headprune.formats.original_variables import layer_variables
 from headprune.nn.config import ModelConfig
-from headprune.runs.workdir import read_json
 
 # Attention type -> (its name in hp, its layers' name in variables).
 TYPES = {

@@ -20,8 +20,9 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from headprune.errors import UserError
+from headprune.files import cannot_write, read_json
 from headprune.runs import averaging, checksums
-from headprune.runs.workdir import Workdir, cannot_write, read_json
+from headprune.runs.workdir import Workdir
 
 
 @contextlib.contextmanager

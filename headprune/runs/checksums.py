@@ -9,7 +9,7 @@ import pathlib
 import zlib
 
 from headprune.errors import UserError
-from headprune.runs.workdir import read_json, write_json
+from headprune.files import read_json, write_json
 
 NAME = "checksums.json"
 _CHUNK = 1 << 22  # bytes

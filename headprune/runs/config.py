@@ -5,6 +5,7 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from headprune.errors import UserError
+from headprune.files import damaged, read_json, write_json
 from headprune.nn import gates
 from headprune.nn.config import (
   ACTIVATIONS,
@@ -16,7 +17,7 @@ from headprune.nn.config import (
   attention_precision,
 )
 from headprune.runs import defaults, fixed, heads, presets, targets, upgrade
-from headprune.runs.workdir import Workdir, damaged, read_json, write_json
+from headprune.runs.workdir import Workdir
 
 LEARNED = ("concrete", "topk")  # kinds of gates that have a log_alpha
 GATE_KINDS = ("none", *LEARNED, "fixed")

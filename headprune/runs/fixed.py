@@ -4,7 +4,8 @@ import difflib
 import pathlib
 
 from headprune.errors import UserError
-from headprune.runs.workdir import Workdir, read_json
+from headprune.files import read_json
+from headprune.runs.workdir import Workdir
 
 
 def _named(source: str) -> tuple[pathlib.Path, str]:

@@ -10,9 +10,10 @@ import time
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto import event_pb2, summary_pb2
 
+from headprune.files import write_text, writing
 from headprune.nn.config import TYPES
 from headprune.runs import board, heads, upgrade
-from headprune.runs.workdir import Workdir, write_text, writing
+from headprune.runs.workdir import Workdir
 
 _NUMBERS = (
   "objective", "dev_loss", "dev_smoothed_loss", "dev_bleu", "test_bleu", "dev_chrf", "test_chrf",

@@ -1,4 +1,4 @@
-"""The folder of a run: every file name in it, whole writes, checked reads, what kind of run it is.
+"""The folder of a run: every file name in it, whether it is finished, and new folders made whole.
 
 config.json     all fields of its config; its existence makes a folder a run
 tokenizer/      see text.tokenizer
@@ -17,13 +17,13 @@ trend.json, .csv   what headprune trend found; its figure is there too
 from collections.abc import Iterator, Sequence
 import contextlib
 import dataclasses
-import json
 import os
 import pathlib
 import shutil
 import tempfile
 
 from headprune.errors import UserError
+from headprune.files import damaged, read_json, without_links, write_json, writing
 from headprune.runs import heads as heads_lib
 from headprune.runs.summary import Summary
 
@@ -187,7 +187,7 @@ def new_folder(out: pathlib.Path) -> Iterator[pathlib.Path]:
     UserError: `out` is in use, or the disk does not take what is written.
   """
   check_unused(out)
-  out = _without_links(out)
+  out = without_links(out)
   there = out.is_dir()
   with writing(out):
     place = out if there else out.parent
@@ -207,89 +207,3 @@ def _move_up(draft: pathlib.Path, out: pathlib.Path) -> None:
   config = Workdir(draft).config
   for path in sorted(draft.iterdir(), key=lambda path: path == config):
     path.rename(out / path.name)
-
-
-def write_bytes(path: pathlib.Path, data: bytes) -> None:
-  """Writes a file whole: an interrupted program leaves the old one, or none.
-
-  Links stay and lead to the new file; a device or a pipe gets the data.
-  """
-  with writing(path):
-    if _is_device(path):
-      path.write_bytes(data)
-      return
-    path = _without_links(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    own = f".{os.getpid()}.tmp"  # another program may write the file as well
-    draft = path.with_name(f".{path.name}{own}")
-    draft.write_bytes(data)
-    draft.replace(path)
-
-
-def check_file(path: pathlib.Path) -> None:
-  """Raises a UserError if there is no place for a file, for those who write it after long work."""
-  if path.is_dir():
-    raise UserError(f"{path} is a folder, not a file")
-  place = path if _is_device(path) else _without_links(path).parent
-  if not place.exists():
-    raise UserError(f"{path}: its folder does not exist")
-  if not os.access(place, os.W_OK):
-    raise UserError(f"{path} cannot be written: {place} is not open to writing")
-
-
-def _is_device(path: pathlib.Path) -> bool:
-  return path.exists() and not path.is_file() and not path.is_dir()
-
-
-def _without_links(path: pathlib.Path) -> pathlib.Path:
-  return pathlib.Path(os.path.realpath(path))  # pathlib's own raises for links in a circle
-
-
-@contextlib.contextmanager
-def writing(path: pathlib.Path) -> Iterator[None]:
-  """A section that writes a file or folder; raises a UserError if the disk does not take it."""
-  try:
-    yield
-  except OSError as error:
-    raise cannot_write(path, error.strerror or str(error)) from error
-
-
-def cannot_write(path: pathlib.Path, reason: str) -> UserError:
-  """What to raise if a file cannot be written; whatever is written here is written whole."""
-  return UserError(
-    f"{path} cannot be written ({reason}); what was saved before is whole, and the same command "
-    "goes on when this is mended"
-  )
-
-
-def write_text(path: pathlib.Path, text: str) -> None:
-  """`write_bytes` of UTF-8.
-
-  File names may hold bytes that are none; they become escapes, which JSON reads as what they were.
-  """
-  write_bytes(path, text.encode("utf-8", "backslashreplace"))
-
-
-def write_json(path: pathlib.Path, value, indent: int = 1) -> None:
-  """`write_text` of JSON."""
-  write_text(path, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
-
-
-def read_json(path: pathlib.Path):
-  """The content of a JSON file.
-
-  Raises:
-    UserError: there is no such file, or it is damaged.
-  """
-  try:
-    return json.loads(path.read_bytes().decode("utf-8"))
-  except FileNotFoundError:
-    raise UserError(f"{path}: no such file") from None
-  except (OSError, ValueError, RecursionError) as error:
-    raise UserError(f"{path}: not JSON ({error}); restore the file") from error
-
-
-def damaged(path: pathlib.Path | str, error: Exception) -> UserError:
-  """What to raise for a file whose content is not what this program wrote."""
-  reason = " ".join(f"{type(error).__name__}: {error}".split())
-  return UserError(f"{path}: damaged ({reason}); restore the file")

@@ -13,6 +13,7 @@ import zlib
 import numpy as np
 
 from headprune.errors import UserError
+from headprune.files import write_text
 
 _CHUNK = 10_000  # lines encoded at a time: Python's lists of ids are large
 _SAY_EVERY = 1.0  # seconds
@@ -109,9 +110,7 @@ def encode_to(
     for file in files.values():
       file.close()
   header = {"key": key, "report": dataclasses.asdict(report), "sums": sums}
-  draft = folder / f"{_HEADER}.tmp"
-  draft.write_text(json.dumps(header))
-  draft.replace(folder / _HEADER)  # the last file: without it there is nothing
+  write_text(folder / _HEADER, json.dumps(header))  # the last file: without it there is nothing
 
 
 def link(there: pathlib.Path, here: pathlib.Path) -> None:

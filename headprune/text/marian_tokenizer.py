@@ -10,7 +10,6 @@ and decoding shows an unknown piece as U+2047, which transformers leaves out or 
 from collections.abc import Mapping, Sequence
 import dataclasses
 import functools
-import json
 import pathlib
 import re
 
@@ -18,6 +17,7 @@ import numpy as np
 import sentencepiece
 
 from headprune.errors import UserError
+from headprune.files import read_json
 from headprune.text import spans
 
 EOS, UNK, PAD = "</s>", "<unk>", "<pad>"
@@ -177,12 +177,7 @@ def read_object(path: pathlib.Path) -> dict:
       result[name] = value
     return result
 
-  try:
-    content = json.loads(path.read_bytes().decode("utf-8"), object_pairs_hook=unique)
-  except FileNotFoundError:
-    raise UserError(f"{path}: no such file") from None
-  except (OSError, ValueError, RecursionError) as error:
-    raise UserError(f"{path}: not JSON ({error})") from error
+  content = read_json(path, unique)
   if not isinstance(content, dict):
     raise UserError(f"{path}: expected a JSON object")
   return content

@@ -5,8 +5,9 @@ import math
 import numpy as np
 
 from headprune.errors import UserError
+from headprune.files import write_text
 from headprune.runs import checkpoint
-from headprune.runs.workdir import Workdir, write_text
+from headprune.runs.workdir import Workdir
 from headprune.train import devices
 
 _LENGTH = 200  # characters of a side in the file

@@ -2,11 +2,11 @@
 
 import jax
 
+from headprune.files import write_text
 from headprune.nn import gates
 from headprune.runs import heads as heads_lib
 from headprune.runs import targets
 from headprune.runs.run import Run
-from headprune.runs.workdir import write_text
 from headprune.text import bleu, chrf
 from headprune.train import devices, prepare, steps
 from headprune.translator.translator import Translator

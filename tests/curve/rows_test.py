@@ -9,8 +9,8 @@ import pytest
 
 from headprune.curve import rows
 from headprune.errors import UserError
+from headprune.files import write_json
 from headprune.runs.summary import Summary
-from headprune.runs.workdir import write_json
 from tests.curve import runs
 
 ENCODER = {"gates__types": ("enc_self",), "init_from": "runs/baseline"}

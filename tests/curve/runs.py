@@ -3,10 +3,11 @@
 import json
 import pathlib
 
+from headprune.files import write_text
 from headprune.runs import config as config_lib
 from headprune.runs import defaults
 from headprune.runs.summary import Summary
-from headprune.runs.workdir import Workdir, write_text
+from headprune.runs.workdir import Workdir
 
 SMALL = {
   "data.kind": "text", "model.layers": 2, "model.num_heads": 4, "model.model_size": 8,

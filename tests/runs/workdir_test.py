@@ -1,10 +1,9 @@
-"""The run's folder: whole writes, checked reads, what kind of run it is."""
+"""The run's folder: what kind of run it is, names of runs, new folders made whole."""
 
 import errno
 import json
 import os
 import pathlib
-import threading
 
 import pytest
 
@@ -12,7 +11,6 @@ from headprune.errors import UserError
 from headprune.runs import workdir as workdir_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
-from tests import file_limit
 
 HEADS = {"enc_self": [[0.0, 0.5], [1.0]]}
 
@@ -54,71 +52,6 @@ def test_damaged_heads_are_named_in_one_line(tmp_path, content):
   with pytest.raises(UserError, match="heads.json: .*restore the file") as caught:
     Workdir(tmp_path).read_heads()
   assert "\n" not in str(caught.value)
-
-
-def test_missing_json_is_named(tmp_path):
-  with pytest.raises(UserError, match="x.json: no such file"):
-    workdir_lib.read_json(tmp_path / "x.json")
-
-
-def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
-  path = tmp_path / "sub" / "file.txt"
-  workdir_lib.write_text(path, "Größe")
-  assert path.read_bytes() == "Größe".encode()
-  monkeypatch.setattr(type(path), "replace", lambda *_: None)
-  workdir_lib.write_text(path, "new")
-  assert path.read_text(encoding="utf-8") == "Größe"
-
-
-def test_links_stay_and_lead_to_what_was_written(tmp_path):
-  (tmp_path / "there").mkdir()
-  for name in ("old", "new"):  # a file that is there, and one that is not yet
-    (tmp_path / f"to {name}").symlink_to(f"there/{name}")
-  (tmp_path / "there" / "old").write_text("1")
-  for name in ("old", "new"):
-    workdir_lib.check_file(tmp_path / f"to {name}")
-    workdir_lib.write_text(tmp_path / f"to {name}", "2")
-    assert (tmp_path / f"to {name}").is_symlink()
-    assert (tmp_path / "there" / name).read_text() == "2"
-  assert len(list((tmp_path / "there").iterdir())) == 2
-
-
-def test_a_device_or_a_pipe_gets_what_is_written(tmp_path):
-  (tmp_path / "null").symlink_to(os.devnull)
-  workdir_lib.write_text(tmp_path / "null", "2")
-  assert (tmp_path / "null").is_symlink() and not os.path.isfile(os.devnull)
-  os.mkfifo(tmp_path / "pipe")
-  read = []
-  reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_text()))
-  reader.daemon = True
-  reader.start()
-  workdir_lib.check_file(tmp_path / "pipe")
-  workdir_lib.write_text(tmp_path / "pipe", "2")
-  assert not (tmp_path / "pipe").is_file(), "it was replaced"
-  reader.join()
-  assert read == ["2"]
-
-
-def test_files_that_cannot_be_written_are_told_before(tmp_path, monkeypatch):
-  for path, message in (
-    (tmp_path, "is a folder, not a file"),
-    (tmp_path / "none" / "x", "none/x: its folder does not exist"),
-  ):
-    with pytest.raises(UserError, match=message):
-      workdir_lib.check_file(path)
-  monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)  # root may write anywhere
-  with pytest.raises(UserError, match="x cannot be written: .* is not open to writing"):
-    workdir_lib.check_file(tmp_path / "x")
-
-
-def test_json_is_written_as_it_is_read(tmp_path):
-  value = {"text": "Größe", "list": [[1.0, 0.5]]}
-  workdir_lib.write_json(tmp_path / "x.json", value)
-  assert workdir_lib.read_json(tmp_path / "x.json") == value
-  assert "Größe" in (tmp_path / "x.json").read_text(encoding="utf-8")
-  name = {os.fsdecode(b"x\xff"): 1}
-  workdir_lib.write_json(tmp_path / "x.json", name)
-  assert workdir_lib.read_json(tmp_path / "x.json") == name
 
 
 def test_a_new_folder_is_there_whole_or_not_at_all(tmp_path):
@@ -195,15 +128,3 @@ def test_folders_that_cannot_be_made(tmp_path):
 
 def test_names_of_translations(tmp_path):
   assert Workdir(tmp_path).translations("dev", 12) == tmp_path / "translations/dev-0000012.txt"
-
-
-def test_a_write_that_the_disk_does_not_take_is_one_line(tmp_path):
-  path = tmp_path / "x.txt"
-  workdir_lib.write_text(path, "old")
-  with file_limit.bytes_of_a_file(1000):
-    with pytest.raises(UserError, match="x.txt cannot be written .File too large.; what was saved"):
-      workdir_lib.write_text(path, "new" * 1000)
-  assert path.read_text() == "old"
-  (tmp_path / "file").write_text("")
-  with pytest.raises(UserError, match="cannot be written .(Not a directory|File exists)"):
-    workdir_lib.write_text(tmp_path / "file" / "y.txt", "")

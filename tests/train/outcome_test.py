@@ -4,9 +4,10 @@ import dataclasses
 
 import pytest
 
+from headprune.files import write_json
 from headprune.runs import config as config_lib
 from headprune.runs.summary import Summary
-from headprune.runs.workdir import Workdir, write_json
+from headprune.runs.workdir import Workdir
 from headprune.train import outcome
 from tests import small_run
 
