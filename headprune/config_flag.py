@@ -11,8 +11,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from headprune.errors import UserError
-from headprune.runs import config as config_lib
-from headprune.runs import defaults, effect, helptext, presets
+from headprune.runs import defaults, derived, effect, helptext, presets
 from headprune.runs.workdir import Workdir
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -53,7 +52,7 @@ def _parse(
   if rest[1:]:
     raise UserError(f"unknown argument {rest[1]!r}")
   if not Workdir(pathlib.Path(WORKDIR.value)).is_run():  # what has begun goes on as it was
-    fields = config_lib.flatten(CONFIG.value)
+    fields = derived.flatten(CONFIG.value)
     changed = [name for name in _named(argv) if fields[name] != given[name]]
     effect.check(CONFIG.value, changed, instead)
   return rest
@@ -99,7 +98,7 @@ def _fields_before(argv: list[str]) -> dict:
   config_flags.DEFINE_config_file("config", flag_values=plain, sys_argv=argv[:1])  # sets no field
   try:
     plain(argv, known_only=True)
-    fields = {} if plain.config is None else config_lib.flatten(plain.config)
+    fields = {} if plain.config is None else derived.flatten(plain.config)
   except UserError:
     raise
   except Exception as error:  # the file is a program, which may raise anything

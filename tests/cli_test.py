@@ -11,7 +11,7 @@ import pytest
 
 from headprune import cli
 from headprune.errors import Stopped, UserError
-from headprune.runs import config as config_lib
+from headprune.runs import validation
 
 
 @pytest.mark.parametrize(
@@ -115,8 +115,8 @@ def test_commands_work_in_32_bits_and_python_says_so(monkeypatch):
   jax.config.update("jax_enable_x64", True)
   try:
     with pytest.raises(UserError, match="jax_enable_x64 is on"):
-      config_lib.check_jax()
-    cli.run(config_lib.check_jax)
+      validation.check_jax()
+    cli.run(validation.check_jax)
   finally:
     jax.config.update("jax_enable_x64", False)
 

@@ -5,8 +5,7 @@ import pathlib
 import numpy as np
 
 from headprune.nn import gates
-from headprune.runs import config as config_lib
-from headprune.runs import defaults
+from headprune.runs import defaults, derived
 from headprune.runs import run as run_lib
 from headprune.runs.summary import Summary
 from headprune.text import tokenizer
@@ -33,10 +32,10 @@ def make(out: pathlib.Path, **fields) -> run_lib.Run:
   } | {name.replace("__", "."): value for name, value in fields.items()})  # fmt: skip
   files = tokenizer.whitespace_files(*[[*tokenizer.RESERVED, *WORDS]] * 2)
   vocabularies = tuple(tokenizer.Whitespace((*tokenizer.RESERVED, *WORDS)) for _ in "ab")
-  sizes = config_lib.model_config(config.model, vocabularies)
-  types = config_lib.gated_types(config)
+  sizes = derived.model_config(config.model, vocabularies)
+  types = derived.gated_types(config)
   log_alphas = {n: np.array([[0.5, -3.0]] * 2, np.float32) for n in types}
-  ones = config_lib.fixed_gates(config.gates, sizes)
+  ones = derived.fixed_gates(config.gates, sizes)
   translator = Translator(sizes, tiny.random_params(sizes), gates.eval_gates(ones, log_alphas))
   run_lib.write(out, config, files, translator, log_alphas, Summary("converted", "nowhere"))
   return run_lib.load(out)

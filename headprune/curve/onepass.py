@@ -15,7 +15,7 @@ import numpy as np
 from headprune.curve import importance
 from headprune.errors import UserError
 from headprune.nn.config import ModelConfig
-from headprune.runs import checkpoint, targets
+from headprune.runs import checkpoint, derived, targets
 from headprune.runs import config as config_lib
 from headprune.runs.heads import Lists, as_lists
 from headprune.runs.workdir import Workdir
@@ -114,7 +114,7 @@ def fork(trunk: Workdir, target_heads: str) -> tuple[int, Lists]:
     (the step of a checkpoint, attention type -> layer -> 0 or 1 for each head).
   """
   config = config_lib.load(trunk)
-  model, types = config_lib.model_config(config.model), config.gates.types
+  model, types = derived.model_config(config.model), config.gates.types
   _, wanted_G = targets.parse(target_heads, types, model)
   step = _first(config, model, wanted_G)
   log_alphas = checkpoint.load_params(trunk, str(step))["gates"]

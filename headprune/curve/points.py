@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from headprune.curve import onepass
 from headprune.errors import UserError
 from headprune.runs import config as config_lib
+from headprune.runs import derived
 from headprune.runs.heads import Lists
 
 CONTROL, SCRATCH = "control", "scratch"
@@ -127,7 +128,7 @@ def point_config(
   if point.method == SCRATCH:
     recipe = baseline_config(config, point.seed)
     own |= {"init_from": "", "optim.rules": recipe.optim.rules}
-    fields = config_lib.flatten(like or recipe).items()
+    fields = derived.flatten(like or recipe).items()
     own |= {name: x for name, x in fields if name.startswith(("model.", "tokenizer."))}
     return _changed(recipe, own)
   own |= {"train.translate_first": True, "init_checkpoint": checkpoint or config.init_checkpoint}

@@ -15,7 +15,7 @@ from headprune.errors import UserError
 from headprune.files import damaged
 from headprune.nn.config import TYPES, ModelConfig
 from headprune.runs import config as config_lib
-from headprune.runs import effect, metrics, targets
+from headprune.runs import derived, effect, metrics, targets
 from headprune.runs import heads as heads_lib
 from headprune.runs.heads import Lists
 from headprune.runs.summary import Summary, duration
@@ -123,7 +123,7 @@ def _summary(workdir: Workdir) -> Summary | str:
 
 def _of_run(workdir: Workdir, summary: Summary) -> Iterator[Row]:
   config = config_lib.load(workdir)
-  model = config_lib.model_config(config.model)
+  model = derived.model_config(config.model)
   heads = workdir.read_heads()
   if heads.keys() != model.heads.keys():
     raise damaged(workdir.heads, ValueError(f"its types are not {', '.join(TYPES)}"))
@@ -174,8 +174,8 @@ def _wanted(config: ConfigDict, model: ModelConfig) -> int | None:
 
 
 def _coef(config: ConfigDict, model: ModelConfig) -> float | None:
-  by_cost = config_lib.gated_types(config) and not config.l0.target_heads
-  return float(config_lib.coefficient(config, model)) if by_cost else None
+  by_cost = derived.gated_types(config) and not config.l0.target_heads
+  return float(derived.coefficient(config, model)) if by_cost else None
 
 
 def _origin(config: ConfigDict) -> str:

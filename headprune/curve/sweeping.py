@@ -15,7 +15,7 @@ from headprune.curve.points import Point
 from headprune.errors import UserError
 from headprune.files import read_json, write_json
 from headprune.nn.config import ModelConfig
-from headprune.runs import checkpoint, inherit, lock, targets
+from headprune.runs import checkpoint, derived, inherit, lock, targets
 from headprune.runs import config as config_lib
 from headprune.runs.heads import Lists, count_open
 from headprune.runs.run import load
@@ -139,7 +139,7 @@ def _model(wanted: Sweep) -> ModelConfig:
   """The sizes of what points start from, whether it is there yet or not."""
   config = ConfigDict(wanted.config.to_dict())
   config.init_from = str(wanted.start(config.seed))
-  return config_lib.model_config(inherit.inherit(config, Workdir(wanted.workdir)).model)
+  return derived.model_config(inherit.inherit(config, Workdir(wanted.workdir)).model)
 
 
 def _check_configs(wanted: Sweep, first: list[Point], later: list[Point]) -> None:
@@ -255,8 +255,8 @@ def _next_group(runs: dict[pathlib.Path, ConfigDict], together: int) -> list[pat
 def _program(config: ConfigDict, workdir: Workdir) -> tuple:
   """Equal for runs of one seed that differ in what is traced alone (steps.Knobs, parameters)."""
   config = inherit.inherit(config, workdir)
-  settings, _ = schedule.settings(config, config_lib.model_config(config.model))
-  return settings, config_lib.gated_types(config), config.init_from
+  settings, _ = schedule.settings(config, derived.model_config(config.model))
+  return settings, derived.gated_types(config), config.init_from
 
 
 def _wait(pending: list[pathlib.Path], told: set) -> None:

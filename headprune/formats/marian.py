@@ -14,8 +14,7 @@ from headprune.errors import UserError
 from headprune.formats import marian_config, marian_tensors
 from headprune.nn.config import TYPES, ModelConfig, open_gates
 from headprune.prune.cut import cut, pad
-from headprune.runs import config as config_lib
-from headprune.runs import presets
+from headprune.runs import derived, presets, validation
 from headprune.runs import run as run_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import check_unused, new_folder
@@ -49,8 +48,8 @@ def read(folder: pathlib.Path, out: pathlib.Path) -> str:
   marian_config.check_vocabularies(folder / "config.json", hf, *tokenizers)
   shared = tokenizers[0].tokens == tokenizers[1].tokens
   config = marian_config.run_config(hf, shared)
-  config_lib.validate(config)
-  model = config_lib.model_config(config.model, tokenizers)
+  validation.validate(config)
+  model = derived.model_config(config.model, tokenizers)
   weights = folder / "model.safetensors"
   if not weights.exists() and (folder / "pytorch_model.bin").exists():
     raise UserError(f"{folder / 'pytorch_model.bin'} {_PICKLE.format(folder)}")

@@ -17,8 +17,7 @@ from headprune.formats import npz, original_hp
 from headprune.formats.original_variables import all_variables
 from headprune.nn import gates
 from headprune.nn.config import ModelConfig
-from headprune.runs import config as config_lib
-from headprune.runs import defaults, heads
+from headprune.runs import defaults, derived, heads, validation
 from headprune.runs import run as run_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import check_unused, new_folder
@@ -57,8 +56,8 @@ def read(npz_path, src_vocab, tgt_vocab, hp_path, out: pathlib.Path) -> str:
     if len(side) != rows:
       raise UserError(f"{path} has {len(side)} tokens, but the model embeds {rows}")
   config = _run_config(model, tuple(params["gates"]), fixed, hp or {})
-  config_lib.validate(config)
-  gate_values = gates.eval_gates(config_lib.fixed_gates(config.gates, model), params["gates"])
+  validation.validate(config)
+  gate_values = gates.eval_gates(derived.fixed_gates(config.gates, model), params["gates"])
   translator = Translator(model, params["model"], gate_values)
   files, summary = tokenizer.whitespace_files(*tokens), Summary("converted", str(npz_path))
   run_lib.write(out, config, files, translator, params["gates"], summary)

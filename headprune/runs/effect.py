@@ -9,7 +9,8 @@ from ml_collections import ConfigDict
 
 from headprune.errors import UserError
 from headprune.runs import defaults
-from headprune.runs.config import LEARNED, flatten, gates_init, load, self_contained
+from headprune.runs.config import load, self_contained
+from headprune.runs.derived import LEARNED, flatten, gates_init
 from headprune.runs.workdir import Workdir
 
 FREE_FIELDS = (  # what may change when a run goes on

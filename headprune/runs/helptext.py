@@ -6,7 +6,7 @@ import re
 from ml_collections import ConfigDict
 
 from headprune.runs import defaults, presets
-from headprune.runs.config import flatten
+from headprune.runs.derived import flatten
 
 _FIELD = re.compile(r'^ *config\.([\w.]+)(?:\[f"\{split\}_(\w+)"\])? = .*?  # (.+)$', re.MULTILINE)
 _NAME, _VALUE = 33, 12  # columns

@@ -13,7 +13,7 @@ import numpy as np
 from headprune.errors import UserError
 from headprune.nn import gates, transformer
 from headprune.nn.config import TYPES, ModelConfig, attention_precision
-from headprune.runs import checkpoint, heads, targets
+from headprune.runs import checkpoint, derived, heads, targets, validation
 from headprune.runs import config as config_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir, new_folder
@@ -211,19 +211,19 @@ def load(workdir: str | pathlib.Path, which: str = "last", precision: str | None
   Raises:
     UserError: there is no run or no such checkpoint.
   """
-  config_lib.check_jax()
+  validation.check_jax()
   workdir = Workdir(pathlib.Path(workdir))
   config = config_lib.load(workdir)
   tokenizers = tokenizer_lib.load(workdir.tokenizer)
   platform = jax.default_backend()
-  sizes = config_lib.model_config(config.model, tokenizers, platform)
+  sizes = derived.model_config(config.model, tokenizers, platform)
   if precision:
     attention = attention_precision(precision, platform)
     sizes = dataclasses.replace(sizes, precision=precision, attention_precision=attention)
-  params = checkpoint.load_params(workdir, which, *config_lib.averaging(config))
+  params = checkpoint.load_params(workdir, which, *derived.averaging(config))
   _check_shapes(workdir, sizes, params["model"])
   log_alphas = jax.device_get(targets.as_tested(config, sizes, params["gates"]))
-  gate_values = gates.eval_gates(config_lib.fixed_gates(config.gates, sizes), log_alphas)
+  gate_values = gates.eval_gates(derived.fixed_gates(config.gates, sizes), log_alphas)
   translator = Translator(sizes, params["model"], gate_values)
   return Run(workdir, config, translator, log_alphas, *tokenizers)
 

@@ -12,8 +12,7 @@ import numpy as np
 from orbax.checkpoint import CheckpointManager
 
 from headprune.errors import Stopped, UserError
-from headprune.runs import checkpoint, inherit, lock, metrics, upgrade
-from headprune.runs import config as config_lib
+from headprune.runs import checkpoint, derived, inherit, lock, metrics, upgrade
 from headprune.runs import heads as heads_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
@@ -236,7 +235,7 @@ def _place(job: prepare.Job, tree):
 def _writer(config: ConfigDict, workdir: Workdir, step: int):
   """A context with the metrics' writer on the first process, None on the others."""
   if devices.is_first():
-    fields = config_lib.flatten(config)
+    fields = derived.flatten(config)
     own = {name: value for name, value in fields.items() if not name.startswith("pretrain.")}
     return contextlib.closing(metrics.Writer(workdir, step, own))
   return contextlib.nullcontext()
@@ -386,7 +385,7 @@ def _finish(work: _Work, state: steps.TrainState) -> Summary:
 
 def _averaged(work: _Work, state: steps.TrainState) -> dict:
   params = devices.gather(state.params, work.job.mesh)
-  averaging = config_lib.averaging(work.job.config)
+  averaging = derived.averaging(work.job.config)
   return checkpoint.averaged(work.checkpoints, int(state.step), params, *averaging)
 
 

@@ -6,7 +6,7 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from headprune.nn import gates
-from headprune.runs import config as config_lib
+from headprune.runs import derived
 from headprune.text.encoding import Report
 
 _FALLING = 0.05  # nats a token, in the last fifth of the steps
@@ -103,7 +103,7 @@ def cut(config: ConfigDict, history: list[dict], log_alphas: dict) -> list[str]:
   """
   if config.gates.kind != "concrete" or not config.l0.target_heads:
     return []
-  settle_step = config_lib.settle_step(config)
+  settle_step = derived.settle_step(config)
   rows = [row for row in history if "open" in row]
   before = [row for row in rows if _NEAR * settle_step <= row["step"] <= settle_step]
   if not before:

@@ -2,7 +2,7 @@
 
 from ml_collections import ConfigDict
 
-from headprune.runs import config as config_lib
+from headprune.runs import derived
 
 
 def is_out(config: ConfigDict, history: list[dict]) -> bool:
@@ -12,7 +12,7 @@ def is_out(config: ConfigDict, history: list[dict]) -> bool:
   finished with less patience is a second row of its step, of another model.
   """
   patience = config.train.patience
-  begin = config_lib.settle_step(config) if config.l0.target_heads else 0
+  begin = derived.settle_step(config) if config.l0.target_heads else 0
   losses = {}
   for row in history:
     if "dev_loss" in row and row["step"] >= begin:

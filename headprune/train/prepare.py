@@ -16,7 +16,7 @@ from headprune.nn import gates
 from headprune.nn.config import ModelConfig
 from headprune.nn.losses import Teacher
 from headprune.nn.transformer import init_params
-from headprune.runs import checkpoint, effect, inherit, run
+from headprune.runs import checkpoint, derived, effect, inherit, run, validation
 from headprune.runs import config as config_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
@@ -81,11 +81,11 @@ def lacks_baseline(config: ConfigDict, workdir: Workdir) -> bool:
 
 def check(config: ConfigDict, workdir: Workdir) -> None:
   """Raises a UserError for all that can be known to be wrong before data are read."""
-  config_lib.check_jax()
-  config_lib.validate(config)
+  validation.check_jax()
+  validation.validate(config)
   bleu.check(config.eval)
   _batch_rows(config)
-  optim.label(_shapes(config, config_lib.model_config(config.model)), config.optim.rules)
+  optim.label(_shapes(config, derived.model_config(config.model)), config.optim.rules)
   _check_workdir(config, workdir)
   if not finished(config, workdir):
     mrt.check(config)
@@ -155,7 +155,7 @@ def set_up(
   devices.first_before_others("looking for checkpoints", lambda: _set_damaged_aside(workdir, say))
   resumes = checkpoint.begun(workdir)  # before the first process can have made a checkpoint folder
   text, tokenizers, pairs = data.load(config, workdir, say)
-  model = config_lib.model_config(config.model, tokenizers, jax.default_backend())
+  model = derived.model_config(config.model, tokenizers, jax.default_backend())
   step_config, knobs = schedule.settings(config, model)
   step_config = dataclasses.replace(step_config, hidden=_hidden(config.train, tokenizers))
   params = _first_params(config, model, resumes, say)
@@ -220,7 +220,7 @@ def _set_damaged_aside(workdir: Workdir, say) -> None:
 def _say_settings(
   config: ConfigDict, step_config: steps.StepConfig, knobs: steps.Knobs, params: dict, say
 ) -> None:
-  model, types, goal = step_config.model, config_lib.gated_types(config), step_config.goal
+  model, types, goal = step_config.model, derived.gated_types(config), step_config.goal
   labels = optim.label(params, step_config.optim.rules)
   say(optim.table(labels, params, model.heads))
   if types:
@@ -241,7 +241,7 @@ def _say_settings(
 def _how_many(config: ConfigDict, model: ModelConfig, goal: target.TargetConfig | None) -> str:
   """What decides how many heads stay, and when."""
   if not goal:
-    coef = config_lib.coefficient(config, model)
+    coef = derived.coefficient(config, model)
     modules = gates.num_modules(config.gates.types, model.heads)
     per_head = f"lambda {coef / modules:g} on a plain sum over heads ({modules} modules)"
     return f"l0.coef {coef:g} is {per_head}"
@@ -280,9 +280,9 @@ def _new_params(
 
 def _settings(config: ConfigDict, model: ModelConfig) -> tuple:
   """What `_new_params` compiles in."""
-  shapes = tuple((name, model.gate_shapes[name]) for name in config_lib.gated_types(config))
+  shapes = tuple((name, model.gate_shapes[name]) for name in derived.gated_types(config))
   goal, _ = schedule.goal(config, model)
-  return model, gates.Gates(shapes, config_lib.gates_init(config)), goal
+  return model, gates.Gates(shapes, derived.gates_init(config)), goal
 
 
 def _shapes(config: ConfigDict, model: ModelConfig) -> dict:
@@ -298,7 +298,7 @@ def _first_params(config: ConfigDict, model: ModelConfig, resumes: bool, say) ->
   there = Workdir(pathlib.Path(config.init_from))
   there_config = config_lib.load(there)
   _say_what_differs(there_config, config, say)
-  found = checkpoint.load_params(there, config.init_checkpoint, *config_lib.averaging(there_config))
+  found = checkpoint.load_params(there, config.init_checkpoint, *derived.averaging(there_config))
   return _adopt(found, new, config.init_from)
 
 
@@ -337,7 +337,7 @@ def _layer(path: str) -> str:
 
 def print_inherited(given: ConfigDict, config: ConfigDict) -> None:
   """Tells which fields of the model are not as given but as in the run that it starts from."""
-  old, new = config_lib.flatten(given), config_lib.flatten(config)
+  old, new = derived.flatten(given), derived.flatten(config)
   changed = [
     f"{name} {new[name]}"
     for name in new

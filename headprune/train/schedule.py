@@ -5,8 +5,7 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from headprune.nn.config import ModelConfig
-from headprune.runs import config as config_lib
-from headprune.runs import presets, targets
+from headprune.runs import derived, presets, targets
 from headprune.train import mrt, optim, steps, target
 
 _CLOSED = -float(np.log(11.0))  # of log_alpha: from here on its gate is 0
@@ -22,7 +21,7 @@ def settings(config: ConfigDict, model: ModelConfig) -> tuple[steps.StepConfig, 
     total_steps=total,
     warmup_steps=max(1, round(c.warmup * total)),
     cooldown_steps=round(c.cooldown * total),
-    rules=config_lib.flatten(c)["rules"],
+    rules=derived.flatten(c)["rules"],
     ascent_G=tuple(config.l0.ascent / max(size, 1) for size in sizes),
     **{name: c[name] for name in ("b1", "b2", "eps", "gates_factor")},
   )
@@ -31,9 +30,9 @@ def settings(config: ConfigDict, model: ModelConfig) -> tuple[steps.StepConfig, 
     model, optim_config, train.label_smoothing, train.accumulate, target_config,
     sharpness=config.mrt.sharpness if mrt.wanted(config) else None,
   )  # fmt: skip
-  fixed_gates = config_lib.fixed_gates(config.gates, model)
+  fixed_gates = derived.fixed_gates(config.gates, model)
   scale = c.learning_rate / presets.noam(1.0, model.model_size, optim_config.warmup_steps)
-  coef = config_lib.coefficient(config, model)
+  coef = derived.coefficient(config, model)
   return step_config, steps.knobs(config.seed, coef, scale, fixed_gates, wanted_G)
 
 
@@ -43,7 +42,7 @@ def goal(config: ConfigDict, model: ModelConfig) -> tuple[target.TargetConfig | 
   if not c.target_heads:
     return None, ()
   groups, wanted_G = targets.parse(c.target_heads, config.gates.types, model)
-  ramp_steps, settle_step = round(c.ramp * total), config_lib.settle_step(config)
+  ramp_steps, settle_step = round(c.ramp * total), derived.settle_step(config)
   g = config.gates
   temperatures = (g.topk_start, g.topk_end) if g.kind == "topk" else None
   start = _start(config)
@@ -52,7 +51,7 @@ def goal(config: ConfigDict, model: ModelConfig) -> tuple[target.TargetConfig | 
 
 def _start(config: ConfigDict) -> float:
   """Where log_alphas start; the mean where they are drawn."""
-  init = config_lib.gates_init(config)
+  init = derived.gates_init(config)
   return 0.0 if init == "glorot" else float(init)
 
 

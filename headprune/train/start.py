@@ -5,7 +5,7 @@ import pathlib
 from ml_collections import ConfigDict
 
 from headprune.errors import UserError
-from headprune.runs import checkpoint
+from headprune.runs import checkpoint, derived
 from headprune.runs import config as config_lib
 from headprune.runs.workdir import Workdir
 
@@ -37,7 +37,7 @@ def _check_checkpoint(config: ConfigDict, there: Workdir) -> None:
 
 def _check_gates(config: ConfigDict, there: Workdir, other: ConfigDict) -> None:
   """Gates that this config does not go on with would be lost; settled ones learn no more."""
-  kept = set(config_lib.gated_types(config)).intersection(config_lib.gated_types(other))
+  kept = set(derived.gated_types(config)).intersection(derived.gated_types(other))
   lost = [
     name
     for name, layers in there.read_heads().items()
@@ -55,7 +55,7 @@ def _check_gates(config: ConfigDict, there: Workdir, other: ConfigDict) -> None:
 
 def _are_settled(other: ConfigDict, which: str) -> bool:
   """Whether the gates of a checkpoint, by its name, are 0 or 1 for good."""
-  late = not which.isdecimal() or int(which) >= config_lib.settle_step(other)
+  late = not which.isdecimal() or int(which) >= derived.settle_step(other)
   return bool(other.l0.target_heads) and late
 
 

@@ -6,7 +6,7 @@ import pytest
 from headprune.curve import onepass, points
 from headprune.curve.points import Point
 from headprune.errors import UserError
-from headprune.runs import checkpoint, defaults, targets
+from headprune.runs import checkpoint, defaults, derived, targets, validation
 from headprune.runs import config as config_lib
 from headprune.runs.workdir import Workdir
 from headprune.train import schedule
@@ -61,7 +61,7 @@ def test_trunk_and_fork_have_the_steps_of_a_separate_run():
 
 
 def test_the_trunk_learns_as_fast_as_a_separate_run_and_its_target_falls_to_the_end():
-  model = config_lib.model_config(config("l0", "4").model)
+  model = derived.model_config(config("l0", "4").model)
   separate, _ = schedule.settings(config("l0", "4"), model)
   trunk, _ = schedule.settings(config("trunk", "4"), model)
   assert trunk.optim.warmup_steps == separate.optim.warmup_steps == 100
@@ -71,7 +71,7 @@ def test_the_trunk_learns_as_fast_as_a_separate_run_and_its_target_falls_to_the_
 @pytest.mark.parametrize("steps", [1, 2, 19, 20, 21, 39, 49, 350])
 def test_a_trunk_of_any_length_is_valid_and_keeps_all_its_checkpoints(steps):
   mine = config("trunk", "4", l0__settled=0.5, l0__ramp=0.5, train__steps=2 * steps)
-  config_lib.validate(mine)
+  validation.validate(mine)
   assert -(-mine.train.steps // mine.train.checkpoint_every) <= mine.train.keep
 
 
@@ -80,7 +80,7 @@ def test_forks_average_where_separate_runs_do_and_the_trunk_does_not():
   mine = points.point_config(shared, Point("onepass", 0, "4"), "", {})
   assert (mine.train.steps, mine.train.checkpoint_every, mine.eval.average) == (900, 37, 8)
   trunk = points.point_config(shared, Point("trunk", 0, "4"), "")
-  config_lib.validate(trunk)
+  validation.validate(trunk)
   assert trunk.eval.average == 1
 
 
@@ -103,7 +103,7 @@ def test_where_a_fork_leaves_and_which_heads_it_keeps(monkeypatch, tmp_path, hea
 
 def test_a_layer_without_heads_holds_no_fork_back(tmp_path):
   mine = config("trunk", "1 a layer", model__heads__enc_self=(8, 0))
-  model = config_lib.model_config(mine.model)
+  model = derived.model_config(mine.model)
   wanted_G = lambda amount: targets.parse(amount, ALL, model)[1]
   steps = [onepass._first(mine, model, wanted_G(f"{n} a layer")) for n in (7, 4, 2)]
   # 1 + (8 / (1 + e^-2 11^-0.33) - 1) (1 - s / 249)^3; every 13 steps are saved.

@@ -5,8 +5,7 @@ import pytest
 from headprune.curve import points
 from headprune.curve.points import Point
 from headprune.errors import UserError
-from headprune.runs import config as config_lib
-from headprune.runs import defaults
+from headprune.runs import defaults, derived, validation
 
 CLOSED = {"enc_self": [[0.0] * 8] * 2, "dec_self": [[1.0] * 8] * 2, "dec_enc": [[0.5] * 8] * 2}
 
@@ -15,8 +14,8 @@ def changes(point: Point, heads=None, name: str = "cldr") -> dict:
   """The fields in which a point differs from the config of the sweep."""
   config = defaults.config("concrete", name)
   mine = points.point_config(config, point, "runs/c/baseline-seed3", heads)
-  config_lib.validate(mine)
-  before, after = config_lib.flatten(config), config_lib.flatten(mine)
+  validation.validate(mine)
+  before, after = derived.flatten(config), derived.flatten(mine)
   assert {field for field in before if field not in after} == {
     field for field in before if field.startswith("pretrain.")
   }

@@ -15,8 +15,7 @@ from headprune.errors import UserError
 from headprune.formats import marian
 from headprune.nn.config import TYPES, open_gates
 from headprune.prune.cut import cut
-from headprune.runs import config as config_lib
-from headprune.runs import defaults, effect
+from headprune.runs import defaults, derived, effect
 from headprune.runs import run as run_lib
 from headprune.runs.summary import Summary
 from headprune.text import batching, tokenizer
@@ -250,7 +249,7 @@ def own_run(folder, kind="bpe", lowercase=False, **changes):
     "model.decoder_start": 0, "model.model_size": 8, "model.num_heads": 2, "model.layers": 1,
     "model.precision": "float32",
   } | {name.replace("__", "."): value for name, value in changes.items()})  # fmt: skip
-  model = config_lib.model_config(config.model, tokenizer.load(files))
+  model = derived.model_config(config.model, tokenizer.load(files))
   params = tiny.random_params(model)
   params["logits_kernel"] = params["tgt_embed"].T.copy()
   translator = Translator(model, params, open_gates(model))

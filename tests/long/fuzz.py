@@ -19,7 +19,7 @@ from headprune.analysis import figures
 from headprune.analysis import result as result_lib
 from headprune.errors import UserError
 from headprune.runs import config as config_lib
-from headprune.runs import metrics, summary
+from headprune.runs import derived, metrics, summary
 from headprune.runs.run import load
 from headprune.runs.workdir import Workdir
 from headprune.text import tokenizer
@@ -82,7 +82,7 @@ def _table(workdir: Workdir) -> str:
 def _config(workdir: Workdir) -> None:
   """What is cheap of a config every time, one time in twenty the whole run."""
   config = config_lib.load(workdir)
-  config_lib.fixed_gates(config.gates, config_lib.model_config(config.model))
+  derived.fixed_gates(config.gates, derived.model_config(config.model))
   if len(workdir.config.read_bytes()) % 20 == 0:
     load(workdir.path)
 

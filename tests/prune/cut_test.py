@@ -8,8 +8,7 @@ import numpy as np
 
 from headprune.nn.config import ModelConfig, open_gates
 from headprune.prune import cut
-from headprune.runs import config as config_lib
-from headprune.runs import defaults
+from headprune.runs import defaults, validation
 from headprune.translator.translator import Translator
 
 SMALL = ModelConfig(
@@ -106,5 +105,5 @@ def test_the_config_of_what_is_left_stands_alone():
   assert c.model.heads.to_dict() == heads and c.gates.fixed.enc_self == ()
   assert (c.gates.kind, c.l0.coef, c.init_from, c.eval.average) == ("none", 0.0, "", 1)
   assert c.l0.target_heads == ""
-  config_lib.validate(c)  # as whoever loads it does: there is none to learn from any more
+  validation.validate(c)  # as whoever loads it does: there is none to learn from any more
   assert "pretrain" not in c and c.is_locked

@@ -8,8 +8,7 @@ import sys
 import pytest
 
 from headprune.errors import UserError
-from headprune.runs import config as config_lib
-from headprune.runs import defaults, presets
+from headprune.runs import defaults, derived, presets, validation
 from headprune.text import packing
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -23,7 +22,7 @@ def test_every_preset_of_every_config_is_valid(method, preset):
   config = defaults.config(method, preset)
   if config.gates.kind == "fixed":
     config.gates.fixed_from = ""  # a run that is not there
-  config_lib.validate(config)
+  validation.validate(config)
   with pytest.raises(AttributeError):
     config.train.unknown = 1
 
@@ -33,7 +32,7 @@ def test_every_field_has_its_comment():
   body = source[source.index("def base") : source.index("def get_config")]
   commented = set(re.findall(r"^ *config\.([\w.]+)\S* = .*  # .+$", body, re.M))
   alike = ("data.text.", "model.heads.", "gates.fixed.")  # one comment for all of a section
-  fields = {field for field in config_lib.flatten(defaults.base()) if not field.startswith(alike)}
+  fields = {field for field in derived.flatten(defaults.base()) if not field.startswith(alike)}
   assert fields | {"data.text", "model.heads", "gates.fixed"} <= commented
 
 

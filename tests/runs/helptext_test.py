@@ -1,12 +1,11 @@
 """What --help says of configs."""
 
-from headprune.runs import config as config_lib
-from headprune.runs import defaults, helptext, presets
+from headprune.runs import defaults, derived, helptext, presets
 
 
 def test_every_field_has_the_comment_of_its_line_or_of_its_section():
   found = helptext.comments()
-  assert found.keys() == config_lib.flatten(defaults.base()).keys() and all(found.values())
+  assert found.keys() == derived.flatten(defaults.base()).keys() and all(found.values())
   assert found["data.corpus.dev"] == "sentence pairs"
   assert found["data.text.dev_tgt"] == 'file; the test pair may stay ""'
   assert found["model.heads.dec_self"].startswith("heads of each layer")

@@ -6,7 +6,7 @@ from ml_collections import ConfigDict
 import pytest
 
 from headprune.runs import config as config_lib
-from headprune.runs import defaults, effect, inherit
+from headprune.runs import defaults, effect, inherit, validation
 from headprune.runs.workdir import Workdir
 
 TOKENIZER = {"kind": "marian", "shared": True, "vocab_size": 77}
@@ -35,7 +35,7 @@ def test_a_run_has_the_architecture_and_the_tokenizer_of_what_it_starts_from(tmp
     assert found.model[name] == MODEL[name], name
   assert (found.model.embed_dropout, found.model.precision) == (0.2, "bfloat16")
   assert found.model.attention_dropout == 0.0 and found.train.steps == 6000
-  config_lib.validate(found)
+  validation.validate(found)
   # It goes on with its own, wherever the other is by then.
   config_lib.save(found, Workdir(tmp_path / "new"))
   save(tmp_path / "there", model={"layers": 1})
@@ -70,7 +70,7 @@ def test_a_fixed_run_that_goes_on_needs_no_other_folder(tmp_path, name):
   assert kept.gates.fixed_from == config.gates.fixed_from  # a file that is there still counts
   (tmp_path / "heads.json").unlink()
   again = inherit.inherit(config, Workdir(tmp_path))
-  config_lib.validate(again)
+  validation.validate(again)
   assert again.gates.fixed.enc_self[1][7] == 0.5
   assert effect.differences(config_lib.load(Workdir(tmp_path)), again) == []
 

@@ -8,7 +8,7 @@ import pytest
 
 from headprune.errors import UserError
 from headprune.runs import config as config_lib
-from headprune.runs import defaults
+from headprune.runs import defaults, derived
 from headprune.runs.workdir import Workdir
 from headprune.text import tokenizer
 from headprune.train import devices, optim, prepare, schedule, word_dropout
@@ -18,7 +18,7 @@ from tests import small_run
 @pytest.mark.parametrize("preset, table", [("", "src_embed"), ("multi30k", None)])
 def test_encoder_only_trains_the_source_side_and_the_gates(preset, table):
   config = defaults.config("concrete", f"{preset},encoder")
-  shapes = prepare._shapes(config, config_lib.model_config(config.model))
+  shapes = prepare._shapes(config, derived.model_config(config.model))
   labels = traverse_util.flatten_dict(optim.label(shapes, config.optim.rules), sep="/")
   trained = {path for path, label in labels.items() if label != "freeze"}
   outside = {p.removeprefix("model/") for p in trained if not p.startswith("model/enc")}
@@ -48,7 +48,7 @@ def test_encoder_only_trains_the_source_side_and_the_gates(preset, table):
 def test_what_decides_how_many_heads_stay_is_told(fields, line):
   config = defaults.config("concrete", "cldr")
   config.update_from_flattened_dict(fields)
-  model = config_lib.model_config(config.model)
+  model = derived.model_config(config.model)
   assert prepare._how_many(config, model, schedule.goal(config, model)[0]) == line
 
 
@@ -56,7 +56,7 @@ def test_what_decides_how_many_heads_stay_is_told(fields, line):
 def test_a_top_k_has_no_multipliers(kind, names):
   config = defaults.config("concrete", "cldr")
   config.gates.kind, config.l0.target_heads = kind, "12"
-  shapes = prepare._shapes(config, config_lib.model_config(config.model))
+  shapes = prepare._shapes(config, derived.model_config(config.model))
   assert set(shapes.get("multipliers", ())) == names
   assert set(shapes["gates"]) == {"enc_self", "dec_self", "dec_enc"}
 

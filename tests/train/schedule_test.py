@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from headprune.runs import config as config_lib
-from headprune.runs import defaults, presets
+from headprune.runs import defaults, derived, presets
 from headprune.train import optim, schedule
 
 # Method and preset -> Noam's scale, D, steps of warm-up and cool-down, all steps.
@@ -24,7 +23,7 @@ SCHEDULES = {
 
 
 def settings(config):
-  return schedule.settings(config, config_lib.model_config(config.model))
+  return schedule.settings(config, derived.model_config(config.model))
 
 
 @pytest.mark.parametrize("method, preset", SCHEDULES)
