@@ -18,7 +18,7 @@ from headprune.analysis.contributions.result import Result
 from headprune.errors import UserError
 from headprune.files import write_bytes, write_json, write_text
 from headprune.meter import Meter
-from headprune.runs import checkpoint
+from headprune.runs import stored
 from headprune.runs.run import load
 from headprune.runs.workdir import Workdir, name_runs
 from headprune.text import sources
@@ -96,7 +96,7 @@ def _text(args: argparse.Namespace, first: tuple[str, str], meter: Meter) -> Pai
 
 def _checkpoints(path: str, named: str) -> list[str]:
   """Which of a run's checkpoints --checkpoints means."""
-  there = checkpoint.choices(Workdir(pathlib.Path(path)))
+  there = stored.choices(Workdir(pathlib.Path(path)))
   steps = [choice for choice in there if choice.isdigit()]
   if not steps:
     raise UserError(f"{path}: no finished checkpoint here")

@@ -23,7 +23,7 @@ from headprune.analysis.trend import Checkpoint
 from headprune.errors import UserError
 from headprune.files import write_bytes, write_json, write_text
 from headprune.meter import Meter
-from headprune.runs import checkpoint, metrics
+from headprune.runs import metrics, stored
 from headprune.runs.run import load
 from headprune.runs.workdir import Workdir, name_runs
 
@@ -31,7 +31,7 @@ from headprune.runs.workdir import Workdir, name_runs
 def main() -> None:
   args = _parse()
   named = () if args.checkpoints == "all" else [x.strip() for x in args.checkpoints.split(",")]
-  steps = {path: checkpoint.kept(Workdir(pathlib.Path(path)), named) for path in args.workdir}
+  steps = {path: stored.kept(Workdir(pathlib.Path(path)), named) for path in args.workdir}
   names, workdir = name_runs(args.workdir), Workdir(pathlib.Path(args.workdir[0]))
   with Meter() as meter:
     prepared = _prepare(args, steps, meter)

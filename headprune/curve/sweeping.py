@@ -15,8 +15,8 @@ from headprune.curve.points import Point
 from headprune.errors import UserError
 from headprune.files import read_json, write_json
 from headprune.nn.config import ModelConfig
-from headprune.runs import checkpoint, derived, inherit, lock, targets
 from headprune.runs import config as config_lib
+from headprune.runs import derived, inherit, lock, stored, targets
 from headprune.runs.heads import Lists, count_open
 from headprune.runs.run import load
 from headprune.runs.summary import Summary, duration
@@ -248,7 +248,7 @@ def _next_group(runs: dict[pathlib.Path, ConfigDict], together: int) -> list[pat
   groups = collections.defaultdict(list)
   for path, config in runs.items():
     workdir = Workdir(path)
-    groups[_program(config, workdir), checkpoint.newest_step(workdir)].append(path)
+    groups[_program(config, workdir), stored.newest_step(workdir)].append(path)
   return list(itertools.islice(next(iter(groups.values())), most))
 
 

@@ -6,7 +6,7 @@ from, takes no part in averages and drives no other one out. What the devices an
 saved it does not matter to those that go on from it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 import contextlib
 import errno
 import functools
@@ -21,8 +21,16 @@ from orbax.checkpoint import checkpoint_managers
 
 from headprune.errors import UserError
 from headprune.files import cannot_write, read_json
-from headprune.runs import averaging, checksums
+from headprune.runs import averaging, checksums, stored
 from headprune.runs.workdir import Workdir
+
+_REASONS = tuple(  # why a disk takes nothing, in the system's words
+  os.strerror(number)
+  for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG, errno.EIO)
+)
+# Orbax writes these after the call of `_seal`. Nothing that is read here depends on them.
+_LATE = ("_CHECKPOINT_METADATA", "commit_success.txt")
+_OVERHEAD = 1 << 20  # bytes of a checkpoint besides its arrays
 
 
 @contextlib.contextmanager
@@ -57,12 +65,6 @@ def _writing(folder: pathlib.Path) -> Iterator[None]:
     if jax.process_count() > 1 and not known and not isinstance(error, OSError):
       raise  # most likely another process was lost while all saved: no fault of the disk
     raise cannot_write(folder, known or " ".join(text.split())[:200] or repr(error)) from error
-
-
-_REASONS = tuple(
-  os.strerror(number)
-  for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG, errno.EIO)
-)
 
 
 def _manager(folder: pathlib.Path, keep: int) -> ocp.CheckpointManager:
@@ -107,67 +109,6 @@ def _seal(folder: pathlib.Path, items: tuple[str, ...]) -> None:
       checksums.write(draft, late=_LATE)
 
 
-# Orbax writes these after the call of `_seal`. Nothing that is read here depends on them.
-_LATE = ("_CHECKPOINT_METADATA", "commit_success.txt")
-
-
-def _steps(folder: pathlib.Path) -> list[int]:
-  """The finished checkpoints in a folder, oldest first."""
-  names = [path.name for path in folder.glob("*") if path.name.isdecimal()]
-  return sorted(int(name) for name in names if str(int(name)) == name)
-
-
-def _damage(folder: pathlib.Path, step: int) -> str:
-  """What is wrong with a checkpoint, "" for nothing.
-
-  Those of runs from before there were checksums have none, and are taken as they are; but none is
-  older than one that has them.
-  """
-  path = folder / str(step)
-  if not (path / checksums.NAME).is_file():
-    sealed = [s for s in _steps(folder) if (folder / str(s) / checksums.NAME).is_file()]
-    return f"{checksums.NAME} is missing" if sealed and sealed[0] < step else ""
-  return checksums.damage(path)
-
-
-def set_damaged_aside(workdir: Workdir) -> list[str]:
-  """Moves damaged checkpoints out of the way, so that a run goes on from the newest whole one.
-
-  Returns:
-    A line for each: what is damaged and where it is now.
-  """
-  lines = []
-  for folder in (workdir.checkpoints, workdir.stopped):
-    for step in _steps(folder):
-      damage = _damage(folder, step)
-      if damage:
-        there = workdir.damaged / str(step)
-        shutil.rmtree(there, ignore_errors=True)
-        there.parent.mkdir(exist_ok=True)
-        (folder / str(step)).rename(there)
-        lines.append(f"checkpoint {step} is damaged ({damage}) and was moved to {there}")
-  return lines
-
-
-def begun(workdir: Workdir) -> bool:
-  """Whether a run has a whole checkpoint, so that it can go on."""
-  return _newest(workdir) is not None
-
-
-def newest_step(workdir: Workdir) -> int | None:
-  """The step of the whole checkpoint that a run goes on from, None if there is none."""
-  newest = _newest(workdir)
-  return None if newest is None else int(newest.name)
-
-
-def _newest(workdir: Workdir) -> pathlib.Path | None:
-  """The whole checkpoint that a run goes on from."""
-  found = [(_newest_whole(folder), folder) for folder in (workdir.checkpoints, workdir.stopped)]
-  found = [(step, folder) for step, folder in found if step is not None]
-  step, folder = max(found, key=lambda pair: pair[0], default=(None, None))  # the first of equals
-  return None if folder is None else folder / str(step)
-
-
 def _quality(metrics: dict) -> float:
   return metrics.get("bleu", -1.0)  # any measured BLEU is better than none
 
@@ -205,9 +146,6 @@ def _check_room(folder: pathlib.Path, arrays) -> None:
   free = shutil.disk_usage(folder).free
   if free < needed:
     raise cannot_write(folder, f"a checkpoint takes {needed:,} bytes, {free:,} are free")
-
-
-_OVERHEAD = 1 << 20  # bytes of a checkpoint besides its arrays
 
 
 def finish(checkpoints) -> None:
@@ -248,7 +186,7 @@ def restore(workdir: Workdir, params: dict, optimizer, data_iterator):
   Returns:
     (step, params, optimizer, log).
   """
-  newest = _newest(workdir)
+  newest = stored.newest(workdir)
   step = int(newest.name)
   args = {
     "params": ocp.args.StandardRestore(params),
@@ -268,46 +206,17 @@ def averaged(
 ) -> dict:
   """Mean of the parameters after `step`, on the host, and of those that go with it."""
   finish(checkpoints)
-  earlier = sorted(saved for saved in checkpoints.all_steps() if saved < step)
+  earlier = sorted(other for other in checkpoints.all_steps() if other < step)
   *chosen, _ = averaging.newest([*earlier, step], count, reach, settled)
   folder = pathlib.Path(checkpoints.directory)
-  _require_whole(folder, chosen, "give the same command again to go on without it")
-  return averaging.mean([*(_load_step(folder, saved) for saved in chosen), jax.device_get(params)])
-
-
-def _some_steps(folder: pathlib.Path) -> list[int]:
-  """`_steps`, of which there must be one."""
-  steps = _steps(folder)
-  if not steps:
-    raise UserError(f"{folder}: no finished checkpoint here")
-  return steps
+  stored.require_whole(folder, chosen, "give the same command again to go on without it")
+  return averaging.mean([*(_load_step(folder, other) for other in chosen), jax.device_get(params)])
 
 
 def save_params(workdir: Workdir, params: dict, step: int = 0) -> None:
   """Writes a run's parameters alone, for runs that come from elsewhere."""
   with _writing(workdir.checkpoints), _open(workdir.checkpoints, {"params": None}) as target:
     target.save(step, args=ocp.args.Composite(params=ocp.args.StandardSave(params)))
-
-
-def choices(workdir: Workdir) -> list[str]:
-  """What `load_params` can load of a run: "last", "best" and the steps that it keeps."""
-  return ["last", "best", *map(str, _steps(workdir.checkpoints))]
-
-
-def kept(workdir: Workdir, wanted: Sequence[str] = ()) -> list[str]:
-  """The steps whose checkpoints a run keeps, or those of them that are wanted, oldest first.
-
-  Raises:
-    UserError: there is none, one is not kept, or one is damaged.
-  """
-  folder, steps = workdir.checkpoints, _some_steps(workdir.checkpoints)
-  unknown = [word for word in wanted if word not in map(str, steps)]
-  if unknown:
-    there = ", ".join(map(str, steps))
-    raise UserError(f"{folder}: no checkpoint {unknown[0]!r}; there are {there}")
-  chosen = [step for step in steps if not wanted or str(step) in wanted]
-  _require_whole(folder, chosen)
-  return list(map(str, chosen))
 
 
 def load_params(
@@ -329,41 +238,19 @@ def load_params(
   folder = workdir.checkpoints
   if not folder.is_dir():
     raise UserError(f"{workdir.path}: no checkpoints here")
-  steps = _some_steps(folder)
+  steps = stored.some_steps(folder)
   if which == "last":
     chosen = averaging.newest(steps, average, reach, settled)
   elif which == "best":
-    _require_whole(folder, steps)  # any of them may be the best
+    stored.require_whole(folder, steps)  # any of them may be the best
     chosen = [max(steps, key=lambda step: (_dev_bleu(folder, step), step))]
   elif which in map(str, steps):
     chosen = [int(which)]
   else:
-    there = ", ".join(choices(workdir))
+    there = ", ".join(stored.choices(workdir))
     raise UserError(f"{folder}: no checkpoint {which!r}; there are {there}")
-  _require_whole(folder, chosen)
+  stored.require_whole(folder, chosen)
   return averaging.mean([_load_step(folder, step) for step in chosen])
-
-
-def _newest_whole(folder: pathlib.Path) -> int | None:
-  return next((step for step in reversed(_steps(folder)) if not _damage(folder, step)), None)
-
-
-def _require_whole(folder: pathlib.Path, steps: list[int], advice: str = "") -> None:
-  """Raises a UserError that names the first of these checkpoints that is damaged."""
-  for step in steps:
-    damage = _damage(folder, step)
-    if damage:
-      raise UserError(f"{folder / str(step)}: damaged ({damage}); {advice or _instead(folder)}")
-
-
-def _instead(folder: pathlib.Path) -> str:
-  step = _newest_whole(folder)
-  if step is None:
-    return "no other checkpoint is whole: make the run again"
-  return (
-    f"checkpoint {step} is whole: take it (--checkpoint {step}; for training "
-    f"--config.init_checkpoint={step}), or remove summary.json and give its training command again"
-  )
 
 
 def _dev_bleu(folder: pathlib.Path, step: int) -> float:

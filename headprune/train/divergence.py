@@ -6,7 +6,7 @@ import numpy as np
 
 from headprune.errors import UserError
 from headprune.files import write_text
-from headprune.runs import checkpoint
+from headprune.runs import stored
 from headprune.runs.workdir import Workdir
 from headprune.train import devices
 
@@ -29,7 +29,7 @@ def describe(workdir: Workdir, tokenizers: tuple, step: int, batch: dict) -> Use
   """
   if devices.is_first():
     write_text(workdir.diverged, "".join(_pairs(batch, tokenizers)))
-  whole = checkpoint.newest_step(workdir)
+  whole = stored.newest_step(workdir)
   kept = "there is no checkpoint" if whole is None else f"checkpoint {whole} is whole"
   return UserError(
     f"the loss or its gradient is not finite at step {step}; {kept}, the pairs of that step are in "

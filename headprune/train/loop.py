@@ -12,7 +12,7 @@ import numpy as np
 from orbax.checkpoint import CheckpointManager
 
 from headprune.errors import Stopped, UserError
-from headprune.runs import checkpoint, derived, inherit, lock, metrics, upgrade
+from headprune.runs import checkpoint, derived, inherit, lock, metrics, stored, upgrade
 from headprune.runs import heads as heads_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
@@ -134,7 +134,7 @@ def train_together(
         raise lock.InUse(f"{workdir.path} was finished by another program a moment ago")
       say = _say_nothing if jobs else devices.print_first
       jobs.append(prepare.set_up(config, workdir, say))
-    if len({checkpoint.newest_step(job.workdir) for job, _ in jobs}) > 1:  # one was damaged
+    if len({stored.newest_step(job.workdir) for job, _ in jobs}) > 1:  # one was damaged
       names = ", ".join(str(job.workdir.path) for job, _ in jobs)
       raise UserError(f"{names} are not at the same step; the same command trains them apart")
     try:

@@ -16,7 +16,7 @@ from headprune.nn import gates
 from headprune.nn.config import ModelConfig
 from headprune.nn.losses import Teacher
 from headprune.nn.transformer import init_params
-from headprune.runs import checkpoint, derived, effect, inherit, run, validation
+from headprune.runs import checkpoint, derived, effect, inherit, run, stored, validation
 from headprune.runs import config as config_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
@@ -74,9 +74,8 @@ def lacks_baseline(config: ConfigDict, workdir: Workdir) -> bool:
   """Whether a run cannot begin for want of a finished run at `init_from`."""
   if not config.init_from or Workdir(pathlib.Path(config.init_from)).read_summary():
     return False
-  return not (
-    finished(config, workdir) or checkpoint.begun(workdir)
-  )  # one that has begun needs no other
+  # One that has begun needs no other.
+  return not finished(config, workdir) and stored.newest_step(workdir) is None
 
 
 def check(config: ConfigDict, workdir: Workdir) -> None:
@@ -97,7 +96,7 @@ def check(config: ConfigDict, workdir: Workdir) -> None:
 
 def _check_steps(config: ConfigDict, workdir: Workdir) -> None:
   """Raises a UserError if a run would end where it is, before it has the wanted number of heads."""
-  newest = checkpoint.newest_step(workdir)
+  newest = stored.newest_step(workdir)
   if not config.l0.target_heads or newest is None or config.train.steps > newest:
     return
   if config.train.steps != config_lib.load(workdir).train.steps:
@@ -153,7 +152,8 @@ def set_up(
     (job, {"model": ..., "gates": ...}: the parameters of step 0, or any in their shapes if begun).
   """
   devices.first_before_others("looking for checkpoints", lambda: _set_damaged_aside(workdir, say))
-  resumes = checkpoint.begun(workdir)  # before the first process can have made a checkpoint folder
+  # Before the first process can have made a checkpoint folder.
+  resumes = stored.newest_step(workdir) is not None
   text, tokenizers, pairs = data.load(config, workdir, say)
   model = derived.model_config(config.model, tokenizers, jax.default_backend())
   step_config, knobs = schedule.settings(config, model)
@@ -213,7 +213,7 @@ def _hidden(train: ConfigDict, tokenizers: tuple) -> tuple:
 
 
 def _set_damaged_aside(workdir: Workdir, say) -> None:
-  for line in checkpoint.set_damaged_aside(workdir):
+  for line in stored.set_damaged_aside(workdir):
     say(f"note: {line}")
 
 

@@ -5,8 +5,8 @@ import pathlib
 from ml_collections import ConfigDict
 
 from headprune.errors import UserError
-from headprune.runs import checkpoint, derived
 from headprune.runs import config as config_lib
+from headprune.runs import derived, stored
 from headprune.runs.workdir import Workdir
 
 
@@ -19,7 +19,7 @@ def check(config: ConfigDict, workdir: Workdir) -> None:
   if not config.init_from or not there.is_run():
     return
   other = config_lib.load(there)
-  if there.read_summary() and not checkpoint.begun(workdir):
+  if there.read_summary() and stored.newest_step(workdir) is None:
     _check_checkpoint(config, there)
     if config.gates.kind != "fixed":  # it says itself which heads are open
       _check_gates(config, there, other)
@@ -27,8 +27,8 @@ def check(config: ConfigDict, workdir: Workdir) -> None:
 
 
 def _check_checkpoint(config: ConfigDict, there: Workdir) -> None:
-  which, known = config.init_checkpoint, checkpoint.choices(there)
-  if which not in ("last", "best", *known):
+  which, known = config.init_checkpoint, stored.choices(there)
+  if which not in known:
     raise UserError(
       f"config.init_checkpoint={which}: there is no such checkpoint at "
       f"config.init_from={config.init_from}, but {', '.join(known)}"

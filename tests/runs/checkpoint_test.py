@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from headprune.errors import UserError
-from headprune.runs import checkpoint
+from headprune.runs import checkpoint, stored
 from headprune.runs.workdir import Workdir
 from headprune.text import encoding, packing
 
@@ -165,23 +165,6 @@ def test_missing_checkpoints(saved, workdir):
     checkpoint.load_params(workdir)
 
 
-def test_kept_steps_are_whole_and_in_order(saved, workdir, tmp_path):
-  assert checkpoint.kept(saved) == ["2", "4", "5"]
-  assert checkpoint.kept(saved, ["5", "2", "5"]) == ["2", "5"]
-  with pytest.raises(UserError, match="checkpoints: no checkpoint '3'; there are 2, 4, 5"):
-    checkpoint.kept(saved, ["2", "3"])
-  shutil.copytree(saved.path, tmp_path / "copy")
-  copy = Workdir(tmp_path / "copy")
-  (copy.checkpoints / "4" / "log" / "metadata").write_text("{}")
-  assert checkpoint.kept(copy, ["2", "5"]) == ["2", "5"]
-  with pytest.raises(UserError, match="4: damaged (.*); checkpoint 5 is whole"):
-    checkpoint.kept(copy)
-  for name in ("", "6.tmp", "²", "٤", "04"):  # the third is a digit to Python, the fourth a number
-    (workdir.checkpoints / name).mkdir()
-    with pytest.raises(UserError, match="checkpoints: no finished checkpoint here"):
-      checkpoint.kept(workdir)
-
-
 def _damages(data: bytes) -> dict[str, bytes | None]:
   """Kind of damage -> the file's new content, None for no file."""
   middle = len(data) // 2
@@ -219,10 +202,10 @@ def test_a_run_goes_on_from_the_newest_whole_checkpoint(saved, workdir):
   shutil.copytree(saved.checkpoints, workdir.checkpoints)
   for step in ("2", "5"):
     _flip(workdir.checkpoints / step / "metrics" / "metrics")
-  first, second = checkpoint.set_damaged_aside(workdir)
+  first, second = stored.set_damaged_aside(workdir)
   assert first.startswith("checkpoint 2 is damaged (metrics/metrics: its checksum differs)")
   assert second.endswith(f"was moved to {workdir.path}/damaged/5")
-  assert checkpoint.set_damaged_aside(workdir) == []
+  assert stored.set_damaged_aside(workdir) == []
   step, *state, _ = checkpoint.restore(workdir, *_state(0), _iterator(0))
   with checkpoint.manager(workdir, 2) as checkpoints:
     assert step == 4 and _equal(tuple(state), _state(4))
@@ -238,7 +221,7 @@ def test_without_a_whole_checkpoint_there_is_nothing_to_go_on_from(saved, workdi
   shutil.copytree(saved.checkpoints, workdir.checkpoints)
   for step in ("2", "4", "5"):
     (workdir.checkpoints / step / "params" / "_METADATA").unlink()
-  assert not checkpoint.begun(workdir)
+  assert stored.newest_step(workdir) is None
   with pytest.raises(UserError, match="no other checkpoint is whole"):
     checkpoint.load_params(workdir)
 
@@ -247,7 +230,7 @@ def test_runs_without_checksums_load_and_their_damage_is_one_line(saved, workdir
   shutil.copytree(saved.checkpoints, workdir.checkpoints)
   for step in ("2", "4"):  # 5 is newer than the checksums
     (workdir.checkpoints / step / "checksums.json").unlink()
-  assert checkpoint.set_damaged_aside(workdir) == []
+  assert stored.set_damaged_aside(workdir) == []
   assert _equal(checkpoint.load_params(workdir, "4"), jax.device_get(_state(4)[0]))
   (workdir.checkpoints / "5").rename(workdir.path / "5")
   (workdir.checkpoints / "4" / "params" / "_METADATA").write_bytes(b"{")
@@ -281,10 +264,6 @@ def test_saving_and_reading_warn_of_nothing(workdir, caplog):
   assert [record.getMessage() for record in caplog.records if record.levelname != "INFO"] == []
 
 
-def test_what_has_begun(saved, workdir):
-  assert checkpoint.begun(saved) and not checkpoint.begun(workdir)
-
-
 def test_the_place_in_the_data_is_one_file_for_all_processes(saved):
   folder = saved.checkpoints / "5" / "data"
   place = json.loads((folder / "process_0-of-1.json").read_text())
@@ -304,14 +283,14 @@ def test_a_stopped_run_goes_on_from_there_and_no_other_checkpoint_changes(saved,
   assert _steps(workdir) == _steps(saved)
   assert _equal(checkpoint.load_params(workdir, average=3), before)
   _flip(workdir.stopped / "7" / "log" / "metadata")
-  assert "checkpoint 7 is damaged (log/metadata" in checkpoint.set_damaged_aside(workdir)[0]
+  assert "checkpoint 7 is damaged (log/metadata" in stored.set_damaged_aside(workdir)[0]
   assert checkpoint.restore(workdir, *_state(0), _iterator(0))[0] == 5
 
 
 def test_a_run_that_was_stopped_before_its_first_checkpoint_has_begun(workdir):
   with checkpoint.manager(workdir, 1) as checkpoints:
     checkpoint.save_stopped(workdir, checkpoints, 1, *_state(1), _iterator(1), {})
-  assert checkpoint.begun(workdir)
+  assert stored.newest_step(workdir) == 1
   assert checkpoint.restore(workdir, *_state(0), _iterator(0))[0] == 1
 
 

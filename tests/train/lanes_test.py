@@ -7,7 +7,7 @@ import pytest
 
 from headprune.errors import Stopped, UserError
 from headprune.nn.config import TYPES
-from headprune.runs import checkpoint, metrics
+from headprune.runs import metrics, stored
 from headprune.runs.workdir import Workdir
 from headprune.train import lanes, loop, steps, stopping
 from tests.train import steps_test
@@ -110,7 +110,7 @@ def test_real_runs_stop_together_and_go_on_together(baseline, tmp_path, monkeypa
   monkeypatch.setattr(stop, "asked", lambda step: asked.append(step) or asked.count(4) > 2)
   with pytest.raises(Stopped, match="stopped at step 4 of 12"):
     loop.train_together(runs, stop)
-  assert [checkpoint.newest_step(Workdir(folder)) for _, folder in runs] == [4, 4]
+  assert [stored.newest_step(Workdir(folder)) for _, folder in runs] == [4, 4]
   done = loop.train_together(runs)
   loop.train(configs[2], tmp_path / "alone")
   for summary, (config, folder) in zip(done, runs):
@@ -128,7 +128,7 @@ def test_real_runs_stop_together_and_go_on_together(baseline, tmp_path, monkeypa
 
 def test_runs_at_different_steps_are_not_mixed(baseline, tmp_path, monkeypatch):
   config = small_config("concrete", baseline).lock()
-  monkeypatch.setattr(loop.checkpoint, "newest_step", lambda workdir: int(workdir.path.name))
+  monkeypatch.setattr(loop.stored, "newest_step", lambda workdir: int(workdir.path.name))
   with pytest.raises(UserError, match="3, .*6 are not at the same step"):
     loop.train_together([(config, tmp_path / "3"), (config, tmp_path / "6")])
 

@@ -115,7 +115,7 @@ def test_a_run_does_not_end_before_it_has_its_number_of_heads(tmp_path, monkeypa
   config = ConfigDict(defaults.config("concrete", "cldr").to_dict())
   config.l0.target_heads, config.train.steps = "12", 800
   config_lib.save(config, Workdir(tmp_path))
-  monkeypatch.setattr(prepare.checkpoint, "newest_step", lambda workdir: 250)
+  monkeypatch.setattr(prepare.stored, "newest_step", lambda workdir: 250)
   for steps in (251, 800, 1000):
     config.train.steps = steps
     prepare.check(config, Workdir(tmp_path))
