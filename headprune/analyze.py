@@ -8,7 +8,6 @@ is the dev set that the run's config names. Syntax needs --conllu or --target-co
 import argparse
 from collections.abc import Sequence
 import dataclasses
-import pathlib
 
 from headprune import cli
 from headprune.analysis import compare, figures, survey, tables
@@ -24,6 +23,7 @@ from headprune.errors import UserError
 from headprune.files import write_bytes, write_text
 from headprune.meter import Meter
 from headprune.runs import held_out, metrics
+from headprune.runs.config import origin
 from headprune.runs.run import Run, load
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir, name_runs
@@ -97,18 +97,18 @@ def draw(run: Run, result: Result, before: Sequence[Result]) -> pruning.History 
 
 def _qualities(subject: Subject, args, before: Sequence[Result]) -> list[Quality]:
   """What this run recorded, and before it the earlier ones or else the run that it started from."""
-  run, origin = subject.run, subject.run.config.init_from
-  names = name_runs([*(args.before or filter(None, [origin])), args.workdir])
+  run, start = subject.run, origin(subject.run.config)
+  earlier_paths = args.before or ([run.config.init_from] if start else [])
+  names = name_runs([*earlier_paths, args.workdir])
   earlier = []
   for path, found in zip(args.before, before):
-    there = Workdir(pathlib.Path(path))
+    there = Workdir.at(path)
     same = held_out.same(run.config, there)
     summary = _summary(there, found.checkpoint)
     earlier.append(Quality(found.title, summary, found.heads, same))
-  start = Workdir(pathlib.Path(origin))
-  if not before and origin and (summary := start.read_summary()):
+  if not before and start and (summary := start.read_summary()):
     same = held_out.same(run.config, start)
-    earlier = [Quality(names[origin], summary, start.read_heads(), same)]
+    earlier = [Quality(names[run.config.init_from], summary, start.read_heads(), same)]
   summary = _summary(run.workdir, args.checkpoint)
   own = Quality(names[args.workdir], summary, subject.as_lists(run.gates()))
   return [*earlier, own]
@@ -143,7 +143,7 @@ def _parse() -> argparse.Namespace:
 
 
 def _read_before(path: str) -> Result:
-  workdir = Workdir(pathlib.Path(path))
+  workdir = Workdir.at(path)
   if not workdir.analysis.is_file():
     raise UserError(f"--before {path}: no analysis.json; run headprune analyze on it first")
   return result_lib.read(workdir)

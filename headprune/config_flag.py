@@ -51,7 +51,7 @@ def _parse(
     raise UserError("give --config (such as configs/concrete.py) and --workdir (such as runs/x)")
   if rest[1:]:
     raise UserError(f"unknown argument {rest[1]!r}")
-  if not Workdir(pathlib.Path(WORKDIR.value)).is_run():  # what has begun goes on as it was
+  if not Workdir.at(WORKDIR.value).is_run():  # what has begun goes on as it was
     fields = derived.flatten(CONFIG.value)
     changed = [name for name in _named(argv) if fields[name] != given[name]]
     effect.check(CONFIG.value, changed, instead)

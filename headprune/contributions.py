@@ -8,7 +8,6 @@ positions can be averaged. The text is the dev set of the first run's config, or
 
 import argparse
 from collections.abc import Callable
-import pathlib
 
 from headprune import cli
 from headprune.analysis import figures as figures_lib
@@ -40,7 +39,7 @@ def main() -> None:
   with Meter() as meter:
     found = _compare(args, wanted, chosen, meter)
     meter.begin("drawing", 0)
-    workdir = Workdir(pathlib.Path(args.workdir[0]))
+    workdir = Workdir.at(args.workdir[0])
     write(workdir, found)
   print(page.describe(found))
   print(page.table(found))
@@ -96,7 +95,7 @@ def _text(args: argparse.Namespace, first: tuple[str, str], meter: Meter) -> Pai
 
 def _checkpoints(path: str, named: str) -> list[str]:
   """Which of a run's checkpoints --checkpoints means."""
-  there = stored.choices(Workdir(pathlib.Path(path)))
+  there = stored.choices(Workdir.at(path))
   steps = [choice for choice in there if choice.isdigit()]
   if not steps:
     raise UserError(f"{path}: no finished checkpoint here")

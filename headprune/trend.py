@@ -10,7 +10,6 @@ config names, or --text.
 import argparse
 from collections.abc import Iterator, Sequence
 import dataclasses
-import pathlib
 
 from headprune import cli
 from headprune.analysis import subject as subject_lib
@@ -31,8 +30,8 @@ from headprune.runs.workdir import Workdir, name_runs
 def main() -> None:
   args = _parse()
   named = () if args.checkpoints == "all" else [x.strip() for x in args.checkpoints.split(",")]
-  steps = {path: stored.kept(Workdir(pathlib.Path(path)), named) for path in args.workdir}
-  names, workdir = name_runs(args.workdir), Workdir(pathlib.Path(args.workdir[0]))
+  steps = {path: stored.kept(Workdir.at(path), named) for path in args.workdir}
+  names, workdir = name_runs(args.workdir), Workdir.at(args.workdir[0])
   with Meter() as meter:
     prepared = _prepare(args, steps, meter)
     runs = [

@@ -1,7 +1,6 @@
 """Figures of many runs, readable in grey: quality against heads, and where the heads are left."""
 
 from collections.abc import Sequence
-import pathlib
 import sys
 
 from matplotlib.axes import Axes
@@ -200,7 +199,7 @@ def functions_retained(group: Group) -> Figure | None:
 
 def _analysis(row: Row) -> Result | None:
   """What was found of the model that a run ended as; None if that was not analysed."""
-  workdir = Workdir(pathlib.Path(row.run))
+  workdir = Workdir.at(row.run)
   if not workdir.analysis.is_file():
     return None
   result = result_lib.read(workdir)

@@ -180,8 +180,8 @@ def _coef(config: ConfigDict, model: ModelConfig) -> float | None:
 
 def _origin(config: ConfigDict) -> str:
   """The run whose heads were pruned: of a fork, what its trunk started from."""
-  trunk = Workdir(pathlib.Path(config.init_from))
-  if config.gates.chosen_by == ONEPASS and config.init_from and trunk.is_run():
+  trunk = config_lib.origin(config)
+  if config.gates.chosen_by == ONEPASS and trunk and trunk.is_run():
     return config_lib.load(trunk).init_from
   return config.init_from
 

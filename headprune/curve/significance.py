@@ -4,7 +4,6 @@ Koehn, Statistical Significance Tests for Machine Translation Evaluation, 2004.
 """
 
 from collections.abc import Sequence
-import pathlib
 
 from sacrebleu.metrics import BLEU
 from sacrebleu.significance import PairedTest
@@ -43,7 +42,7 @@ def p_values(rows: Sequence[Row], split: str = "test") -> PValues:
 
 
 def _against(control: Row, others: Sequence[Row], split: str) -> PValues:
-  config = config_lib.load(Workdir(pathlib.Path(control.run)))
+  config = config_lib.load(Workdir.at(control.run))
   pairs = sources.read_pairs(config.data, (split,))
   if split not in pairs:
     raise UserError(f"{control.run}: its config names no {split} set")
@@ -60,7 +59,7 @@ def _against(control: Row, others: Sequence[Row], split: str) -> PValues:
 
 
 def _translations(row: Row, split: str, count: int) -> list[str]:
-  path = Workdir(pathlib.Path(row.run)).translations(split, row.step)
+  path = Workdir.at(row.run).translations(split, row.step)
   lines = sources.read_lines(path)
   if len(lines) != count:
     raise UserError(f"{path} has {len(lines)} lines, but the {split} set {count}: restore either")

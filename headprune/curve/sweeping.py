@@ -122,7 +122,7 @@ def _check_flags(wanted: Sweep) -> None:
   if len(wanted.baselines) not in (0, 1, wanted.seeds):
     raise UserError(f"--baselines: {len(wanted.baselines)} runs for --seeds {wanted.seeds}")
   for path in wanted.baselines:
-    if not Workdir(pathlib.Path(path)).read_summary():
+    if not Workdir.at(path).read_summary():
       raise UserError(f"--baselines {path}: there is no finished run")
   start = wanted.start(config.seed)
   if not wanted.trains_baselines and not Workdir(start).read_summary():

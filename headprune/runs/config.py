@@ -49,6 +49,11 @@ def load(workdir: Workdir) -> ConfigDict:
   return config.lock()
 
 
+def origin(config: ConfigDict) -> Workdir | None:
+  """The run that a run starts from, None if it starts from scratch."""
+  return Workdir.at(config.init_from) if config.init_from else None
+
+
 def _with_defaults(fields: dict, base: dict) -> dict:
   """`fields` with those of `base` that it lacks, at any depth."""
   merged = dict(fields)

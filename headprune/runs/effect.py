@@ -3,15 +3,13 @@
 from collections.abc import Iterable, Mapping
 import dataclasses
 import os
-import pathlib
 
 from ml_collections import ConfigDict
 
 from headprune.errors import UserError
 from headprune.runs import defaults
-from headprune.runs.config import load, self_contained
+from headprune.runs.config import load, origin, self_contained
 from headprune.runs.derived import LEARNED, flatten, gates_init
-from headprune.runs.workdir import Workdir
 
 FREE_FIELDS = (  # what may change when a run goes on
   "train.steps",
@@ -75,7 +73,7 @@ def check(config: ConfigDict, named: Iterable[str], instead: Mapping[str, str] =
   fields, base = flatten(config), flatten(defaults.base())
   for name in named:
     if name.startswith("pretrain.") and not instead:  # a sweep trains baselines of its own
-      _check_pretrain(name, fields[name], config.init_from)
+      _check_pretrain(name, fields[name], config)
     if name not in base or fields[name] == base[name]:
       continue
     for field, flag in instead.items():
@@ -86,15 +84,15 @@ def check(config: ConfigDict, named: Iterable[str], instead: Mapping[str, str] =
         raise UserError(f"--config.{name} has no effect with {need.advice(fields)}")
 
 
-def _check_pretrain(name: str, value, init_from: str) -> None:
+def _check_pretrain(name: str, value, config: ConfigDict) -> None:
   """Raises a UserError if the baseline that a field is of has been trained otherwise."""
-  there = Workdir(pathlib.Path(init_from))
-  if not init_from or not there.read_summary():
+  there = origin(config)
+  if there is None or not there.read_summary():
     return
   if flatten(load(there)).get(name.removeprefix("pretrain.")) != value:
     raise UserError(
-      f"--config.{name} has no effect: config.init_from={init_from} is finished, with another "
-      "value; leave it out, or name another config.init_from"
+      f"--config.{name} has no effect: config.init_from={config.init_from} is finished, with "
+      "another value; leave it out, or name another config.init_from"
     )
 
 

@@ -1,7 +1,5 @@
 """What a config takes over from the run that it starts from or goes on with."""
 
-import pathlib
-
 from ml_collections import ConfigDict
 
 from headprune.runs import fixed
@@ -24,7 +22,7 @@ def inherit(config: ConfigDict, workdir: Workdir) -> ConfigDict:
   trained from scratch. A run that goes on holds its fixed gates as well.
   """
   fixed_from = config.gates.fixed_from if config.gates.kind == "fixed" else ""
-  others = [Workdir(pathlib.Path(name)) for name in (config.init_from, fixed_from) if name]
+  others = [Workdir.at(name) for name in (config.init_from, fixed_from) if name]
   run = next((run for run in (workdir, *others) if run.is_run()), None)
   if run is None:
     return config

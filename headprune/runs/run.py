@@ -212,7 +212,7 @@ def load(workdir: str | pathlib.Path, which: str = "last", precision: str | None
     UserError: there is no run or no such checkpoint.
   """
   validation.check_jax()
-  workdir = Workdir(pathlib.Path(workdir))
+  workdir = Workdir.at(workdir)
   config = config_lib.load(workdir)
   tokenizers = tokenizer_lib.load(workdir.tokenizer)
   platform = jax.default_backend()

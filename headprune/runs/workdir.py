@@ -34,6 +34,11 @@ class Workdir:
 
   path: pathlib.Path
 
+  @classmethod
+  def at(cls, path: pathlib.Path | str) -> "Workdir":
+    """The run's folder at a path as people give it."""
+    return cls(pathlib.Path(path))
+
   @property
   def config(self) -> pathlib.Path:
     return self.path / "config.json"

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 import contextlib
 import hashlib
-import pathlib
 import shutil
 
 from ml_collections import ConfigDict
 
 from headprune.errors import UserError
+from headprune.runs.config import origin
 from headprune.runs.workdir import Workdir
 from headprune.text import encoding, sources, tokenizer
 from headprune.train import devices, progress
@@ -59,9 +59,9 @@ def _tokenizers(config: ConfigDict, workdir: Workdir, train_text) -> tuple:
   """The workdir's tokenizers; those of `init_from` or newly trained ones if it has none."""
   if not workdir.is_run() and devices.is_first():  # what is there is left from a failed start
     shutil.rmtree(workdir.tokenizer, ignore_errors=True)
-    if config.init_from:
-      files = tokenizer.read_files(Workdir(pathlib.Path(config.init_from)).tokenizer)
-      tokenizer.write_files(workdir.tokenizer, files)
+    start = origin(config)
+    if start:
+      tokenizer.write_files(workdir.tokenizer, tokenizer.read_files(start.tokenizer))
     else:
       c = config.tokenizer
       tokenizer.train(c.kind, *train_text, c.vocab_size, c.shared, c.lowercase, workdir.tokenizer)
@@ -76,9 +76,9 @@ def _train_pairs(config: ConfigDict, workdir: Workdir, tokenizers, train_text, t
   """(pairs, report) of the workdir; those of `init_from` if it has the same, or newly encoded."""
   key = _key(config, workdir)
   if devices.is_first():
-    there = Workdir(pathlib.Path(config.init_from))
-    if config.init_from and encoding.load(there.encoded, key):
-      encoding.link(there.encoded, workdir.encoded)
+    start = origin(config)
+    if start and encoding.load(start.encoded, key):
+      encoding.link(start.encoded, workdir.encoded)
     else:
       length = config.data.row_length
       encoding.encode_to(workdir.encoded, key, *train_text, tokenizers, length, tell)

@@ -70,7 +70,7 @@ def train(
       disk was changed.
   """
   with devices.meeting("training"):
-    workdir = Workdir(pathlib.Path(workdir))
+    workdir = Workdir.at(workdir)
     given, config = config, inherit.inherit(config, workdir)
     prepare.check(config, workdir)
     if prepare.lacks_baseline(config, workdir):
@@ -126,7 +126,7 @@ def train_together(
     mrt.check(config, len(runs))
   with contextlib.ExitStack() as locks:
     for config, workdir in runs:
-      workdir = Workdir(pathlib.Path(workdir))
+      workdir = Workdir.at(workdir)
       config = inherit.inherit(config, workdir)
       locks.enter_context(_held(workdir, wait=False))
       prepare.check(config, workdir)

@@ -1,10 +1,9 @@
 """The table at the end of a run: what it is now beside what it was before, where that compares."""
 
-import pathlib
-
 from ml_collections import ConfigDict
 
 from headprune.runs import held_out, summary
+from headprune.runs.config import origin
 from headprune.runs.workdir import Workdir
 
 
@@ -13,8 +12,8 @@ def table(config: ConfigDict, workdir: Workdir, done: summary.Summary) -> str:
 
   Numbers of the run that it started from are left out where they are of other text; a line says so.
   """
-  start = Workdir(pathlib.Path(config.init_from))
-  before = start.read_summary() if config.init_from else None
+  start = origin(config)
+  before = start.read_summary() if start else None
   other = before is not None and not held_out.same(config, start)
   lines = [summary.table(done, workdir.read_heads(), None if other else before)]
   if other and {before.dev_bleu, before.test_bleu, before.dev_loss} != {None}:

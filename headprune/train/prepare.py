@@ -51,12 +51,12 @@ def stages(
   Raises:
     UserError: there is a baseline to train first, and it can be known that one of them would fail.
   """
-  workdir = Workdir(pathlib.Path(workdir))
+  workdir = Workdir.at(workdir)
   run = (config, workdir.path)
   if not lacks_baseline(config, workdir):
     return [run]
   check(inherit.inherit(config, workdir), workdir)
-  baseline = Workdir(pathlib.Path(config.init_from))
+  baseline = config_lib.origin(config)
   if "pretrain" not in config:
     raise UserError(f"config.init_from={config.init_from}: there is no finished run")
   pretraining = config_lib.pretraining(config)
@@ -72,7 +72,8 @@ def stages(
 
 def lacks_baseline(config: ConfigDict, workdir: Workdir) -> bool:
   """Whether a run cannot begin for want of a finished run at `init_from`."""
-  if not config.init_from or Workdir(pathlib.Path(config.init_from)).read_summary():
+  baseline = config_lib.origin(config)
+  if baseline is None or baseline.read_summary():
     return False
   # One that has begun needs no other.
   return not finished(config, workdir) and stored.newest_step(workdir) is None
@@ -90,7 +91,8 @@ def check(config: ConfigDict, workdir: Workdir) -> None:
     mrt.check(config)
     _check_steps(config, workdir)
     start.check(config, workdir)
-  if config.init_from and pathlib.Path(config.init_from).absolute() == workdir.path.absolute():
+  there = config_lib.origin(config)
+  if there and there.path.absolute() == workdir.path.absolute():
     raise UserError("config.init_from and --workdir are the same folder: take another --workdir")
 
 
@@ -293,9 +295,9 @@ def _shapes(config: ConfigDict, model: ModelConfig) -> dict:
 def _first_params(config: ConfigDict, model: ModelConfig, resumes: bool, say) -> dict:
   """Parameters of step 0: new ones, or those of `init_from`."""
   new = _new_params(*_settings(config, model), jax.random.key(config.seed))
-  if not config.init_from or resumes:
+  there = config_lib.origin(config)
+  if there is None or resumes:
     return new
-  there = Workdir(pathlib.Path(config.init_from))
   there_config = config_lib.load(there)
   _say_what_differs(there_config, config, say)
   found = checkpoint.load_params(there, config.init_checkpoint, *derived.averaging(there_config))

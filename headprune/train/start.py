@@ -1,7 +1,5 @@
 """Whether a run can begin from the one at `init_from`: its checkpoint, its gates, its corpus."""
 
-import pathlib
-
 from ml_collections import ConfigDict
 
 from headprune.errors import UserError
@@ -15,8 +13,8 @@ def check(config: ConfigDict, workdir: Workdir) -> None:
 
   A run that has begun needs neither its checkpoint nor its gates any more.
   """
-  there = Workdir(pathlib.Path(config.init_from))
-  if not config.init_from or not there.is_run():
+  there = config_lib.origin(config)
+  if there is None or not there.is_run():
     return
   other = config_lib.load(there)
   if there.read_summary() and stored.newest_step(workdir) is None:

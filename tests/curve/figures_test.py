@@ -1,7 +1,6 @@
 """Tests of headprune.curve.figures: what is drawn, not how it looks."""
 
 import dataclasses
-import pathlib
 import shutil
 
 import numpy as np
@@ -87,7 +86,7 @@ def test_heads_by_layer(sweep):
 
 
 def analyse(path, **changes):
-  result_lib.write(Workdir(pathlib.Path(path)), dataclasses.replace(RESULT, **changes))
+  result_lib.write(Workdir.at(path), dataclasses.replace(RESULT, **changes))
 
 
 def test_settings_of_as_many_heads_have_bars_of_their_own(tmp_path):

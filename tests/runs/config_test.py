@@ -88,3 +88,8 @@ def test_a_value_that_cannot_be_names_the_file(tmp_path, change):
   workdir.config.write_text(json.dumps(fields))
   with pytest.raises(UserError, match="config.json: "):
     config_lib.load(workdir)
+
+
+def test_a_run_from_scratch_has_no_origin(tmp_path):
+  assert config_lib.origin(changed()) is None
+  assert config_lib.origin(changed(init_from=str(tmp_path))) == Workdir(tmp_path)

@@ -1,7 +1,5 @@
 """What a run may start from: checkpoints, gates and corpora of others."""
 
-import pathlib
-
 from ml_collections import ConfigDict
 import pytest
 
@@ -48,7 +46,7 @@ def pruned(folder, target_heads="", **fields) -> str:
 
 
 def beginning(start: str, **fields) -> ConfigDict:
-  config = ConfigDict(config_lib.load(Workdir(pathlib.Path(start))).to_dict())
+  config = ConfigDict(config_lib.load(Workdir.at(start)).to_dict())
   config.update_from_flattened_dict({"init_from": start, "l0.target_heads": ""} | fields)
   return config
 

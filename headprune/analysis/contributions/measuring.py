@@ -1,7 +1,6 @@
 """From runs and a text to what each sentence says."""
 
 from collections.abc import Callable, Sequence
-import pathlib
 
 from headprune.analysis import subject as subject_lib
 from headprune.analysis.contributions import measures, prefixes, result
@@ -36,7 +35,7 @@ def encode(
   subject = subject_lib.encode(run, src_lines, tgt_lines)
   sides = subject.source_ids, subject.target_ids
   for path in others:
-    loaded = tokenizer.load(Workdir(pathlib.Path(path)).tokenizer)
+    loaded = tokenizer.load(Workdir.at(path).tokenizer)
     for side, ids, lines in zip(loaded, sides, zip(*subject.text)):
       if side.encode(list(lines)) != ids:
         raise UserError(
