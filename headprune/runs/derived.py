@@ -1,5 +1,7 @@
 """What follows from a config alone: its fields by name, sizes, gates, steps."""
 
+import dataclasses
+
 from ml_collections import ConfigDict
 import numpy as np
 
@@ -12,11 +14,6 @@ LEARNED = ("concrete", "topk")  # kinds of gates that have a log_alpha
 
 _OPEN = "2.0"  # of log_alpha: P(open) is 0.94
 _AVERAGED = 0.4  # share of a run's steps, the last ones, whose models may be averaged
-_COPIED = (  # fields of the `model` section that a ModelConfig has as they are
-  "share_embeddings", "norm", "final_norms", "norm_epsilon", "activation", "positions",
-  "scale_embeddings", "source_bias", "logits_bias", "embed_dropout", "residual_dropout",
-  "attention_dropout", "activation_dropout", "precision",
-)  # fmt: skip
 
 
 def flatten(config: ConfigDict) -> dict:
@@ -60,20 +57,20 @@ def model_config(
   vocabularies = [tokenizer.vocab_size for tokenizer in tokenizers] if tokenizers else (3, 3)
   if not -1 <= c.decoder_start < vocabularies[1] and tokenizers:
     raise UserError(f"config.model.decoder_start={c.decoder_start}: no id of the vocabulary")
-  return ModelConfig(
-    src_vocab=vocabularies[0],
-    tgt_vocab=vocabularies[1],
-    model_size=c.model_size,
-    enc_head_size=c.model_size // num_heads["enc"],
-    dec_head_size=c.model_size // num_heads["dec"],
-    enc_ff_size=c.ff_size,
-    dec_ff_size=c.dec_ff_size or c.ff_size,
-    decoder_start=None if c.decoder_start < 0 else c.decoder_start,
-    attention_precision=c.attention_precision or attention_precision(c.precision, platform),
+  same = {field.name: c[field.name] for field in dataclasses.fields(ModelConfig) if field.name in c}
+  computed = {
+    "src_vocab": vocabularies[0],
+    "tgt_vocab": vocabularies[1],
+    "enc_head_size": c.model_size // num_heads["enc"],
+    "dec_head_size": c.model_size // num_heads["dec"],
+    "enc_ff_size": c.ff_size,
+    "dec_ff_size": c.dec_ff_size or c.ff_size,
+    "decoder_start": None if c.decoder_start < 0 else c.decoder_start,
+    "attention_precision": c.attention_precision or attention_precision(c.precision, platform),
     **({"eos": tokenizers[1].eos, "pad": tokenizers[1].pad} if tokenizers else {}),
     **{name: _head_counts(c, name, layers[name[:3]], num_heads[name[:3]]) for name in TYPES},
-    **{name: c[name] for name in _COPIED},
-  )
+  }
+  return ModelConfig(**(same | computed))
 
 
 def _head_counts(config: ConfigDict, name: str, layers: int, num_heads: int) -> tuple[int, ...]:
