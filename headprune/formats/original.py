@@ -92,7 +92,7 @@ def write(run: run_lib.Run, out: pathlib.Path) -> str:
   arrays, hp = to_npz(model, {"model": run.translator.params, "gates": run.log_alphas})
   if kind == "fixed":
     lists = heads.as_lists(run.gates(), model.heads)
-    hp["alive_heads"] = {original_hp.TYPES[name][0]: layers for name, layers in lists.items()}
+    hp["alive_heads"] = {original_hp.NAMES[name][0]: layers for name, layers in lists.items()}
   c = run.config
   hp |= {"label_smoothing": c.train.label_smoothing, "beam_size": c.eval.beams}
   hp |= {"len_alpha": c.eval.alpha, "beam_spread": c.eval.spread}
@@ -125,7 +125,7 @@ def from_npz(arrays: Mapping[str, np.ndarray], hp: Mapping | None) -> tuple[Mode
   variables = all_variables(config)
   heads = original_hp.num_heads(config)
   log_alphas = {
-    name: [f"mod/{original_hp.TYPES[name][1]}-{n}/gate/log_a:0" for n in range(config.enc_layers)]
+    name: [f"mod/{original_hp.NAMES[name][1]}-{n}/gate/log_a:0" for n in range(config.enc_layers)]
     for name in gated
   }
   shapes = {v.name: v.shape for v in variables}
@@ -167,7 +167,7 @@ def to_npz(config: ModelConfig, params: dict) -> tuple[dict[str, np.ndarray], di
   for name, log_alpha_NH in params["gates"].items():
     for n, log_alpha_H in enumerate(log_alpha_NH):
       row = np.asarray(log_alpha_H, np.float32).reshape(1, -1, 1, 1)
-      arrays[f"mod/{original_hp.TYPES[name][1]}-{n}/gate/log_a:0"] = row
+      arrays[f"mod/{original_hp.NAMES[name][1]}-{n}/gate/log_a:0"] = row
   size = config.model_size
   hp = {
     field: value for field, value in original_hp.REQUIRED.items() if not field.startswith("dst_")
@@ -177,9 +177,9 @@ def to_npz(config: ModelConfig, params: dict) -> tuple[dict[str, np.ndarray], di
   hp |= {"res_dropout": config.residual_dropout, "attn_dropout": config.attention_dropout}
   hp["relu_dropout"] = config.activation_dropout
   if params["gates"]:
-    hp["concrete_heads"] = [original_hp.TYPES[name][0] for name in params["gates"]]
+    hp["concrete_heads"] = [original_hp.NAMES[name][0] for name in params["gates"]]
   if any(count != hp["num_heads"] for heads in config.heads.values() for count in heads):
-    hp["heads"] = {original_hp.TYPES[name][0]: list(heads) for name, heads in config.heads.items()}
+    hp["heads"] = {original_hp.NAMES[name][0]: list(heads) for name, heads in config.heads.items()}
   return arrays, hp
 
 

@@ -13,7 +13,7 @@ from headprune.formats.original_variables import layer_variables
 from headprune.nn.config import ModelConfig
 
 # Attention type -> (its name in hp, its layers' name in variables).
-TYPES = {
+NAMES = {
   "enc_self": ("enc-self", "enc_attn"),
   "dec_self": ("dec-self", "dec_attn"),
   "dec_enc": ("dec-enc", "dec_enc_attn"),
@@ -87,7 +87,7 @@ def fixed_gates(hp: Mapping | None, config: ModelConfig) -> dict[str, tuple]:
     raise UserError("hp.alive_heads must map attention types to a list of gates for each layer")
   _check_types(alive, "alive_heads")
   result = {}
-  for name, (key, _) in TYPES.items():
+  for name, (key, _) in NAMES.items():
     if key in alive:
       try:
         gate_NH = np.array(alive[key], np.float32)
@@ -107,7 +107,7 @@ def gated_types(arrays: Mapping, hp: Mapping) -> list[str]:
   listed = hp.get("concrete_heads") or ()
   _check_types(listed, "concrete_heads")
   gated = []
-  for name, (key, layer) in TYPES.items():
+  for name, (key, layer) in NAMES.items():
     found = [a for a in arrays if re.fullmatch(rf"mod/{layer}-\d+/gate/log_a:0", a)]
     if found and hp and key not in listed:
       raise UserError(f"variable {found[0]} is superfluous: hp.concrete_heads has no {key!r}")
@@ -159,12 +159,12 @@ def sizes(arrays: Mapping, hp: Mapping) -> ModelConfig:
     residual_dropout=hp.get("res_dropout", 0.1),
     attention_dropout=hp.get("attn_dropout", 0.1),
     activation_dropout=hp.get("relu_dropout", 0.1),
-    **(counts or {name: (heads,) * layers for name in TYPES}),
+    **(counts or {name: (heads,) * layers for name in NAMES}),
   )
 
 
 def _check_types(keys, field: str) -> None:
-  known = [key for key, _ in TYPES.values()]
+  known = [key for key, _ in NAMES.values()]
   for key in keys if isinstance(keys, list | tuple | Mapping) else [keys]:
     if key not in known:
       raise UserError(f"hp.{field}: {key!r} is not one of {', '.join(known)}")
@@ -175,7 +175,7 @@ def _head_counts(hp: Mapping) -> dict[str, tuple[int, ...]] | None:
   if "heads" not in hp:
     return None
   try:
-    counts = {name: tuple(hp["heads"][key]) for name, (key, _) in TYPES.items()}
+    counts = {name: tuple(hp["heads"][key]) for name, (key, _) in NAMES.items()}
   except (KeyError, TypeError):
     counts = {}
   lengths = {len(heads) for heads in counts.values()}

@@ -3,7 +3,6 @@
 TASKS holds data and sizes, SCHEDULES how each method trains: sections `optim`, `train` and `l0`.
 """
 
-ALL_TYPES = ("enc_self", "dec_self", "dec_enc")
 ENCODER_ONLY = (  # shared embeddings stay frozen: they are the decoder's too
   (r"model/(src_|enc).*", "train"),
   (r"gates/.*", "train"),

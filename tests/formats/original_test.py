@@ -94,7 +94,7 @@ def test_converted_run_is_an_ordinary_run(tmp_path, capsys, monkeypatch):
   make_run(tmp_path / "run")
   run = headprune.load(tmp_path / "run")
   outputs = np.load(GOLDEN / "concrete" / "outputs.npz")
-  for name, (key, _) in original_hp.TYPES.items():
+  for name, (key, _) in original_hp.NAMES.items():
     recorded = np.stack([outputs[f"gate/{key}/{n}"].ravel() for n in range(2)])
     np.testing.assert_allclose(run.gates()[name], recorded, rtol=0, atol=1e-5)
   heads = json.loads((tmp_path / "run" / "heads.json").read_text())
@@ -115,9 +115,9 @@ def test_other_sizes_and_any_subset_of_gates(gated):
   assert (config.src_vocab, config.tgt_vocab, config.enc_ff_size) == (7, 9, 12)
   assert config.enc_self == config.dec_self == config.dec_enc == (2, 2, 2)
   assert (config.model_size, config.enc_head_size, config.dec_head_size) == (8, 4, 4)
-  assert [original_hp.TYPES[name][0] for name in params["gates"]] == gated
+  assert [original_hp.NAMES[name][0] for name in params["gates"]] == gated
   for name, log_alpha_NH in params["gates"].items():
-    stored = arrays[f"mod/{original_hp.TYPES[name][1]}-2/gate/log_a:0"]
+    stored = arrays[f"mod/{original_hp.NAMES[name][1]}-2/gate/log_a:0"]
     np.testing.assert_array_equal(log_alpha_NH[2], stored[0, :, 0, 0])
   # Head 1 owns columns [4, 8) of q, of k and of v, and rows [4, 8) of the output.
   attention = params["model"]["decoder_2"]["self_attention"]
