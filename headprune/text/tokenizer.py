@@ -38,29 +38,15 @@ class SentencePiece:
   processor: sentencepiece.SentencePieceProcessor
   lowercase: bool = False
 
+  eos = EOS  # the id that ends a sentence
+  unk = UNK  # that of what the vocabulary lacks
+  pad = None  # there is none of padding
+  special = (BOS, EOS, UNK)  # ids that are no words, in ascending order
+
   @property
   def vocab_size(self) -> int:
     """Number of ids, the reserved ones included."""
     return self.processor.get_piece_size()
-
-  @property
-  def eos(self) -> int:
-    """The id that ends a sentence."""
-    return self.processor.eos_id()
-
-  @property
-  def unk(self) -> int:
-    """The id of what the vocabulary lacks."""
-    return self.processor.unk_id()
-
-  @property
-  def pad(self) -> None:
-    """There is no id of padding."""
-
-  @property
-  def special(self) -> tuple[int, ...]:
-    """Ids that are no words, in ascending order."""
-    return tuple(sorted((self.processor.bos_id(), self.eos, self.unk)))
 
   def encode(self, lines: Sequence[str]) -> list[list[int]]:
     """Ids of each line and EOS; all cores work on the batch."""
@@ -69,7 +55,7 @@ class SentencePiece:
 
   def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
     """Text of each sequence up to its first EOS; an unknown piece shows as U+2047."""
-    rows = [_content(row, self.processor.bos_id(), self.eos) for row in ids]
+    rows = [_content(row) for row in ids]
     return self.processor.decode(rows) if rows else []  # [] alone would be taken for one sentence
 
   def pieces(self, ids: Sequence[int]) -> list[str]:
@@ -100,29 +86,15 @@ class Whitespace:
   tokens: tuple[str, ...]
   lowercase: bool = False
 
+  eos = EOS  # the id that ends a sentence
+  unk = UNK  # that of what the vocabulary lacks
+  pad = None  # there is none of padding
+  special = (BOS, EOS, UNK)  # ids that are no words, in ascending order
+
   @property
   def vocab_size(self) -> int:
     """Number of ids, the reserved ones included."""
     return len(self.tokens)
-
-  @property
-  def eos(self) -> int:
-    """The id that ends a sentence."""
-    return EOS
-
-  @property
-  def unk(self) -> int:
-    """The id of what the vocabulary lacks."""
-    return UNK
-
-  @property
-  def pad(self) -> None:
-    """There is no id of padding."""
-
-  @property
-  def special(self) -> tuple[int, ...]:
-    """Ids that are no words, in ascending order."""
-    return BOS, EOS, UNK
 
   @functools.cached_property
   def _ids(self) -> dict[str, int]:
@@ -136,7 +108,7 @@ class Whitespace:
 
   def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
     """Tokens of each sequence up to its first EOS, joined by spaces; `_UNK_` stays visible."""
-    return [" ".join(self.tokens[i] for i in _content(row, BOS, EOS)) for row in ids]
+    return [" ".join(self.tokens[i] for i in _content(row)) for row in ids]
 
   def pieces(self, ids: Sequence[int]) -> list[str]:
     """The tokens as they stand in the vocabulary."""
@@ -363,9 +335,9 @@ def _lower(line: str) -> tuple[str, list[int]]:
   return line.lower(), [*origin, len(line)]
 
 
-def _content(ids: Sequence[int], bos: int, eos: int) -> list[int]:
+def _content(ids: Sequence[int]) -> list[int]:
   """The ids before the first EOS, without BOS; `ids` may be an array."""
   row = np.asarray(ids, np.int64).tolist()
-  if eos in row:
-    row = row[: row.index(eos)]
-  return [i for i in row if i != bos]
+  if EOS in row:
+    row = row[: row.index(EOS)]
+  return [i for i in row if i != BOS]
