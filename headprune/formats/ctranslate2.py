@@ -7,6 +7,7 @@ stack makes the engine faster. Gates are folded in; the source bias is a part of
 
 import pathlib
 
+import jax
 import numpy as np
 
 from headprune.errors import UserError
@@ -114,7 +115,7 @@ def _package():
 
 def _spec(specs, model: Translator):
   """The engine's description of a model, filled with its arrays."""
-  c, params = model.config, _as_float32(model.params)
+  c, params = model.config, jax.tree.map(lambda x: np.asarray(x, np.float32), model.params)
   activations = {"relu": "RELU", "silu": "SWISH", "gelu": "GELU"}
   common = {
     "pre_norm": c.norm == "pre",
@@ -187,13 +188,6 @@ def _fill_out(spec, params: dict) -> None:
   """An attention's output projection, whose inputs are heads x channels."""
   kernel = params["out_kernel"]
   _fill_linear(spec, kernel.reshape(-1, kernel.shape[-1]), params["out_bias"])
-
-
-def _as_float32(params: dict) -> dict:
-  return {
-    name: _as_float32(x) if isinstance(x, dict) else np.asarray(x, np.float32)
-    for name, x in params.items()
-  }
 
 
 def _register_vocabularies(spec, run: Run) -> None:

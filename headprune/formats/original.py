@@ -123,26 +123,20 @@ def from_npz(arrays: Mapping[str, np.ndarray], hp: Mapping | None) -> tuple[Mode
   gated = original_hp.gated_types(arrays, hp)
   config = original_hp.sizes(arrays, hp)
   variables = all_variables(config)
-  heads = original_hp.num_heads(config)
-  log_alphas = {
+  num_heads = original_hp.num_heads(config)
+  gate_variables = {
     name: [f"mod/{original_hp.NAMES[name][1]}-{n}/gate/log_a:0" for n in range(config.enc_layers)]
     for name in gated
   }
   shapes = {v.name: v.shape for v in variables}
-  shapes |= {name: (1, heads, 1, 1) for names in log_alphas.values() for name in names}
+  shapes |= {name: (1, num_heads, 1, 1) for names in gate_variables.values() for name in names}
   _check_arrays(arrays, shapes)
-  model = {}
-  for v in variables:
-    *parents, leaf = v.path.split("/")
-    node = model
-    for parent in parents:
-      node = node.setdefault(parent, {})
-    node[leaf] = np.asarray(arrays[v.name], np.float32).reshape(v.new_shape)
-  gates = {
-    name: np.stack([np.asarray(arrays[n], np.float32).reshape(heads) for n in names])
-    for name, names in log_alphas.items()
+  flat = {v.path: np.asarray(arrays[v.name], np.float32).reshape(v.new_shape) for v in variables}
+  log_alphas = {
+    name: np.stack([np.asarray(arrays[n], np.float32).reshape(num_heads) for n in names])
+    for name, names in gate_variables.items()
   }
-  return config, {"model": model, "gates": gates}
+  return config, {"model": traverse_util.unflatten_dict(flat, sep="/"), "gates": log_alphas}
 
 
 def to_npz(config: ModelConfig, params: dict) -> tuple[dict[str, np.ndarray], dict]:
