@@ -5,7 +5,6 @@ Koehn, Statistical Significance Tests for Machine Translation Evaluation, 2004.
 
 from collections.abc import Sequence
 
-from sacrebleu.metrics import BLEU
 from sacrebleu.significance import PairedTest
 
 from headprune.curve.aggregate import control_of
@@ -13,7 +12,7 @@ from headprune.curve.rows import PValues, Row
 from headprune.errors import UserError
 from headprune.runs import config as config_lib
 from headprune.runs.workdir import Workdir
-from headprune.text import sources
+from headprune.text import bleu, sources
 
 LEVEL = 0.05  # p below which a difference counts
 SAMPLES = 1000
@@ -51,9 +50,8 @@ def _against(control: Row, others: Sequence[Row], split: str) -> PValues:
     (f"{row.run} {row.tuned}", _translations(row, split, len(references)))
     for row in (control, *others)
   ]
-  c = config.eval
-  metric = BLEU(tokenize=c.tokenize, lowercase=c.lowercase, force=True)
-  test = PairedTest(systems, {"BLEU": metric}, [references], test_type="bs", n_samples=SAMPLES)
+  metrics = {"BLEU": bleu.metric(config.eval)}
+  test = PairedTest(systems, metrics, [references], test_type="bs", n_samples=SAMPLES)
   _, scores = test()
   return {(row.run, row.tuned): score.p_value for row, score in zip(others, scores["BLEU"][1:])}
 

@@ -35,6 +35,14 @@ def counts_words(lines: Sequence[str], config) -> bool:
   return config.tokenize not in _BY_SPACES or rare or sum(found) <= _LONGEST * len(found)
 
 
+def metric(config, **further) -> sacrebleu.metrics.BLEU:
+  """sacreBLEU's BLEU with the `eval` section's settings, and further ones of its own."""
+  # force: these are pieces on purpose where the run's text is already split.
+  return sacrebleu.metrics.BLEU(
+    tokenize=config.tokenize, lowercase=config.lowercase, force=True, **further
+  )
+
+
 def sentence_scores(hypotheses: list[str], references: list[str], config) -> list[float]:
   """BLEU of each line in percent, smoothed, with the `eval` section's settings.
 
@@ -42,20 +50,13 @@ def sentence_scores(hypotheses: list[str], references: list[str], config) -> lis
   method 1 of Chen and Cherry (2014), with the same 0.1 as in NLTK. Lines with fewer than four words
   are judged by the lengths of n-grams that they have; one without a word in common has 0.
   """
-  metric = sacrebleu.metrics.BLEU(
-    tokenize=config.tokenize,
-    lowercase=config.lowercase,
-    force=True,
-    smooth_method="floor",
-    effective_order=True,
-  )
+  smoothed = metric(config, smooth_method="floor", effective_order=True)
   pairs = zip(hypotheses, references)
-  return [metric.sentence_score(line, [reference]).score for line, reference in pairs]
+  return [smoothed.sentence_score(line, [reference]).score for line, reference in pairs]
 
 
 def score(hypotheses: list[str], references: list[str], config) -> tuple[float, str]:
   """Corpus BLEU in percent and sacreBLEU's signature, with the `eval` section's settings."""
-  # force: these are pieces on purpose where the run's text is already split.
-  metric = sacrebleu.metrics.BLEU(tokenize=config.tokenize, lowercase=config.lowercase, force=True)
-  found = metric.corpus_score(hypotheses, [references])
-  return found.score, str(metric.get_signature())
+  plain = metric(config)
+  found = plain.corpus_score(hypotheses, [references])
+  return found.score, str(plain.get_signature())
