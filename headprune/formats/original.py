@@ -172,8 +172,10 @@ def to_npz(config: ModelConfig, params: dict) -> tuple[dict[str, np.ndarray], di
   hp["relu_dropout"] = config.activation_dropout
   if params["gates"]:
     hp["concrete_heads"] = [original_hp.NAMES[name][0] for name in params["gates"]]
-  if any(count != hp["num_heads"] for heads in config.heads.values() for count in heads):
-    hp["heads"] = {original_hp.NAMES[name][0]: list(heads) for name, heads in config.heads.items()}
+  if any(count != hp["num_heads"] for counts in config.heads.values() for count in counts):
+    hp["heads"] = {
+      original_hp.NAMES[name][0]: list(counts) for name, counts in config.heads.items()
+    }
   return arrays, hp
 
 

@@ -93,7 +93,7 @@ def fixed_gates(config: ConfigDict, model: ModelConfig) -> dict[str, np.ndarray]
     float32 arrays [layers, heads]; columns past a layer's heads are 0.
   """
   shapes = model.gate_shapes
-  result = {name: gates.present(heads, shapes[name][1]) for name, heads in model.heads.items()}
+  result = {name: gates.present(counts, shapes[name][1]) for name, counts in model.heads.items()}
   if config.kind != "fixed":
     return result
   if config.fixed_from:

@@ -10,7 +10,7 @@ import textwrap
 import zlib
 
 from headprune.errors import UserError
-from headprune.text import corpus, grammar
+from headprune.text import cldr, grammar
 
 SPLITS = ("train", "dev", "test")
 _TRAIN_FILES = ("train_src", "train_tgt")
@@ -141,7 +141,7 @@ def _from_corpus(config, splits) -> dict:
 
 def _from_cldr(config, splits) -> dict:
   sizes = {split: config.corpus[split] for split in SPLITS if config.corpus[split]}
-  return corpus.generate(config.corpus.locale, sizes, seed=0)  # each depends on all sizes
+  return cldr.generate(config.corpus.locale, sizes, seed=0)  # each depends on all sizes
 
 
 def _from_grammar(config, splits) -> dict:

@@ -9,7 +9,7 @@ from babel import dates, numbers
 import pytest
 
 from headprune.errors import UserError
-from headprune.text import corpus
+from headprune.text import cldr
 
 _SIZES = {"train": 1500, "dev": 100, "test": 100}
 _BETWEEN_PHRASES = re.compile(r"; | / | \(|\)")
@@ -17,7 +17,7 @@ _BETWEEN_PHRASES = re.compile(r"; | / | \(|\)")
 
 @pytest.fixture(scope="module")
 def russian():
-  return corpus.generate("ru", _SIZES, seed=0)
+  return cldr.generate("ru", _SIZES, seed=0)
 
 
 def _phrases(lines: list[str]) -> list[list[str]]:
@@ -37,17 +37,17 @@ def _phrases(lines: list[str]) -> list[list[str]]:
   ],
 )
 def test_units_agree_with_their_number(number, unit, english, russian):
-  phrase = functools.partial(corpus._format_unit, number, unit)
+  phrase = functools.partial(cldr._format_unit, number, unit)
   assert phrase(locale=babel.Locale("en")) == english
   assert phrase(locale=babel.Locale("ru")) == russian
 
 
 def test_rates_and_units_without_words_in_the_locale():
-  rate = functools.partial(corpus._format_unit, 2, "mass-kilogram", "duration-day")
+  rate = functools.partial(cldr._format_unit, 2, "mass-kilogram", "duration-day")
   assert rate(locale=babel.Locale("en")) == "2 kilograms per day"
   assert rate(locale=babel.Locale("ru")) == "2 килограмма в день"
   # Japanese has no long form of "second"; its short form is the word.
-  assert corpus._format_unit(3, "duration-second", locale=babel.Locale("ja")) == "3 秒"
+  assert cldr._format_unit(3, "duration-second", locale=babel.Locale("ja")) == "3 秒"
 
 
 def test_a_sentence_has_plain_spaces_and_no_direction_marks():
@@ -56,24 +56,24 @@ def test_a_sentence_has_plain_spaces_and_no_direction_marks():
     numbers.format_currency, 12.5, "USD", format_type="name", currency_digits=False
   )
   phrases = [day, price]
-  english = corpus._write("{} ({})", phrases, babel.Locale("en"))
+  english = cldr._write("{} ({})", phrases, babel.Locale("en"))
   assert english == "Thursday, June 5, 2014 (12.5 US dollars)"
-  russian = corpus._write("{} ({})", phrases, babel.Locale("ru"))
+  russian = cldr._write("{} ({})", phrases, babel.Locale("ru"))
   assert russian == "четверг, 5 июня 2014 г. (12,5 доллара США)"
   hebrew_time = functools.partial(dates.format_timedelta, -3600, add_direction=True)
-  marked = corpus._write("\u200f{}\u00a0", [hebrew_time], babel.Locale("he"))
+  marked = cldr._write("\u200f{}\u00a0", [hebrew_time], babel.Locale("he"))
   assert marked == "לפני שעה"
 
 
 def test_lists_keep_their_order():
-  items = [functools.partial(corpus._name, "territories", code) for code in ("NO", "HU", "JP")]
-  phrase = functools.partial(corpus._format_list, items, "or")
+  items = [functools.partial(cldr._name, "territories", code) for code in ("NO", "HU", "JP")]
+  phrase = functools.partial(cldr._format_list, items, "or")
   assert phrase(locale=babel.Locale("en")) == "Norway, Hungary, or Japan"
   assert phrase(locale=babel.Locale("de")) == "Norwegen, Ungarn oder Japan"
 
 
 def test_recorded_sentences():
-  sources, targets = corpus.generate("ru", {"train": 4}, seed=0)["train"]
+  sources, targets = cldr.generate("ru", {"train": 4}, seed=0)["train"]
   assert list(zip(sources, targets, strict=True)) == [
     ("5 metric tons (4:05 AM)", "5 тонн (04:05)"),
     ("July – August 2011 (880 Polish zlotys)", "июль – август 2011 г. (880 польских злотых)"),
@@ -89,8 +89,8 @@ def test_recorded_sentences():
 
 
 def test_the_seed_decides(russian):
-  assert corpus.generate("ru", _SIZES, seed=0) == russian
-  other, _ = corpus.generate("ru", _SIZES, seed=1)["train"]
+  assert cldr.generate("ru", _SIZES, seed=0) == russian
+  other, _ = cldr.generate("ru", _SIZES, seed=1)["train"]
   assert other != russian["train"][0]
 
 
@@ -103,7 +103,7 @@ def test_splits_are_disjoint_and_as_large_as_asked(russian):
 
 @pytest.mark.parametrize("locale", ["ru", "de", "fr", "ja", "ar"])
 def test_a_phrase_has_one_translation(locale):
-  sources, targets = corpus.generate(locale, {"train": 3000}, seed=5)["train"]
+  sources, targets = cldr.generate(locale, {"train": 3000}, seed=5)["train"]
   translations, repeated = {}, 0
   for source, target in zip(_phrases(sources), _phrases(targets), strict=True):
     for phrase, translation in zip(source, target, strict=True):
@@ -114,7 +114,7 @@ def test_a_phrase_has_one_translation(locale):
 
 @pytest.mark.parametrize("locale", ["ru", "de", "fr", "ja", "ar", "hi", "pt-BR", "zh_TW"])
 def test_lines_are_text_of_the_locale(locale):
-  sources, targets = corpus.generate(locale, {"train": 500}, seed=2)["train"]
+  sources, targets = cldr.generate(locale, {"train": 500}, seed=2)["train"]
   for line in sources + targets:
     assert line and line == " ".join(line.split())
     assert not re.search("[\u061c\u200e\u200f]", line)
@@ -142,15 +142,15 @@ def test_sentences_are_short(russian):
 )
 def test_a_wrong_locale_names_a_right_one(locale, message):
   with pytest.raises(UserError, match=message):
-    corpus.generate(locale, {"train": 1}, seed=0)
+    cldr.generate(locale, {"train": 1}, seed=0)
 
 
 def test_impossible_sizes(monkeypatch):
   with pytest.raises(UserError, match="dev is -1"):
-    corpus.generate("ru", {"train": 5, "dev": -1}, seed=0)
-  monkeypatch.setattr(corpus, "_PHRASES", {corpus._percentage: 1})
-  monkeypatch.setattr(corpus, "_FRAMES", ("{}",))
-  all_of_them = corpus.generate("ru", {"train": 90, "dev": 10}, seed=0)
+    cldr.generate("ru", {"train": 5, "dev": -1}, seed=0)
+  monkeypatch.setattr(cldr, "_PHRASES", {cldr._percentage: 1})
+  monkeypatch.setattr(cldr, "_FRAMES", ("{}",))
+  all_of_them = cldr.generate("ru", {"train": 90, "dev": 10}, seed=0)
   assert set(all_of_them["train"][0] + all_of_them["dev"][0]) == {f"{n}%" for n in range(1, 101)}
   with pytest.raises(UserError, match="101 sentence pairs .* about 100"):
-    corpus.generate("ru", {"train": 91, "dev": 10}, seed=0)
+    cldr.generate("ru", {"train": 91, "dev": 10}, seed=0)

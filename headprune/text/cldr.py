@@ -132,8 +132,8 @@ def _draw_pair(locale: babel.Locale, rng: random.Random) -> tuple[str, tuple[str
 
 def _draw_sentence(rng: random.Random) -> tuple[str, list[Phrase]]:
   frame = rng.choice(_FRAMES)
-  draws = rng.choices(list(_PHRASES), weights=_PHRASES.values(), k=frame.count("{}"))
-  return frame, [draw(rng) for draw in draws]
+  makers = rng.choices(list(_PHRASES), weights=_PHRASES.values(), k=frame.count("{}"))
+  return frame, [make(rng) for make in makers]
 
 
 def _write(frame: str, phrases: list[Phrase], locale: babel.Locale) -> str:
