@@ -9,7 +9,7 @@ import sys
 from absl import app, flags, logging
 
 from headprune import cli, config_flag
-from headprune.train import cluster, devices, loop, prepare, stopping
+from headprune.train import cluster, devices, prepare, stopping, training
 
 _USAGE = (
   "python -m headprune.main --config METHOD[:PRESET] --workdir FOLDER [--config.FIELD=VALUE ...]"
@@ -30,9 +30,9 @@ def _train(argv: list[str]) -> None:
     *before, run = prepare.stages(config_flag.CONFIG.value, workdir)
     for stage in before:
       devices.print_first(f"No finished baseline at {stage[1]}: training it first.")
-      loop.train(*stage, stop, wait=True)  # another run may need the same baseline
+      training.train(*stage, stop, wait=True)  # another run may need the same baseline
       devices.print_first(f"\nThe baseline is ready; now {workdir}.")
-    loop.train(*run, stop)
+    training.train(*run, stop)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from headprune.runs.heads import Lists, count_open
 from headprune.runs.run import load
 from headprune.runs.summary import Summary, duration
 from headprune.runs.workdir import Workdir, read_json, write_json
-from headprune.train import loop, mrt, prepare, schedule, stopping
+from headprune.train import mrt, prepare, schedule, stopping, training
 
 _POLL = 5.0  # seconds between looks at runs that others are at
 _TOGETHER = 8  # on an accelerator
@@ -60,7 +60,7 @@ def sweep(
 
   Args:
     wanted: see Sweep.
-    stop: see loop.train.
+    stop: see training.train.
   Returns:
     (folders of all finished runs and what they started from; what failed, by name).
   Raises:
@@ -165,7 +165,7 @@ def _train_baseline(wanted: Sweep, seed: int, stop: stopping.Stop) -> None:
   config, workdir = points.baseline_config(wanted.config, seed), wanted.start(seed)
   if not _finished(config, workdir):
     print(f"\n{workdir.name}", flush=True)
-    loop.train(config, workdir, stop, wait=True)
+    training.train(config, workdir, stop, wait=True)
 
 
 def _runs(wanted: Sweep, chosen: list[Point]) -> dict[pathlib.Path, tuple[Point, ConfigDict]]:
@@ -227,7 +227,7 @@ def _train_all(
     group = _next_group(configs, 1 if alone else together)
     print(f"\n{', '.join(path.name for path in group)}", flush=True)
     try:
-      results = loop.train_together([(runs[path][1], path) for path in group], stop)
+      results = training.train_together([(runs[path][1], path) for path in group], stop)
     except lock.InUse:  # another program was quicker
       continue
     for path, result in zip(group, results):

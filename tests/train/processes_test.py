@@ -16,7 +16,7 @@ import pytest
 
 from headprune.runs import defaults, metrics
 from headprune.runs.workdir import Workdir
-from headprune.train import cluster, loop
+from headprune.train import cluster, training
 
 ROOT = pathlib.Path(__file__).parents[2]
 FIELDS = {
@@ -34,8 +34,8 @@ cluster.connect(
   coordinator_address="127.0.0.1:" + port, num_processes=int(count), process_id=int(number))
 from headprune import cli
 from headprune.errors import UserError
-from headprune.runs import defaults, metrics
-from headprune.train import evaluation, loop, stopping
+from headprune.runs import checkpoint, defaults, metrics
+from headprune.train import evaluation, training, stopping
 config = defaults.config("baseline", "cldr")
 config.update_from_flattened_dict(json.loads(fields))
 def fail(*_):
@@ -47,14 +47,14 @@ if broken == "metrics":  # the same, in the middle of the others' steps
 def lose(*_):
   os.kill(os.getpid(), signal.SIGKILL)
 if broken == "save" and int(number):  # the others are left alone in the middle of a checkpoint
-  loop.checkpoint.save = lose
+  checkpoint.save = lose
 def asked(stop, step, ask=stopping.Stop.asked):
   if int(number) and step == 4:  # a person's Ctrl-C, and only here
     os.kill(os.getpid(), signal.SIGINT)
   return ask(stop, step)
 def stopped():
   with stopping.on_signals() as stop:
-    loop.train(config, out, stop)
+    training.train(config, out, stop)
 if broken == "stop":  # while the first still deletes a checkpoint that is not to be kept
   def late(*given, delete=shutil.rmtree, **named):
     time.sleep(1.0)
@@ -62,7 +62,7 @@ if broken == "stop":  # while the first still deletes a checkpoint that is not t
   shutil.rmtree = late
   stopping.Stop.asked = asked
   cli.run(stopped)
-cli.run(lambda: print(number, "ended with dev loss", loop.train(config, out).dev_loss))
+cli.run(lambda: print(number, "ended with dev loss", training.train(config, out).dev_loss))
 """
 
 
@@ -152,8 +152,8 @@ def test_any_number_of_processes_goes_on_with_the_same_batches(folder):
     assert own[-1] == f"{number} ended with dev loss {loss}" and (number == 0 or len(own) == 1)
   config = small_config()
   config.train.shard_params = True
-  loop.train(config, folder / "one")  # 2 x 4, then 1 x 8
-  loop.train(small_config(), folder / "whole")  # 1 x 8
+  training.train(config, folder / "one")  # 2 x 4, then 1 x 8
+  training.train(small_config(), folder / "whole")  # 1 x 8
   want = numbers(folder / "whole")
   assert np.abs(np.diff(want, axis=0)).min() > 1e-4, "every step changes every number"
   for name in ("run", "one"):
