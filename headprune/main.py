@@ -9,7 +9,7 @@ import sys
 from absl import app, flags, logging
 
 from headprune import cli, config_flag
-from headprune.train import cluster, devices, prepare, stopping, training
+from headprune.train import cluster, devices, stopping, training
 
 _USAGE = (
   "python -m headprune.main --config METHOD[:PRESET] --workdir FOLDER [--config.FIELD=VALUE ...]"
@@ -27,7 +27,7 @@ def _train(argv: list[str]) -> None:
     cluster.connect()
   with stopping.on_signals() as stop:
     workdir = pathlib.Path(config_flag.WORKDIR.value)
-    *before, run = prepare.stages(config_flag.CONFIG.value, workdir)
+    *before, run = training.stages(config_flag.CONFIG.value, workdir)
     for stage in before:
       devices.print_first(f"No finished baseline at {stage[1]}: training it first.")
       training.train(*stage, stop, wait=True)  # another run may need the same baseline

@@ -20,7 +20,7 @@ from headprune.runs.heads import Lists, count_open
 from headprune.runs.run import load
 from headprune.runs.summary import Summary, duration
 from headprune.runs.workdir import Workdir, read_json, write_json
-from headprune.train import mrt, prepare, schedule, stopping, training
+from headprune.train import checks, mrt, schedule, stopping, training
 
 _POLL = 5.0  # seconds between looks at runs that others are at
 _TOGETHER = 8  # on an accelerator
@@ -145,7 +145,7 @@ def _check_configs(wanted: Sweep, first: list[Point], later: list[Point]) -> Non
   """Raises a UserError for what can be known to be wrong with the runs of the first seed."""
   config, start = wanted.config, wanted.start(wanted.config.seed)
   if wanted.trains_baselines:
-    prepare.check(points.baseline_config(config, config.seed), Workdir(start))
+    checks.check(points.baseline_config(config, config.seed), Workdir(start))
   for point in first + later:
     workdir = Workdir(wanted.workdir / point.name)
     if point.method in points.CHOSEN:
@@ -158,7 +158,7 @@ def _check_configs(wanted: Sweep, first: list[Point], later: list[Point]) -> Non
         given = begun.init_from, begun.gates.fixed.to_dict(), begun.init_checkpoint
     if point.method != points.SCRATCH:
       mine = points.point_config(config, point, *given)
-      prepare.check(inherit.inherit(mine, workdir), workdir)
+      checks.check(inherit.inherit(mine, workdir), workdir)
 
 
 def _train_baseline(wanted: Sweep, seed: int, stop: stopping.Stop) -> None:
@@ -238,7 +238,7 @@ def _train_all(
 
 
 def _finished(config: ConfigDict, path: pathlib.Path) -> bool:
-  return bool(prepare.finished(config, Workdir(path)))
+  return bool(checks.finished(config, Workdir(path)))
 
 
 def _next_group(runs: dict[pathlib.Path, ConfigDict], together: int) -> list[pathlib.Path]:

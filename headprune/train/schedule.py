@@ -1,5 +1,6 @@
 """What follows from a run's number of steps: settings of the train step, and whether they fit."""
 
+import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from headprune.nn.config import ModelConfig
 from headprune.runs import config as config_lib
 from headprune.runs import presets, targets
+from headprune.text import packing
 from headprune.train import mrt, optim, steps, target
 
 _CLOSED = -float(np.log(11.0))  # of log_alpha: from here on its gate is 0
@@ -54,6 +56,14 @@ def _start(config: ConfigDict) -> float:
   """Where log_alphas start; the mean where they are drawn."""
   init = config_lib.gates_init(config)
   return 0.0 if init == "glorot" else float(init)
+
+
+def batch_rows(config: ConfigDict) -> int:
+  """B, rows of a packed batch, over all devices; a UserError if there is none for each of them."""
+  train = config.train
+  return packing.batch_rows(
+    train.batch_tokens, config.data.row_length, train.accumulate, jax.device_count()
+  )
 
 
 def notes(config: ConfigDict, step_config: steps.StepConfig, knobs: steps.Knobs) -> list[str]:

@@ -9,11 +9,13 @@ from ml_collections import ConfigDict
 
 from headprune.errors import UserError
 from headprune.runs import checkpoint, inherit, lock
+from headprune.runs import config as config_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
 from headprune.text import packing
 from headprune.train import (
   candidates,
+  checks,
   devices,
   lanes,
   loop,
@@ -22,7 +24,35 @@ from headprune.train import (
   prepare,
   steps,
   stopping,
+  teacher,
 )
+
+
+def stages(
+  config: ConfigDict, workdir: pathlib.Path | str
+) -> list[tuple[ConfigDict, pathlib.Path]]:
+  """The runs to train one after the other: the baseline if it is missing, and the run itself.
+
+  Raises:
+    UserError: there is a baseline to train first, and it can be known that one of them would fail.
+  """
+  workdir = Workdir(pathlib.Path(workdir))
+  run = (config, workdir.path)
+  if not checks.lacks_baseline(config, workdir):
+    return [run]
+  checks.check(inherit.inherit(config, workdir), workdir)
+  baseline = Workdir(pathlib.Path(config.init_from))
+  if "pretrain" not in config:
+    raise UserError(f"config.init_from={config.init_from}: there is no finished run")
+  pretraining = config_lib.pretraining(config)
+  try:
+    checks.check(pretraining, baseline)
+  except UserError as error:
+    raise UserError(
+      f"the baseline, which is trained first at config.init_from={config.init_from} with "
+      f"config.pretrain.train and .optim: {error}"
+    ) from error
+  return [(pretraining, baseline.path), run]
 
 
 def train(
@@ -33,7 +63,7 @@ def train(
 ) -> Summary:
   """Trains one run to its end, or goes on where it was, or finds it finished.
 
-  A run that `init_from` names must be finished; `prepare.stages` tells what to train before.
+  A run that `init_from` names must be finished; `stages` tells what to train before.
 
   Args:
     config: locked, from headprune.runs.defaults or a config file.
@@ -50,16 +80,16 @@ def train(
   with devices.meeting("training"):
     workdir = Workdir(pathlib.Path(workdir))
     given, config = config, inherit.inherit(config, workdir)
-    prepare.check(config, workdir)
-    if prepare.lacks_baseline(config, workdir):
+    checks.check(config, workdir)
+    if checks.lacks_baseline(config, workdir):
       raise UserError(f"config.init_from={config.init_from}: there is no finished run")
-    done = prepare.finished(config, workdir)
+    done = checks.finished(config, workdir)
     if done:
       devices.print_first(f"{workdir.path} is finished:")
     else:
       prepare.print_inherited(given, config)
       with _held(workdir, wait):
-        done = prepare.finished(config, workdir) or _begin(config, workdir, stop)
+        done = checks.finished(config, workdir) or _begin(config, workdir, stop)
     if devices.is_first():
       print(outcome.table(config, workdir, done), flush=True)
   return done
@@ -77,7 +107,7 @@ def _held(workdir: Workdir, wait: bool):
 
 def _begin(config: ConfigDict, workdir: Workdir, stop: stopping.Stop | None) -> Summary:
   with devices.meeting("setting up"):
-    prepare.check(config, workdir)  # another program may have trained here in the meantime
+    checks.check(config, workdir)  # another program may have trained here in the meantime
     job, params = prepare.set_up(config, workdir)
   return _drive([(job, params)], stop or stopping.Stop())[0]
 
@@ -107,8 +137,8 @@ def train_together(
       workdir = Workdir(pathlib.Path(workdir))
       config = inherit.inherit(config, workdir)
       locks.enter_context(_held(workdir, wait=False))
-      prepare.check(config, workdir)
-      if prepare.finished(config, workdir):
+      checks.check(config, workdir)
+      if checks.finished(config, workdir):
         raise lock.InUse(f"{workdir.path} was finished by another program a moment ago")
       say = _say_nothing if jobs else devices.print_first
       jobs.append(prepare.set_up(config, workdir, say))
@@ -144,7 +174,7 @@ def _drive_all(jobs: list[tuple[prepare.Job, dict]], stop: stopping.Stop) -> lis
     if _shared(job) != _shared(first):
       raise ValueError(f"{job.workdir.path} and {first.workdir.path} cannot train together")
   with devices.meeting("reading the teacher"):
-    teacher = prepare.teacher(first.config, first.mesh)
+    taught_by = teacher.load(first.config, first.mesh)
   data, shard_params = first.config.data, first.config.train.shard_params
   iterator = packing.train_batches(
     first.pairs, first.rows, data.row_length, data.packing_bins, first.config.seed,
@@ -159,11 +189,11 @@ def _drive_all(jobs: list[tuple[prepare.Job, dict]], stop: stopping.Stop) -> lis
   with contextlib.closing(iterator), stop.waiting():
     if len(jobs) > 1:
       knobs = [job.knobs for job, _ in jobs]
-      return lanes.drive(first.step_config, knobs, runs, iterator, shard, teacher)
+      return lanes.drive(first.step_config, knobs, runs, iterator, shard, taught_by)
     # XLA may spread a new state in another way.
     spread = functools.partial(devices.spread, mesh=first.mesh) if shard_params else _as_it_is
     run, knobs = runs[0], first.knobs
-    return [lanes.drive_one(first.step_config, knobs, run, draw, shard, spread, teacher)]
+    return [lanes.drive_one(first.step_config, knobs, run, draw, shard, spread, taught_by)]
 
 
 def _shared(job: prepare.Job) -> tuple:

@@ -14,7 +14,7 @@ from headprune.errors import UserError
 from headprune.runs import config as config_lib
 from headprune.runs import effect, lock, metrics
 from headprune.runs.workdir import Workdir
-from headprune.train import prepare, progress, steps, stopping, training
+from headprune.train import progress, steps, stopping, training
 from tests.train.trained import small_config
 
 
@@ -77,24 +77,24 @@ def test_mistakes_in_pruning_are_told_before_the_baseline_is_trained(tmp_path):
   config = small_config("concrete", tmp_path / "baseline")
   config.optim.rules = (("model/.*", "train"), ("gate/.*", "train"))
   with pytest.raises(UserError, match="no pattern matches parameter gates/"):
-    prepare.stages(config, tmp_path / "x")
+    training.stages(config, tmp_path / "x")
   config = small_config("concrete", tmp_path / "baseline")
   config.pretrain.train.keep = 1
   with pytest.raises(UserError, match="config.pretrain.train and .optim: config.eval.average=2"):
-    prepare.stages(config, tmp_path / "x")
+    training.stages(config, tmp_path / "x")
   assert not list(tmp_path.iterdir())
 
 
 def test_a_missing_baseline_is_a_stage_of_its_own_and_not_trained_unasked(finished, tmp_path):
   config = small_config("concrete", tmp_path / "baseline")
-  first, second = prepare.stages(config, tmp_path / "x")
+  first, second = training.stages(config, tmp_path / "x")
   assert first[1] == tmp_path / "baseline" and second[1] == tmp_path / "x"
   assert first[0].to_dict() == config_lib.pretraining(config).to_dict()
   with pytest.raises(UserError, match="baseline: there is no finished run"):
     training.train(config, tmp_path / "x")
   assert not list(tmp_path.iterdir())
   config = small_config("concrete", finished[0] / "baseline")
-  assert [stage[1] for stage in prepare.stages(config, tmp_path / "x")] == [tmp_path / "x"]
+  assert [stage[1] for stage in training.stages(config, tmp_path / "x")] == [tmp_path / "x"]
 
 
 def test_a_device_without_room_is_one_line(monkeypatch):
