@@ -9,7 +9,7 @@ import sys
 from absl import app, flags, logging
 
 from headprune import cli, config_flag
-from headprune.train import cluster, devices, stopping, training
+from headprune.train import cluster, processes, stopping, training
 
 _USAGE = (
   "python -m headprune.main --config METHOD[:PRESET] --workdir FOLDER [--config.FIELD=VALUE ...]"
@@ -29,9 +29,9 @@ def _train(argv: list[str]) -> None:
     workdir = pathlib.Path(config_flag.WORKDIR.value)
     *before, run = training.stages(config_flag.CONFIG.value, workdir)
     for stage in before:
-      devices.print_first(f"No finished baseline at {stage[1]}: training it first.")
+      processes.print_first(f"No finished baseline at {stage[1]}: training it first.")
       training.train(*stage, stop, wait=True)  # another run may need the same baseline
-      devices.print_first(f"\nThe baseline is ready; now {workdir}.")
+      processes.print_first(f"\nThe baseline is ready; now {workdir}.")
     training.train(*run, stop)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from headprune.errors import UserError
 from headprune.runs import checkpoint
 from headprune.runs.workdir import Workdir, write_text
-from headprune.train import devices
+from headprune.train import processes
 
 _LENGTH = 200  # characters of a side in the file
 
@@ -26,7 +26,7 @@ def describe(workdir: Workdir, tokenizers: tuple, step: int, batch: dict) -> Use
     step: its number.
     batch: this process's part of what it was made with, on the host.
   """
-  if devices.is_first():
+  if processes.is_first():
     write_text(workdir.diverged, "".join(_pairs(batch, tokenizers)))
   whole = checkpoint.newest_step(workdir)
   kept = "there is no checkpoint" if whole is None else f"checkpoint {whole} is whole"

@@ -8,7 +8,7 @@ from headprune.runs import targets
 from headprune.runs.run import Run
 from headprune.runs.workdir import write_text
 from headprune.text import bleu, chrf
-from headprune.train import devices, prepare, steps
+from headprune.train import prepare, processes, steps
 from headprune.translator.translator import Translator
 
 
@@ -29,14 +29,14 @@ def translate(job: prepare.Job, params: dict, splits: list[str], step: int) -> d
     {"{split}_bleu": ..., "{split}_chrf": ..., "signature": BLEU's}.
   """
   row, run = {}, evaluated(job, params)
-  number, count = devices.share()
+  number, count = processes.share()
   for split in splits:
     sources, references = job.text[split]
-    with devices.meeting("translating"):
+    with processes.meeting("translating"):
       own = run.translate(sources[number::count])
-    lines = devices.join(own)
-    with devices.meeting("writing translations"):
-      if devices.is_first():
+    lines = processes.join(own)
+    with processes.meeting("writing translations"):
+      if processes.is_first():
         path = job.workdir.translations(split, step)
         write_text(path, "".join(f"{line}\n" for line in lines))
     row[f"{split}_bleu"], row["signature"] = bleu.score(lines, references, run.config.eval)

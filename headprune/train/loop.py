@@ -23,6 +23,7 @@ from headprune.train import (
   notes,
   patience,
   prepare,
+  processes,
   progress,
   steps,
   stopping,
@@ -87,7 +88,7 @@ def _place(job: prepare.Job, tree):
 
 def _writer(config: ConfigDict, workdir: Workdir, step: int):
   """A context with the metrics' writer on the first process, None on the others."""
-  if devices.is_first():
+  if processes.is_first():
     fields = config_lib.flatten(config)
     own = {name: value for name, value in fields.items() if not name.startswith("pretrain.")}
     return contextlib.closing(metrics.Writer(workdir, step, own))
@@ -254,7 +255,7 @@ def _finish(work: _Work, state: steps.TrainState) -> Summary:
     notes=notes.of_run(job.config, step, history, row, lists, job.report),
     **row,
   )
-  if devices.is_first():
+  if processes.is_first():
     job.workdir.finish(summary, evaluation.gate_lists(job, params["gates"]))
   return summary
 

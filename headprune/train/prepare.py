@@ -19,6 +19,7 @@ from headprune.train import (
   first_params,
   mrt,
   optim,
+  processes,
   schedule,
   steps,
   target,
@@ -46,7 +47,7 @@ class Job:
 
 
 def set_up(
-  config: ConfigDict, workdir: Workdir, say: Callable[..., None] = devices.print_first
+  config: ConfigDict, workdir: Workdir, say: Callable[..., None] = processes.print_first
 ) -> tuple[Job, dict]:
   """Reads the data, trains or copies tokenizers, builds what the loop needs, makes parameters.
 
@@ -60,7 +61,7 @@ def set_up(
   Returns:
     (job, {"model": ..., "gates": ...}: the parameters of step 0, or any in their shapes if begun).
   """
-  devices.first_before_others("looking for checkpoints", lambda: _set_damaged_aside(workdir, say))
+  processes.first_before_others("looking for checkpoints", lambda: _set_damaged_aside(workdir, say))
   resumes = checkpoint.begun(workdir)  # before the first process can have made a checkpoint folder
   text, tokenizers, pairs = data.load(config, workdir, say)
   model = config_lib.model_config(config.model, tokenizers, jax.default_backend())
@@ -73,7 +74,7 @@ def set_up(
       f"{config.eval.tokenize} looks for: BLEU says little; take zh, ja-mecab or char"
     )
   _say_settings(config, step_config, knobs, params, say)
-  if devices.is_first():
+  if processes.is_first():
     config_lib.save(config, workdir)
   mesh = devices.mesh()
   job = Job(
@@ -108,7 +109,7 @@ def _hidden(train: ConfigDict, tokenizers: tuple) -> tuple:
 
 def _dev_batches(config: ConfigDict, pairs: encoding.Pairs, rows: int, mesh: Mesh) -> list[dict]:
   c = config.data
-  batches = packing.eval_batches(pairs, rows, c.row_length, c.packing_bins, *devices.share())
+  batches = packing.eval_batches(pairs, rows, c.row_length, c.packing_bins, *processes.share())
   return [devices.shard_batch(batch, mesh) for batch in batches]
 
 
@@ -158,4 +159,4 @@ def print_inherited(given: ConfigDict, config: ConfigDict) -> None:
     if name.startswith(("model.", "tokenizer.")) and new[name] not in (old[name], ())
   ]
   if changed:
-    devices.print_first(f"as in config.init_from={config.init_from}: {', '.join(changed)}")
+    processes.print_first(f"as in config.init_from={config.init_from}: {', '.join(changed)}")

@@ -22,6 +22,7 @@ from headprune.train import (
   mrt,
   outcome,
   prepare,
+  processes,
   steps,
   stopping,
   teacher,
@@ -77,7 +78,7 @@ def train(
     UserError: the config, the data or the workdir cannot work, or the workdir is in use; nothing on
       disk was changed.
   """
-  with devices.meeting("training"):
+  with processes.meeting("training"):
     workdir = Workdir(pathlib.Path(workdir))
     given, config = config, inherit.inherit(config, workdir)
     checks.check(config, workdir)
@@ -85,12 +86,12 @@ def train(
       raise UserError(f"config.init_from={config.init_from}: there is no finished run")
     done = checks.finished(config, workdir)
     if done:
-      devices.print_first(f"{workdir.path} is finished:")
+      processes.print_first(f"{workdir.path} is finished:")
     else:
       prepare.print_inherited(given, config)
       with _held(workdir, wait):
         done = checks.finished(config, workdir) or _begin(config, workdir, stop)
-    if devices.is_first():
+    if processes.is_first():
       print(outcome.table(config, workdir, done), flush=True)
   return done
 
@@ -99,14 +100,14 @@ def train(
 def _held(workdir: Workdir, wait: bool):
   """The lock on the workdir, which the first process takes before all go on."""
   with contextlib.ExitStack() as stack:
-    with devices.meeting("taking the workdir"):
-      if devices.is_first():
-        stack.enter_context(lock.held(workdir.path, wait, devices.print_first))
+    with processes.meeting("taking the workdir"):
+      if processes.is_first():
+        stack.enter_context(lock.held(workdir.path, wait, processes.print_first))
     yield
 
 
 def _begin(config: ConfigDict, workdir: Workdir, stop: stopping.Stop | None) -> Summary:
-  with devices.meeting("setting up"):
+  with processes.meeting("setting up"):
     checks.check(config, workdir)  # another program may have trained here in the meantime
     job, params = prepare.set_up(config, workdir)
   return _drive([(job, params)], stop or stopping.Stop())[0]
@@ -140,7 +141,7 @@ def train_together(
       checks.check(config, workdir)
       if checks.finished(config, workdir):
         raise lock.InUse(f"{workdir.path} was finished by another program a moment ago")
-      say = _say_nothing if jobs else devices.print_first
+      say = _say_nothing if jobs else processes.print_first
       jobs.append(prepare.set_up(config, workdir, say))
     if len({checkpoint.newest_step(job.workdir) for job, _ in jobs}) > 1:  # one was damaged
       names = ", ".join(str(job.workdir.path) for job, _ in jobs)
@@ -173,12 +174,12 @@ def _drive_all(jobs: list[tuple[prepare.Job, dict]], stop: stopping.Stop) -> lis
   for job, _ in jobs:
     if _shared(job) != _shared(first):
       raise ValueError(f"{job.workdir.path} and {first.workdir.path} cannot train together")
-  with devices.meeting("reading the teacher"):
+  with processes.meeting("reading the teacher"):
     taught_by = teacher.load(first.config, first.mesh)
   data, shard_params = first.config.data, first.config.train.shard_params
   iterator = packing.train_batches(
     first.pairs, first.rows, data.row_length, data.packing_bins, first.config.seed,
-    *devices.share(), packed=not mrt.wanted(first.config),
+    *processes.share(), packed=not mrt.wanted(first.config),
   )  # fmt: skip
   draw = lambda state: next(iterator)
   if mrt.wanted(first.config):
