@@ -126,7 +126,7 @@ class Translator:
     """Sizes and parameters as steps of one word like them best, for the same model."""
     config = dataclasses.replace(self.config, share_embeddings=False)
     with jax.ensure_compile_time_eval():  # they outlive a function that is being traced
-      return config, cast_kernels(_unshared(self.params), config.precision)
+      return config, cast_kernels(transformer.unshared(self.params), config.precision)
 
   def _apply(self, batch, **kwargs):
     t = self._checked()
@@ -152,15 +152,6 @@ def cast_kernels(params: dict, precision: str) -> dict:
     return jnp.asarray(x, precision if path[-1].key.endswith("kernel") else None)
 
   return jax.tree_util.tree_map_with_path(cast, params)
-
-
-def _unshared(params: dict) -> dict:
-  """Parameters of the same model without shared embeddings."""
-  if "shared_embed" not in params:
-    return params
-  rest = {name: x for name, x in params.items() if name != "shared_embed"}
-  embed_VD = params["shared_embed"]
-  return {**rest, "src_embed": embed_VD, "tgt_embed": embed_VD, "logits_kernel": embed_VD.T}
 
 
 def _stack(layers):

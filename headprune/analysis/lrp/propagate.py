@@ -111,8 +111,7 @@ def descend(config: ModelConfig, params: dict, real_T, acts: dict, word_T, rule:
     (type -> share_NH, total_LG, (source_GS, target_GT)).
   """
   rule = rules.RULES[rule]
-  embed = params.get("shared_embed")
-  kernel_DV = params["logits_kernel"] if embed is None else embed.T
+  kernel_DV = transformer.unshared(params)["logits_kernel"]
   r_TD = _logits(rule, acts["dec_out_QD"], kernel_DV, word_T)
   # Step g reads its logit at position g, so the first axis, G, is the second one's diagonal.
   r_GTD = jnp.diag(real_T)[..., None] * r_TD[None]
