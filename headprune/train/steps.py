@@ -263,11 +263,17 @@ def train_steps(
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def eval_step(config: StepConfig, knobs: Knobs, params: dict, batch: dict):
-  """Sums over one batch with gates as at test time: (-log p, smoothed loss, target tokens)."""
-  gate_values = gates.eval_gates(knobs.fixed_gates, params["gates"])
+def eval_step(config: StepConfig, params: dict, gate_values: dict, batch: dict):
+  """Sums over one batch: (-log p, smoothed loss, target tokens).
+
+  Args:
+    config: see StepConfig.
+    params: the model's.
+    gate_values: attention type -> gate_NH.
+    batch: dict of [B, ...] arrays.
+  """
   loss_BT, smoothed_BT = (
-    token_losses(config.model, params["model"], batch, gate_values, smoothing)
+    token_losses(config.model, params, batch, gate_values, smoothing)
     for smoothing in (0.0, config.label_smoothing)
   )
   return jnp.sum(loss_BT), jnp.sum(smoothed_BT), jnp.sum(batch["tgt_segment_BT"] > 0)

@@ -186,10 +186,10 @@ def test_what_is_frozen_has_no_gradient_of_its_cost_either():
   assert np.any(grads["model"]["encoder_0"]["ffn"]["in_kernel"])
 
 
-def test_evaluation_has_no_noise_and_gates_as_at_test_time():
-  config, params, batch = make_config(), initial_params(), make_batch()
-  total, smoothed, tokens = steps.eval_step(config, make_knobs(), params, batch)
+def test_evaluation_has_no_noise():
+  params, batch = initial_params(), make_batch()
   values = gates.eval_gates(open_gates(SIZES), params["gates"])
+  total, smoothed, tokens = steps.eval_step(make_config(), params["model"], values, batch)
   losses = jax.jit(token_losses, static_argnums=(0, 4))
   for found, smoothing in ((total, 0.0), (smoothed, 0.1)):
     loss_BT = losses(SIZES, params["model"], batch, values, smoothing)
