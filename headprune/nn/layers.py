@@ -1,7 +1,7 @@
 """The layers: gated attention, feed-forward, and the residual branch that both stand in.
 
 Training, decoding with a cache and relevance propagation run the same lines. What relevance flows
-through is sown into the collection ACTIVATIONS, which costs nothing unless somebody asks for it.
+through is sown into the collection KEPT, which costs nothing unless somebody asks for it.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ import numpy as np
 from headprune.nn import ops
 from headprune.nn.config import ModelConfig
 
-ACTIVATIONS = "activations"
+KEPT = "kept"
 
 
 def glorot(fan_in: int, fan_out: int):
@@ -242,7 +242,7 @@ def residual(layer: nn.Module, name: str, x_BQD, branch: Callable, noise):
 def keep(module: nn.Module, **arrays) -> None:
   """Sows activations under their names, for those who ask for the collection."""
   for name, array in arrays.items():
-    module.sow(ACTIVATIONS, name, array, reduce_fn=lambda _, new: new, init_fn=lambda: None)
+    module.sow(KEPT, name, array, reduce_fn=lambda _, new: new, init_fn=lambda: None)
 
 
 def _write(past, new, place):

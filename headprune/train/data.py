@@ -32,7 +32,8 @@ def load(
   known = _find(config, workdir) if workdir.is_run() else None
   whole = processes.is_first() and known is None
   splits = sources.SPLITS if whole else ("dev", "test")
-  with progress.telling() if processes.is_first() else contextlib.nullcontext(_ignore) as tell:
+  nobody = contextlib.nullcontext(progress.say_nothing)
+  with progress.telling() if processes.is_first() else nobody as tell:
     tell("reading the text")
     text = processes.first_before_others(
       "reading text", lambda: sources.read_pairs(config.data, splits)
@@ -66,10 +67,6 @@ def _tokenizers(config: ConfigDict, workdir: Workdir, train_text) -> tuple:
       c = config.tokenizer
       tokenizer.train(c.kind, *train_text, c.vocab_size, c.shared, c.lowercase, workdir.tokenizer)
   return tokenizer.load(workdir.tokenizer)
-
-
-def _ignore(text: str) -> None:
-  pass
 
 
 def _train_pairs(config: ConfigDict, workdir: Workdir, tokenizers, train_text, tell):

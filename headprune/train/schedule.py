@@ -34,7 +34,7 @@ def settings(config: ConfigDict, model: ModelConfig) -> tuple[steps.StepConfig, 
     sharpness=config.mrt.sharpness if mrt.wanted(config) else None,
   )  # fmt: skip
   fixed_gates = config_lib.fixed_gates(config.gates, model)
-  scale = c.learning_rate / presets.noam(1.0, model.model_size, optim_config.warmup_steps)
+  scale = c.learning_rate / presets.noam_peak(1.0, model.model_size, optim_config.warmup_steps)
   coef = config_lib.coefficient(config, model)
   return step_config, steps.knobs(config.seed, coef, scale, fixed_gates, wanted_G)
 
@@ -74,7 +74,7 @@ def notes(config: ConfigDict, step_config: steps.StepConfig, knobs: steps.Knobs)
     fields = " and ".join(f"config.train.{name}={config.train[name]}" for name in late)
     found.append(f"{fields}: not before the end of these {total:,} steps")
   if config.gates.kind == "concrete":
-    reach = gate_reach(step_config.optim, knobs.learning_rate)
+    reach = gate_reach(step_config.optim, knobs.rate_scale)
     start = _start(config)
     if reach < start - _CLOSED:
       found.append(

@@ -49,16 +49,16 @@ class Knobs:
 
   seed: jax.Array  # uint32, of dropout and gates
   l0_coef: jax.Array  # float32, times the mean over gated modules of sum P(open)
-  learning_rate: jax.Array  # float32, Noam's scale
+  rate_scale: jax.Array  # float32, of Noam's schedule
   fixed_gates: dict  # type -> gate_NH: ones, or the values of a fixed run
   wanted_G: jax.Array  # float32, heads to keep of each group of StepConfig.goal; empty without it
 
 
-def knobs(seed: int, l0_coef: float, learning_rate: float, fixed_gates: dict, wanted_G=()) -> Knobs:
+def knobs(seed: int, l0_coef: float, rate_scale: float, fixed_gates: dict, wanted_G=()) -> Knobs:
   """Knobs of plain numbers."""
-  rates = np.float32(l0_coef), np.float32(learning_rate)
+  numbers = np.uint32(seed), np.float32(l0_coef), np.float32(rate_scale)
   fixed_gates = jax.tree.map(np.asarray, fixed_gates)
-  return Knobs(np.uint32(seed), *rates, fixed_gates, np.asarray(wanted_G, np.float32))
+  return Knobs(*numbers, fixed_gates, np.asarray(wanted_G, np.float32))
 
 
 def init_state(config: StepConfig, params: dict) -> TrainState:
@@ -181,7 +181,7 @@ def _l0(config: StepConfig, knobs: Knobs, params: dict, step):
 def update(config: StepConfig, knobs: Knobs, state: TrainState, grads: dict) -> TrainState:
   """The state after one optimiser step with these gradients."""
   labels = optim.label(state.params, config.optim.rules)
-  optimizer = optim.make(config.optim, knobs.learning_rate, labels)
+  optimizer = optim.make(config.optim, knobs.rate_scale, labels)
   updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
   return TrainState(state.step + 1, optax.apply_updates(state.params, updates), opt_state)
 
@@ -204,7 +204,7 @@ def _step(config: StepConfig, knobs: Knobs, state: TrainState, batch: dict, teac
   )
   new = update(config, knobs, state, grads)
   metrics |= {
-    "learning_rate": optim.noam(config.optim, knobs.learning_rate, state.step),
+    "learning_rate": optim.noam(config.optim, knobs.rate_scale, state.step),
     "grad_norm": optax.tree.norm(grads),
     "tokens": _count_tokens(config, batch),
   }

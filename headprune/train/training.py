@@ -23,6 +23,7 @@ from headprune.train import (
   outcome,
   prepare,
   processes,
+  progress,
   steps,
   stopping,
   teacher,
@@ -141,7 +142,7 @@ def train_together(
       checks.check(config, workdir)
       if checks.finished(config, workdir):
         raise lock.InUse(f"{workdir.path} was finished by another program a moment ago")
-      say = _say_nothing if jobs else processes.print_first
+      say = progress.say_nothing if jobs else processes.print_first
       jobs.append(prepare.set_up(config, workdir, say))
     if len({checkpoint.newest_step(job.workdir) for job, _ in jobs}) > 1:  # one was damaged
       names = ", ".join(str(job.workdir.path) for job, _ in jobs)
@@ -152,10 +153,6 @@ def train_together(
       if len(jobs) > 1:
         raise
       return [error]
-
-
-def _say_nothing(*words) -> None:
-  pass
 
 
 def _drive(jobs: list[tuple[prepare.Job, dict]], stop: stopping.Stop) -> list:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from headprune.nn import ops, transformer
-from headprune.nn.layers import ACTIVATIONS
+from headprune.nn.layers import KEPT
 from headprune.text import batching
 from tests import tiny
 from tests.nn.reference import Reference
@@ -35,8 +35,8 @@ CONFIGS = {
 def forward(config, params, batch, gates, noise=None):
   """Everything: memory, decoder output, logits, attention, what is kept on the way."""
   apply = functools.partial(transformer.Transformer(config).apply, {"params": params})
-  (logits, attns), kept = apply(batch, gates, noise, mutable=[ACTIVATIONS])
-  return logits, attns, kept[ACTIVATIONS]
+  (logits, attns), kept = apply(batch, gates, noise, mutable=[KEPT])
+  return logits, attns, kept[KEPT]
 
 
 def model(name):
@@ -101,7 +101,7 @@ def test_keeping_costs_nothing_unless_asked_for():
     jaxpr = jax.make_jaxpr(traced)().jaxpr
     return len(jaxpr.eqns), len(jaxpr.outvars)
 
-  assert size(mutable=[ACTIVATIONS])[0] == size()[0]
+  assert size(mutable=[KEPT])[0] == size()[0]
   assert size() == size(mutable=["other"]) and size()[1] == len(jax.tree.leaves(plain))
 
 

@@ -39,7 +39,7 @@ def test_presets_have_noams_schedule(method, preset):
   assert (found.model_size, found.warmup_steps, found.cooldown_steps, found.total_steps) == (
     model_size, warmup, cooldown, total,
   )  # fmt: skip
-  assert knobs.learning_rate == np.float32(scale)
+  assert knobs.rate_scale == np.float32(scale)
 
 
 @pytest.mark.parametrize("total", (3, 50, 500, 5000, 40000))
@@ -47,7 +47,7 @@ def test_a_run_of_any_length_reaches_the_rate_that_was_asked_for(total):
   config = defaults.config("baseline", "multi30k")
   config.train.steps = total
   step_config, knobs = settings(config)
-  rates = np.asarray(optim.noam(step_config.optim, knobs.learning_rate, np.arange(total)))
+  rates = np.asarray(optim.noam(step_config.optim, knobs.rate_scale, np.arange(total)))
   np.testing.assert_allclose(rates.max(), config.optim.learning_rate, rtol=1e-4)
   assert rates.argmax() == max(round(0.4 * total), 1) - 1
   np.testing.assert_allclose(

@@ -31,7 +31,7 @@ def trained():
   @jax.jit
   def step(state, batch, uniforms):
     metrics, grads = steps.gradients(config, knobs, state.params, batch, uniforms, None)
-    metrics["rate"] = optim.noam(optim_config, knobs.learning_rate, state.step)
+    metrics["rate"] = optim.noam(optim_config, knobs.rate_scale, state.step)
     return steps.update(config, knobs, state, grads), metrics, grads
 
   state, history = steps.init_state(config, jax.tree.map(jnp.asarray, params)), []

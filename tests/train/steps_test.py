@@ -21,7 +21,7 @@ SIZES = tiny.even(
   enc_ff_size=32, dec_ff_size=32, **DROPOUT,
 )  # fmt: skip
 ROWS, STEPS = 8, 3
-KNOBS = {"seed": 5, "l0_coef": 0.3, "learning_rate": 1.0}
+KNOBS = {"seed": 5, "l0_coef": 0.3, "rate_scale": 1.0}
 ENCODER_ONLY = ((r"model/src_.*", "train"), (r"model/enc.*", "train"), (r"gates/.*", "train"))
 
 
@@ -76,7 +76,7 @@ def test_devices_and_micro_batches_give_the_same_run(reference, accumulate, coun
 
 def test_other_knobs_compile_nothing_and_change_the_run(reference):
   compiled = steps.train_step._cache_size()
-  for changes in ({"seed": 6}, {"l0_coef": 3.0}, {"learning_rate": 0.5}):
+  for changes in ({"seed": 6}, {"l0_coef": 3.0}, {"rate_scale": 0.5}):
     losses, params = run(make_config(), make_knobs(**changes))
     assert losses[-1] != reference[0][-1], changes
   closed = dataclasses.replace(

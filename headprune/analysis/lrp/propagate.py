@@ -19,7 +19,7 @@ from headprune.analysis.lrp import rules
 from headprune.analysis.lrp.rules import Rule
 from headprune.nn import transformer
 from headprune.nn.config import ModelConfig
-from headprune.nn.layers import ACTIVATIONS
+from headprune.nn.layers import KEPT
 from headprune.translator.translator import Translator
 
 
@@ -85,9 +85,9 @@ def activations(translator: Translator, row: dict):
   """
   t, batch = translator, {name: x[None] for name, x in row.items()}
   (logits_1TV, _), kept = transformer.apply(
-    t.config, t.params, batch, t.gate_values, mutable=[ACTIVATIONS]
+    t.config, t.params, batch, t.gate_values, mutable=[KEPT]
   )
-  return _without_batch(kept[ACTIVATIONS]), jnp.argmax(logits_1TV[0], axis=-1)
+  return _without_batch(kept[KEPT]), jnp.argmax(logits_1TV[0], axis=-1)
 
 
 def _without_batch(kept: dict) -> dict:
