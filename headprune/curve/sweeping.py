@@ -20,7 +20,7 @@ from headprune.runs.heads import Lists, count_open
 from headprune.runs.run import load
 from headprune.runs.summary import Summary, duration
 from headprune.runs.workdir import Workdir, read_json, write_json
-from headprune.train import checks, mrt, schedule, stopping, training
+from headprune.train import checks, mrt, step_settings, stopping, training
 
 _POLL = 5.0  # seconds between looks at runs that others are at
 _TOGETHER = 8  # on an accelerator
@@ -254,7 +254,7 @@ def _next_group(runs: dict[pathlib.Path, ConfigDict], together: int) -> list[pat
 def _program(config: ConfigDict, workdir: Workdir) -> tuple:
   """Equal for runs of one seed that differ in what is traced alone (steps.Knobs, parameters)."""
   config = inherit.inherit(config, workdir)
-  settings, _ = schedule.settings(config, config_lib.model_config(config.model))
+  settings, _ = step_settings.make(config, config_lib.model_config(config.model))
   return settings, config_lib.gated_types(config), config.init_from
 
 

@@ -10,7 +10,7 @@ from headprune.runs import config as config_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
 from headprune.text import bleu, tokenizer
-from headprune.train import first_params, mrt, optim, schedule, start
+from headprune.train import first_params, mrt, optim, start, step_settings
 
 
 def check(config: ConfigDict, workdir: Workdir) -> None:
@@ -18,7 +18,7 @@ def check(config: ConfigDict, workdir: Workdir) -> None:
   config_lib.check_jax()
   config_lib.validate(config)
   bleu.check(config.eval)
-  schedule.batch_rows(config)
+  step_settings.batch_rows(config)
   shapes = first_params.shapes(config, config_lib.model_config(config.model))
   optim.label(shapes, config.optim.rules)
   _check_workdir(config, workdir)

@@ -16,7 +16,7 @@ from headprune.nn.transformer import init_params
 from headprune.runs import checkpoint, effect
 from headprune.runs import config as config_lib
 from headprune.runs.workdir import Workdir
-from headprune.train import schedule, target
+from headprune.train import step_settings, target
 
 
 def make(config: ConfigDict, model: ModelConfig, resumes: bool, say: Callable[..., None]) -> dict:
@@ -49,7 +49,7 @@ def shapes(config: ConfigDict, model: ModelConfig) -> dict:
 def _settings(config: ConfigDict, model: ModelConfig) -> tuple:
   """What `_new_params` compiles in."""
   gated = tuple((name, model.gate_shapes[name]) for name in config_lib.gated_types(config))
-  goal, _ = schedule.goal(config, model)
+  goal, _ = step_settings.goal(config, model)
   return model, gates.Gates(gated, config_lib.gates_init(config)), goal
 
 

@@ -20,7 +20,7 @@ from headprune.train import (
   mrt,
   optim,
   processes,
-  schedule,
+  step_settings,
   steps,
   target,
   word_dropout,
@@ -65,7 +65,7 @@ def set_up(
   resumes = checkpoint.begun(workdir)  # before the first process can have made a checkpoint folder
   text, tokenizers, pairs = data.load(config, workdir, say)
   model = config_lib.model_config(config.model, tokenizers, jax.default_backend())
-  step_config, knobs = schedule.settings(config, model)
+  step_config, knobs = step_settings.make(config, model)
   step_config = dataclasses.replace(step_config, hidden=_hidden(config.train, tokenizers))
   params = first_params.make(config, model, resumes, say)
   if not bleu.counts_words(text["dev"][1], config.eval):
@@ -86,9 +86,9 @@ def set_up(
     text=text,
     pairs=pairs["train"][0],
     report=pairs["train"][1],
-    dev_batches=_dev_batches(config, pairs["dev"][0], schedule.batch_rows(config), mesh),
+    dev_batches=_dev_batches(config, pairs["dev"][0], step_settings.batch_rows(config), mesh),
     tokenizers=tokenizers,
-    rows=config.mrt.sentences if mrt.wanted(config) else schedule.batch_rows(config),
+    rows=config.mrt.sentences if mrt.wanted(config) else step_settings.batch_rows(config),
     resumes=resumes,
     say=say,
   )
@@ -121,10 +121,10 @@ def _say_settings(
   say(optim.table(labels, params, model.heads))
   if types:
     say(f"gates on {', '.join(types)}: {_how_many(config, model, goal)}")
-  for line in schedule.notes(config, step_config, knobs):
+  for line in step_settings.notes(config, step_config, knobs):
     say(f"note: {line}")
   count = sum(x.size for x in jax.tree.leaves(params["model"]))
-  rows = f"{schedule.batch_rows(config)} rows"
+  rows = f"{step_settings.batch_rows(config)} rows"
   if mrt.wanted(config):
     rows = f"{config.mrt.sentences} sentences x {config.mrt.samples + 1} candidates"
   say(

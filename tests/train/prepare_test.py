@@ -5,7 +5,7 @@ import pytest
 from headprune.runs import config as config_lib
 from headprune.runs import defaults
 from headprune.text import tokenizer
-from headprune.train import prepare, schedule, word_dropout
+from headprune.train import prepare, step_settings, word_dropout
 from tests import small_run
 
 
@@ -32,7 +32,7 @@ def test_what_decides_how_many_heads_stay_is_told(fields, line):
   config = defaults.config("concrete", "cldr")
   config.update_from_flattened_dict(fields)
   model = config_lib.model_config(config.model)
-  assert prepare._how_many(config, model, schedule.goal(config, model)[0]) == line
+  assert prepare._how_many(config, model, step_settings.goal(config, model)[0]) == line
 
 
 def test_words_are_hidden_as_the_config_says():

@@ -1,4 +1,4 @@
-"""What follows from a run's number of steps: settings of the train step, and whether they fit."""
+"""What a config says in the words of the train step, and whether it fits the number of steps."""
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from headprune.train import mrt, optim, steps, target
 _CLOSED = -float(np.log(11.0))  # of log_alpha: from here on its gate is 0
 
 
-def settings(config: ConfigDict, model: ModelConfig) -> tuple[steps.StepConfig, steps.Knobs]:
+def make(config: ConfigDict, model: ModelConfig) -> tuple[steps.StepConfig, steps.Knobs]:
   """What of a config the train step needs, compiled in and traced."""
   c, total = config.optim, config.train.steps
   target_config, wanted_G = goal(config, model)

@@ -5,7 +5,7 @@ import pytest
 
 from headprune.runs import config as config_lib
 from headprune.runs import defaults, presets
-from headprune.train import optim, schedule
+from headprune.train import optim, step_settings
 
 # Method and preset -> Noam's scale, D, steps of warm-up and cool-down, all steps.
 SCHEDULES = {
@@ -24,7 +24,7 @@ SCHEDULES = {
 
 
 def settings(config):
-  return schedule.settings(config, config_lib.model_config(config.model))
+  return step_settings.make(config, config_lib.model_config(config.model))
 
 
 @pytest.mark.parametrize("method, preset", SCHEDULES)
@@ -67,16 +67,17 @@ def test_gates_that_cannot_close_in_so_few_steps_are_told():
   step_config, knobs = settings(config)
   rates = [min(s**-0.5, s * 100**-1.5) * 128**-0.5 * min(1, (501 - s) / 200) for s in range(1, 501)]
   np.testing.assert_allclose(
-    schedule.gate_reach(step_config.optim, 1.0), 10 * sum(rates), rtol=1e-4
+    step_settings.gate_reach(step_config.optim, 1.0), 10 * sum(rates), rtol=1e-4
   )
-  assert sum(rates) > 0.24 and schedule.notes(config, step_config, knobs) == []
+  assert sum(rates) > 0.24 and step_settings.notes(config, step_config, knobs) == []
   config.train.update({"steps": 25, "eval_every": 25, "checkpoint_every": 25})
-  assert schedule.notes(config, *settings(config)) == [
+  assert step_settings.notes(config, *settings(config)) == [
     "in 25 steps a gate's log_alpha can move by 1.1, but from 0 to closed it is 2.4: "
     "raise config.train.steps or config.optim.gates_factor"
   ]
   config.l0.target_heads = "12"  # these start open
-  assert "by 1.1, but from 2 to closed it is 4.4" in schedule.notes(config, *settings(config))[0]
+  (note,) = step_settings.notes(config, *settings(config))
+  assert "by 1.1, but from 2 to closed it is 4.4" in note
 
 
 def test_a_top_k_needs_no_gate_to_close_and_knows_no_penalty():
@@ -87,7 +88,7 @@ def test_a_top_k_needs_no_gate_to_close_and_knows_no_penalty():
   )
   config.gates.update({"topk_start": 2.0, "topk_end": 0.25})
   step_config, knobs = settings(config)
-  assert schedule.notes(config, step_config, knobs) == []
+  assert step_settings.notes(config, step_config, knobs) == []
   assert knobs.l0_coef == 0.0 and knobs.wanted_G.tolist() == [16.0]
   goal = step_config.goal
   assert (goal.temperatures, goal.settle_step) == ((2.0, 0.25), 13)
@@ -104,9 +105,9 @@ def test_the_papers_lambda_is_a_coefficient():
 def test_what_would_not_come_before_the_end_is_told():
   config = defaults.config("baseline", "cldr")
   config.train.steps = 250
-  assert schedule.notes(config, *settings(config)) == []
+  assert step_settings.notes(config, *settings(config)) == []
   config.train.steps = 249
-  assert schedule.notes(config, *settings(config)) == [
+  assert step_settings.notes(config, *settings(config)) == [
     "config.train.eval_every=250 and config.train.checkpoint_every=250: not before the end of "
     "these 249 steps"
   ]
@@ -118,4 +119,4 @@ def test_no_preset_is_too_short_for_itself(method, preset):
   config = defaults.config(method, preset)
   if method == "fixed":
     config.gates.fixed_from = ""
-  assert schedule.notes(config, *settings(config)) == []
+  assert step_settings.notes(config, *settings(config)) == []
