@@ -1,4 +1,4 @@
-"""What follows from the number of steps."""
+"""What a config makes of the step: schedules, goals, and what does not fit the number of steps."""
 
 import numpy as np
 import pytest
