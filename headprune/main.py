@@ -9,7 +9,7 @@ import sys
 from absl import app, flags, logging
 
 from headprune import cli, config_flag
-from headprune.train import cluster, devices, loop, prepare, stopping
+from headprune.train import cluster, processes, stopping, training
 
 _USAGE = (
   "python -m headprune.main --config METHOD[:PRESET] --workdir FOLDER [--config.FIELD=VALUE ...]"
@@ -27,12 +27,12 @@ def _train(argv: list[str]) -> None:
     cluster.connect()
   with stopping.on_signals() as stop:
     workdir = pathlib.Path(config_flag.WORKDIR.value)
-    *before, run = prepare.stages(config_flag.CONFIG.value, workdir)
+    *before, run = training.stages(config_flag.CONFIG.value, workdir)
     for stage in before:
-      devices.print_first(f"No finished baseline at {stage[1]}: training it first.")
-      loop.train(*stage, stop, wait=True)  # another run may need the same baseline
-      devices.print_first(f"\nThe baseline is ready; now {workdir}.")
-    loop.train(*run, stop)
+      processes.print_first(f"No finished baseline at {stage[1]}: training it first.")
+      training.train(*stage, stop, wait=True)  # another run may need the same baseline
+      processes.print_first(f"\nThe baseline is ready; now {workdir}.")
+    training.train(*run, stop)
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from headprune.runs import run as run_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
 from headprune.text import sources, tokenizer
-from headprune.train import loop
+from headprune.train import training
 from headprune.translator.translator import Translator
 from tests import recorded, small_run
 from tests.recorded import GOLDEN
@@ -103,7 +103,7 @@ def training_config(runs):
 
 
 def test_a_compact_run_trains_on_without_being_told_its_heads(runs):
-  loop.train(training_config(runs), runs / "tuned")
+  training.train(training_config(runs), runs / "tuned")
   small, tuned = headprune.load(runs / "compact"), headprune.load(runs / "tuned")
   assert tuned.translator.config.heads == small.translator.config.heads
   moved = lambda run: run.translator.params["encoder_0"]["self_attention"]["out_kernel"]
@@ -114,7 +114,7 @@ def test_a_compact_run_trains_on_without_being_told_its_heads(runs):
 
 def test_training_inside_the_compact_folder_is_refused(runs):
   with pytest.raises(UserError, match="config.init_from="):
-    loop.train(training_config(runs), runs / "compact")
+    training.train(training_config(runs), runs / "compact")
 
 
 def test_a_checkpoint_by_step_brings_no_numbers_of_the_last(runs, tmp_path):

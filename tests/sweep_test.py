@@ -22,7 +22,7 @@ from headprune.runs import checkpoint
 from headprune.runs import config as config_lib
 from headprune.runs.workdir import Workdir
 from headprune.train import prepare
-from tests.train.loop_test import SMALL
+from tests.train.trained import SMALL
 
 ROOT = pathlib.Path(__file__).parents[1]
 CHANGES = SMALL | {

@@ -21,6 +21,8 @@ MARIAN = dict(
   source_bias=False, logits_bias=True, share_embeddings=True, src_vocab=11, decoder_start=10, eos=0,
 )  # fmt: skip
 
+SOURCES, TARGETS = [[3, 4, 5, 1], [7, 1], [2]], [[5, 6, 1], [9, 8, 7, 1], [4]]  # three pairs
+
 
 def uneven(**changes) -> ModelConfig:
   """Three encoder and two decoder layers, no two sizes alike, of the original's kind."""
@@ -53,6 +55,11 @@ def random_gates(config: ModelConfig, seed: int = 1) -> dict:
   rng = np.random.default_rng(seed)
   shapes = config.gate_shapes.items()
   return {name: rng.uniform(0.2, 1, shape).astype(np.float32) for name, shape in shapes}
+
+
+def model(config: ModelConfig) -> tuple[ModelConfig, dict, dict]:
+  """(config, random parameters, random gates)."""
+  return config, random_params(config), random_gates(config)
 
 
 def pack(

@@ -14,7 +14,7 @@ from headprune.errors import UserError
 from headprune.runs import checkpoint
 from headprune.runs.run import load
 from headprune.runs.workdir import Workdir
-from headprune.translator import translator
+from headprune.translator.translator import Translator
 from tests import small_run, tiny
 
 LINES = [f"{a} dog saw {b} cat" for a in ("the", "a") for b in ("the", "red", "big")] + ["cat"]
@@ -108,11 +108,11 @@ def test_it_says_what_analyze_says_of_the_same_checkpoint(folder, monkeypatch):
 
 def test_text_and_compiled_programs_serve_all_checkpoints(folder, monkeypatch):
   traced, encoded = [], []
-  apply, encode = translator._apply, subject_lib.encode
-  monkeypatch.setattr(translator, "_apply", lambda *a, **k: traced.append(1) or apply(*a, **k))
+  apply, encode = Translator._apply, subject_lib.encode
+  monkeypatch.setattr(Translator, "_apply", lambda *a, **k: traced.append(1) or apply(*a, **k))
   monkeypatch.setattr(subject_lib, "encode", lambda *a: encoded.append(1) or encode(*a))
-  translator._attention.clear_cache()
-  translator._encoder_attention.clear_cache()
+  Translator.attention.clear_cache()
+  Translator.encoder_attention.clear_cache()
   command(monkeypatch, "--workdir", folder / "run", *LOW)
   assert len(traced) == 2, "all attention, the encoder's alone"
   assert len(encoded) == 1

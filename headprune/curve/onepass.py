@@ -19,7 +19,7 @@ from headprune.runs import checkpoint, derived, targets
 from headprune.runs import config as config_lib
 from headprune.runs.heads import Lists, as_lists
 from headprune.runs.workdir import Workdir
-from headprune.train import schedule, target
+from headprune.train import step_settings, target
 
 SAVES = (
   20  # checkpoints of a trunk: forks start within a twentieth of its way from where they might
@@ -123,7 +123,7 @@ def fork(trunk: Workdir, target_heads: str) -> tuple[int, Lists]:
 
 def _first(config: ConfigDict, model: ModelConfig, wanted_G: np.ndarray) -> int:
   """The first step with a checkpoint at which a trunk's target is at most wanted_G."""
-  goal, least_G = schedule.goal(config, model)
+  goal, least_G = step_settings.goal(config, model)
   count_G = np.array(target.group_sizes(goal.groups, model.heads))
   every, last = config.train.checkpoint_every, config.train.steps
   for step in range(every, last, every):

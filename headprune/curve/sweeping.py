@@ -21,7 +21,7 @@ from headprune.runs.heads import Lists, count_open
 from headprune.runs.run import load
 from headprune.runs.summary import Summary, duration
 from headprune.runs.workdir import Workdir
-from headprune.train import loop, mrt, prepare, schedule, stopping
+from headprune.train import checks, mrt, step_settings, stopping, training
 
 _POLL = 5.0  # seconds between looks at runs that others are at
 _TOGETHER = 8  # on an accelerator
@@ -61,7 +61,7 @@ def sweep(
 
   Args:
     wanted: see Sweep.
-    stop: see loop.train.
+    stop: see training.train.
   Returns:
     (folders of all finished runs and what they started from; what failed, by name).
   Raises:
@@ -146,7 +146,7 @@ def _check_configs(wanted: Sweep, first: list[Point], later: list[Point]) -> Non
   """Raises a UserError for what can be known to be wrong with the runs of the first seed."""
   config, start = wanted.config, wanted.start(wanted.config.seed)
   if wanted.trains_baselines:
-    prepare.check(points.baseline_config(config, config.seed), Workdir(start))
+    checks.check(points.baseline_config(config, config.seed), Workdir(start))
   for point in first + later:
     workdir = Workdir(wanted.workdir / point.name)
     if point.method in points.CHOSEN:
@@ -159,14 +159,14 @@ def _check_configs(wanted: Sweep, first: list[Point], later: list[Point]) -> Non
         given = begun.init_from, begun.gates.fixed.to_dict(), begun.init_checkpoint
     if point.method != points.SCRATCH:
       mine = points.point_config(config, point, *given)
-      prepare.check(inherit.inherit(mine, workdir), workdir)
+      checks.check(inherit.inherit(mine, workdir), workdir)
 
 
 def _train_baseline(wanted: Sweep, seed: int, stop: stopping.Stop) -> None:
   config, workdir = points.baseline_config(wanted.config, seed), wanted.start(seed)
   if not _finished(config, workdir):
     print(f"\n{workdir.name}", flush=True)
-    loop.train(config, workdir, stop, wait=True)
+    training.train(config, workdir, stop, wait=True)
 
 
 def _runs(wanted: Sweep, chosen: list[Point]) -> dict[pathlib.Path, tuple[Point, ConfigDict]]:
@@ -228,7 +228,7 @@ def _train_all(
     group = _next_group(configs, 1 if alone else together)
     print(f"\n{', '.join(path.name for path in group)}", flush=True)
     try:
-      results = loop.train_together([(runs[path][1], path) for path in group], stop)
+      results = training.train_together([(runs[path][1], path) for path in group], stop)
     except lock.InUse:  # another program was quicker
       continue
     for path, result in zip(group, results):
@@ -239,7 +239,7 @@ def _train_all(
 
 
 def _finished(config: ConfigDict, path: pathlib.Path) -> bool:
-  return bool(prepare.finished(config, Workdir(path)))
+  return bool(checks.finished(config, Workdir(path)))
 
 
 def _next_group(runs: dict[pathlib.Path, ConfigDict], together: int) -> list[pathlib.Path]:
@@ -255,7 +255,7 @@ def _next_group(runs: dict[pathlib.Path, ConfigDict], together: int) -> list[pat
 def _program(config: ConfigDict, workdir: Workdir) -> tuple:
   """Equal for runs of one seed that differ in what is traced alone (steps.Knobs, parameters)."""
   config = inherit.inherit(config, workdir)
-  settings, _ = schedule.settings(config, derived.model_config(config.model))
+  settings, _ = step_settings.make(config, derived.model_config(config.model))
   return settings, derived.gated_types(config), config.init_from
 
 

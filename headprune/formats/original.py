@@ -15,7 +15,7 @@ import numpy as np
 from headprune.errors import UserError
 from headprune.formats import npz, original_hp
 from headprune.formats.original_variables import all_variables
-from headprune.nn import gates
+from headprune.nn import gates, transformer
 from headprune.nn.config import ModelConfig
 from headprune.runs import defaults, derived, heads, validation
 from headprune.runs import run as run_lib
@@ -150,11 +150,7 @@ def to_npz(config: ModelConfig, params: dict) -> tuple[dict[str, np.ndarray], di
     (variable name -> float32 array, hp); from_npz gives the same model back.
   """
   _check_architecture(config)
-  model = dict(params["model"])
-  if config.share_embeddings:
-    shared = model.pop("shared_embed")
-    model |= {"src_embed": shared, "tgt_embed": shared, "logits_kernel": shared.T}
-  flat = traverse_util.flatten_dict(model, sep="/")
+  flat = traverse_util.flatten_dict(transformer.unshared(params["model"]), sep="/")
   arrays = {
     v.name: np.asarray(flat[v.path], np.float32).reshape(v.shape) for v in all_variables(config)
   }

@@ -1,7 +1,7 @@
 """The layers: gated attention, feed-forward, and the residual branch that both stand in.
 
 Training, decoding with a cache and relevance propagation run the same lines. What relevance flows
-through is sown into the collection ACTIVATIONS, which costs nothing unless somebody asks for it.
+through is sown into the collection KEPT, which costs nothing unless somebody asks for it.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ import numpy as np
 from headprune.nn import ops
 from headprune.nn.config import ModelConfig
 
-ACTIVATIONS = "activations"
+KEPT = "kept"
 
 
 def glorot(fan_in: int, fan_out: int):
@@ -196,25 +196,23 @@ class DecoderLayer(nn.Module):
       past: None, or the cached (k_BHKM, v_BHMK), M = places * beams.
       place: with `past`, where this position goes in it, int32 scalar.
     Returns:
-      (x_BTD, self_attn_BHTM, cross_attn_BHTS, keys and values of self-attention: `past` with
+      (x_BTD, self_attn_BHTM, cross_attn_BHTS, keys and values of self-attention: `past` with this
       position written, if it was given).
     """
-    keys_and_values = None
 
     def attend_self(h_BTD):
-      nonlocal keys_and_values
-      q_BHTK, keys_and_values = self.self_attention.project(h_BTD)
-      if past is not None:
-        keys_and_values = _write(past, keys_and_values, place)
-      return self.self_attention.attend(
-        q_BHTK, keys_and_values, self_mask_BTM, layer_gates[0], noise
+      q_BHTK, own = self.self_attention.project(h_BTD)
+      memory = own if past is None else _write(past, own, place)
+      out_BTD, attn_BHTM = self.self_attention.attend(
+        q_BHTK, memory, self_mask_BTM, layer_gates[0], noise
       )
+      return out_BTD, (attn_BHTM, memory)
 
     def attend_source(h_BTD):
       q_BHTK = self.cross_attention.query(h_BTD)
       return self.cross_attention.attend(q_BHTK, source, cross_mask_BTS, layer_gates[1], noise)
 
-    x_BTD, self_attn = residual(self, "self", x_BTD, attend_self, noise)
+    x_BTD, (self_attn, keys_and_values) = residual(self, "self", x_BTD, attend_self, noise)
     x_BTD, cross_attn = residual(self, "cross", x_BTD, attend_source, noise)
     x_BTD, _ = residual(self, "ffn", x_BTD, lambda h_BTD: (self.ffn(h_BTD, noise), None), noise)
     return x_BTD, self_attn, cross_attn, keys_and_values
@@ -244,7 +242,7 @@ def residual(layer: nn.Module, name: str, x_BQD, branch: Callable, noise):
 def keep(module: nn.Module, **arrays) -> None:
   """Sows activations under their names, for those who ask for the collection."""
   for name, array in arrays.items():
-    module.sow(ACTIVATIONS, name, array, reduce_fn=lambda _, new: new, init_fn=lambda: None)
+    module.sow(KEPT, name, array, reduce_fn=lambda _, new: new, init_fn=lambda: None)
 
 
 def _write(past, new, place):

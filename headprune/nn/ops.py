@@ -1,4 +1,4 @@
-"""Numerical pieces under the model: products, counter-based dropout, positions, token loss."""
+"""Numerical pieces under the model: products, counter-based dropout, positions, activations."""
 
 import functools
 import zlib

@@ -237,3 +237,12 @@ def init_params(config: ModelConfig, key) -> dict:
   batch = {"src_BS": one, "src_segment_BS": one, "src_position_BS": 0 * one}
   batch |= {"tgt_BT": one, "tgt_segment_BT": one, "tgt_position_BT": 0 * one}
   return Transformer(config).init(key, batch, open_gates(config))["params"]
+
+
+def unshared(params: dict) -> dict:
+  """Parameters of the same model with a matrix of its own for source, target and logits."""
+  if "shared_embed" not in params:
+    return params
+  rest = {name: x for name, x in params.items() if name != "shared_embed"}
+  embed_VD = params["shared_embed"]
+  return {**rest, "src_embed": embed_VD, "tgt_embed": embed_VD, "logits_kernel": embed_VD.T}

@@ -34,7 +34,7 @@ MARIAN = {  # what MarianMT computes whatever its config: fields of the `model` 
 NO_PENALTY = {"l0.coef": 0.0, "l0.per_head": 0.0, "l0.target_heads": ""}
 
 
-def noam(scale: float, model_size: int, warmup_steps: int) -> float:
+def noam_peak(scale: float, model_size: int, warmup_steps: int) -> float:
   """The highest rate of scale * D^-0.5 * min(step^-0.5, step * warmup^-1.5)."""
   return scale * (model_size * warmup_steps) ** -0.5
 
@@ -111,7 +111,7 @@ TASKS = {
     "model.layers": 6,
     "model.model_size": 512,
     "model.ff_size": 2048,
-    "optim.learning_rate": noam(4.0, 512, 16000),
+    "optim.learning_rate": noam_peak(4.0, 512, 16000),
     "optim.warmup": 0.08,
     "train.batch_tokens": 16384,
     "train.steps": 200000,
@@ -126,14 +126,14 @@ TASKS = {
 _BUILT_IN_BASELINE = {"optim.learning_rate": 0.0125, "optim.cooldown": 0.4}
 
 _BUILT_IN_CONCRETE = {
-  "optim.learning_rate": noam(1.0, 128, 100),
+  "optim.learning_rate": noam_peak(1.0, 128, 100),
   "optim.gates_factor": 10.0,
   "optim.warmup": 0.2,
   "optim.cooldown": 0.4,
 }
 
 _MULTI30K_BASELINE = {
-  "optim.learning_rate": noam(2.0, 128, 2000),
+  "optim.learning_rate": noam_peak(2.0, 128, 2000),
   "optim.warmup": 0.4,
   "optim.cooldown": 0.3,
   "train.steps": 5000,
@@ -144,7 +144,7 @@ _MULTI30K_BASELINE = {
 
 _MULTI30K_CONCRETE = {
   "l0.coef": 0.25,
-  "optim.learning_rate": noam(0.4, 128, 300),  # gentle on what the baseline knows
+  "optim.learning_rate": noam_peak(0.4, 128, 300),  # gentle on what the baseline knows
   "optim.gates_factor": 25.0,
   "optim.warmup": 1 / 6,
   "optim.cooldown": 0.5,
@@ -153,7 +153,7 @@ _MULTI30K_CONCRETE = {
 }
 
 _OPUS_FINE_TUNING = {
-  "optim.learning_rate": noam(0.1, 512, 500),  # 2e-4
+  "optim.learning_rate": noam_peak(0.1, 512, 500),  # 2e-4
   "optim.warmup": 1 / 12,
   "optim.cooldown": 1 / 3,
   "train.steps": 6000,
@@ -163,7 +163,7 @@ _OPUS_FINE_TUNING = {
 }
 
 _OPUS_CPU_FINE_TUNING = {  # to try: minutes on two cores
-  "optim.learning_rate": noam(0.01, 512, 10),  # 1.4e-4
+  "optim.learning_rate": noam_peak(0.01, 512, 10),  # 1.4e-4
   "optim.warmup": 0.1,
   "optim.cooldown": 0.4,
   "train.steps": 100,
@@ -182,7 +182,7 @@ SCHEDULES = {
     "opus": _OPUS_FINE_TUNING,
     "opus-cpu": _OPUS_CPU_FINE_TUNING,
     "enru": {
-      "optim.learning_rate": noam(1.0, 256, 800),
+      "optim.learning_rate": noam_peak(1.0, 256, 800),
       "optim.warmup": 1 / 3,
       "optim.cooldown": 5 / 12,
       "train.steps": 2400,
@@ -200,7 +200,7 @@ SCHEDULES = {
     "opus-cpu": _OPUS_CPU_FINE_TUNING | {"l0.target_heads": "33%", "optim.gates_factor": 1000.0},
     "enru": {
       "l0.coef": 0.2,
-      "optim.learning_rate": noam(1.0, 256, 200),
+      "optim.learning_rate": noam_peak(1.0, 256, 200),
       "optim.gates_factor": 10.0,
       "optim.warmup": 0.2,
       "optim.cooldown": 0.4,

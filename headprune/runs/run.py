@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from headprune.errors import UserError
-from headprune.nn import gates, transformer
+from headprune.nn import transformer
 from headprune.nn.config import TYPES, ModelConfig, attention_precision
 from headprune.runs import checkpoint, derived, heads, targets, validation
 from headprune.runs import config as config_lib
@@ -222,10 +222,10 @@ def load(workdir: str | pathlib.Path, which: str = "last", precision: str | None
     sizes = dataclasses.replace(sizes, precision=precision, attention_precision=attention)
   params = checkpoint.load_params(workdir, which, *derived.averaging(config))
   _check_shapes(workdir, sizes, params["model"])
-  log_alphas = jax.device_get(targets.as_tested(config, sizes, params["gates"]))
-  gate_values = gates.eval_gates(derived.fixed_gates(config.gates, sizes), log_alphas)
+  fixed_gates = derived.fixed_gates(config.gates, sizes)
+  log_alphas, gate_values = targets.as_tested(config, sizes, fixed_gates, params["gates"])
   translator = Translator(sizes, params["model"], gate_values)
-  return Run(workdir, config, translator, log_alphas, *tokenizers)
+  return Run(workdir, config, translator, jax.device_get(log_alphas), *tokenizers)
 
 
 def _check_shapes(workdir: Workdir, sizes: ModelConfig, params: dict) -> None:

@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from headprune.errors import UserError
-from headprune.nn import topk
+from headprune.nn import gates, topk
 from headprune.nn.config import ModelConfig
 
 _PART = re.compile(r"(?:([a-z_]+)\s+)?(\d+%?)(\s+a\s+layer)?")
@@ -60,19 +60,23 @@ def parse(
   return tuple(groups), np.array(wanted, np.float32)
 
 
-def as_tested(config: ConfigDict, model: ModelConfig, log_alphas: dict) -> dict:
-  """log_alphas with which a run is evaluated and used: type -> log_alpha_NH.
+def as_tested(
+  config: ConfigDict, model: ModelConfig, fixed_gates: dict, log_alphas: dict
+) -> tuple[dict, dict]:
+  """What a run is evaluated and used with: (log_alphas, gates), type -> [N, H] each.
 
   A top-K has as many open heads at any step, before its gates are settled too: the likeliest ones.
+
   Args:
     config: of the run.
     model: its sizes.
-    log_alphas: type -> log_alpha_NH.
+    fixed_gates: type -> gate_NH, of types without log_alpha and of heads that there are not.
+    log_alphas: type -> log_alpha_NH, as learned.
   """
-  if config.gates.kind != "topk":
-    return log_alphas
-  groups, wanted_G = parse(config.l0.target_heads, config.gates.types, model)
-  return topk.best(groups, wanted_G, log_alphas, model.heads)
+  if config.gates.kind == "topk":
+    groups, wanted_G = parse(config.l0.target_heads, config.gates.types, model)
+    log_alphas = topk.best(groups, wanted_G, log_alphas, model.heads)
+  return log_alphas, gates.eval_gates(fixed_gates, log_alphas)
 
 
 def _number(amount: str, size: int) -> int:

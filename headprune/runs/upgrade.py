@@ -1,6 +1,6 @@
 """What earlier versions wrote into the files of a run, in the words of this one."""
 
-from headprune.runs.presets import noam
+from headprune.runs.presets import noam_peak
 
 
 def losses(row: dict) -> dict:
@@ -46,6 +46,6 @@ def _schedule(optim: dict, model_size: int, train: dict) -> dict:
     return optim
   result, steps = dict(optim), max(train["steps"], 1)
   warmup, cooldown = max(result.pop("warmup_steps"), 1), result.pop("cooldown_steps", 0)
-  peak = noam(result.pop("scale"), model_size, warmup)
+  peak = noam_peak(result.pop("scale"), model_size, warmup)
   result["learning_rate"] = peak * min(1.0, steps / warmup) * min(1.0, steps / max(cooldown, 1))
   return result | {"warmup": min(1.0, warmup / steps), "cooldown": min(1.0, cooldown / steps)}

@@ -11,11 +11,11 @@ from headprune.errors import UserError
 from headprune.runs.config import origin
 from headprune.runs.workdir import Workdir
 from headprune.text import encoding, sources, tokenizer
-from headprune.train import devices, progress
+from headprune.train import processes, progress
 
 
 def load(
-  config: ConfigDict, workdir: Workdir, say: Callable[..., None] = devices.print_first
+  config: ConfigDict, workdir: Workdir, say: Callable[..., None] = processes.print_first
 ) -> tuple[dict, tuple, dict]:
   """Reads, or makes, what the workdir is to hold; the training text is read only if it must be.
 
@@ -30,19 +30,20 @@ def load(
     UserError: what is wrong with which file, line or field.
   """
   known = _find(config, workdir) if workdir.is_run() else None
-  whole = devices.is_first() and known is None
+  whole = processes.is_first() and known is None
   splits = sources.SPLITS if whole else ("dev", "test")
-  with progress.telling() if devices.is_first() else contextlib.nullcontext(_ignore) as tell:
+  nobody = contextlib.nullcontext(progress.say_nothing)
+  with progress.telling() if processes.is_first() else nobody as tell:
     tell("reading the text")
-    text = devices.first_before_others(
+    text = processes.first_before_others(
       "reading text", lambda: sources.read_pairs(config.data, splits)
     )
     train_text = text.pop("train", None)
     tell("making the tokenizer")
-    tokenizers = devices.first_before_others(
+    tokenizers = processes.first_before_others(
       "making the tokenizer", lambda: _tokenizers(config, workdir, train_text)
     )
-    train = devices.first_before_others(
+    train = processes.first_before_others(
       "encoding the text",
       lambda: known or _train_pairs(config, workdir, tokenizers, train_text, tell),
     )
@@ -57,7 +58,7 @@ def load(
 
 def _tokenizers(config: ConfigDict, workdir: Workdir, train_text) -> tuple:
   """The workdir's tokenizers; those of `init_from` or newly trained ones if it has none."""
-  if not workdir.is_run() and devices.is_first():  # what is there is left from a failed start
+  if not workdir.is_run() and processes.is_first():  # what is there is left from a failed start
     shutil.rmtree(workdir.tokenizer, ignore_errors=True)
     start = origin(config)
     if start:
@@ -68,14 +69,10 @@ def _tokenizers(config: ConfigDict, workdir: Workdir, train_text) -> tuple:
   return tokenizer.load(workdir.tokenizer)
 
 
-def _ignore(text: str) -> None:
-  pass
-
-
 def _train_pairs(config: ConfigDict, workdir: Workdir, tokenizers, train_text, tell):
   """(pairs, report) of the workdir; those of `init_from` if it has the same, or newly encoded."""
   key = _key(config, workdir)
-  if devices.is_first():
+  if processes.is_first():
     start = origin(config)
     if start and encoding.load(start.encoded, key):
       encoding.link(start.encoded, workdir.encoded)

@@ -8,7 +8,7 @@ from headprune.errors import UserError
 from headprune.files import write_text
 from headprune.runs import stored
 from headprune.runs.workdir import Workdir
-from headprune.train import devices
+from headprune.train import processes
 
 _LENGTH = 200  # characters of a side in the file
 
@@ -27,7 +27,7 @@ def describe(workdir: Workdir, tokenizers: tuple, step: int, batch: dict) -> Use
     step: its number.
     batch: this process's part of what it was made with, on the host.
   """
-  if devices.is_first():
+  if processes.is_first():
     write_text(workdir.diverged, "".join(_pairs(batch, tokenizers)))
   whole = stored.newest_step(workdir)
   kept = "there is no checkpoint" if whole is None else f"checkpoint {whole} is whole"

@@ -148,3 +148,7 @@ def line(step: int, steps: int, row: dict, left: float) -> str:
   if "gates" in row:
     parts.append("open " + " ".join(f"{name} {count}" for name, count in row["open"].items()))
   return "  ".join(parts)
+
+
+def say_nothing(*words) -> None:
+  """In place of what tells a person something, where there is nobody to tell."""

@@ -49,16 +49,16 @@ class Knobs:
 
   seed: jax.Array  # uint32, of dropout and gates
   l0_coef: jax.Array  # float32, times the mean over gated modules of sum P(open)
-  learning_rate: jax.Array  # float32, Noam's scale
+  rate_scale: jax.Array  # float32, of Noam's schedule
   fixed_gates: dict  # type -> gate_NH: ones, or the values of a fixed run
   wanted_G: jax.Array  # float32, heads to keep of each group of StepConfig.goal; empty without it
 
 
-def knobs(seed: int, l0_coef: float, learning_rate: float, fixed_gates: dict, wanted_G=()) -> Knobs:
+def knobs(seed: int, l0_coef: float, rate_scale: float, fixed_gates: dict, wanted_G=()) -> Knobs:
   """Knobs of plain numbers."""
-  rates = np.float32(l0_coef), np.float32(learning_rate)
+  numbers = np.uint32(seed), np.float32(l0_coef), np.float32(rate_scale)
   fixed_gates = jax.tree.map(np.asarray, fixed_gates)
-  return Knobs(np.uint32(seed), *rates, fixed_gates, np.asarray(wanted_G, np.float32))
+  return Knobs(*numbers, fixed_gates, np.asarray(wanted_G, np.float32))
 
 
 def init_state(config: StepConfig, params: dict) -> TrainState:
@@ -98,30 +98,17 @@ def gradients(
     sum P(open) (a top-K has none), `objective`, which the gradients are of; gradients shaped like
     params, zero where frozen).
   """
-  tokens = jnp.maximum(jnp.sum(batch["tgt_segment_BT"] > 0), 1).astype(jnp.float32)
   labels = optim.label(params, config.optim.rules)
+  tokens = jnp.maximum(jnp.sum(batch["tgt_segment_BT"] > 0), 1).astype(jnp.float32)
 
   def data_loss(params, micro):
     params = _stop_frozen(params, labels)
     gate_values = _train_gates(config, knobs, params["gates"], uniforms, step)
     noise = None if noise_bits is None else ops.Noise(noise_bits, micro["row_B"])
-    model = config.model, params["model"]
-    if config.sharpness is not None:
-      loss_BT = token_losses(*model, risk.as_targets(micro), gate_values, noise=noise)
-      log_prob_BE = -jnp.sum(loss_BT, axis=1).reshape(micro["length_BE"].shape)
-      return risk.expected(log_prob_BE, micro["risk_BE"], micro["length_BE"], config.sharpness)
-    loss_BT = token_losses(*model, micro, gate_values, config.label_smoothing, noise, teacher)
-    return jnp.sum(loss_BT) / tokens
-
-  def add_micro(carry, micro):
-    return jax.tree.map(jnp.add, carry, jax.value_and_grad(data_loss)(params, micro)), None
+    return _loss(config, params["model"], micro, gate_values, noise, teacher, tokens)
 
   numbered = batch | {"row_B": jnp.arange(batch["src_BS"].shape[0], dtype=jnp.int32)}
-  if config.accumulate == 1:
-    loss, grads = jax.value_and_grad(data_loss)(params, numbered)
-  else:
-    zero = (jnp.float32(0.0), jax.tree.map(jnp.zeros_like, params))
-    (loss, grads), _ = jax.lax.scan(add_micro, zero, _split(numbered, config.accumulate))
+  loss, grads = _add_up(jax.value_and_grad(data_loss), params, numbered, config.accumulate)
   others = {name: params[name] for name in params if name != "model"}
   cost = lambda others: _l0(config, knobs, _stop_frozen(others, labels), step)
   l0, l0_grads = jax.value_and_grad(cost)(others)
@@ -131,6 +118,33 @@ def gradients(
   if not _is_top_k(config):
     values["penalty"] = gates.penalty(params["gates"], config.model.heads)
   return values, grads
+
+
+def _loss(config: StepConfig, params: dict, batch: dict, gate_values, noise, teacher, tokens):
+  """A micro-batch's part of the mean over the whole batch's `tokens`, or the expected risk."""
+  if config.sharpness is None:
+    loss_BT = token_losses(
+      config.model, params, batch, gate_values, config.label_smoothing, noise, teacher
+    )
+    return jnp.sum(loss_BT) / tokens
+  loss_BT = token_losses(config.model, params, risk.as_targets(batch), gate_values, noise=noise)
+  log_prob_BE = -jnp.sum(loss_BT, axis=1).reshape(batch["length_BE"].shape)
+  return risk.expected(log_prob_BE, batch["risk_BE"], batch["length_BE"], config.sharpness)
+
+
+def _add_up(loss_and_grads, params: dict, batch: dict, micro_batches: int):
+  """Sums of a loss and its gradients over micro-batches, one after the other."""
+  if micro_batches == 1:
+    return loss_and_grads(params, batch)
+  add = lambda total, micro: (jax.tree.map(jnp.add, total, loss_and_grads(params, micro)), None)
+  zero = jnp.float32(0.0), jax.tree.map(jnp.zeros_like, params)
+  total, _ = jax.lax.scan(add, zero, _split(batch, micro_batches))
+  return total
+
+
+def _split(batch: dict, micro_batches: int) -> dict:
+  """[B, ...] -> [A, B / A, ...], neighbours apart: each device keeps its own rows."""
+  return jax.tree.map(lambda x: x.reshape((-1, micro_batches) + x.shape[1:]).swapaxes(0, 1), batch)
 
 
 def _stop_frozen(params: dict, labels: dict) -> dict:
@@ -164,15 +178,10 @@ def _l0(config: StepConfig, knobs: Knobs, params: dict, step):
   )
 
 
-def _split(batch: dict, micro_batches: int) -> dict:
-  """[B, ...] -> [A, B / A, ...], neighbours apart: each device keeps its own rows."""
-  return jax.tree.map(lambda x: x.reshape((-1, micro_batches) + x.shape[1:]).swapaxes(0, 1), batch)
-
-
 def update(config: StepConfig, knobs: Knobs, state: TrainState, grads: dict) -> TrainState:
   """The state after one optimiser step with these gradients."""
   labels = optim.label(state.params, config.optim.rules)
-  optimizer = optim.make(config.optim, knobs.learning_rate, labels)
+  optimizer = optim.make(config.optim, knobs.rate_scale, labels)
   updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
   return TrainState(state.step + 1, optax.apply_updates(state.params, updates), opt_state)
 
@@ -195,7 +204,7 @@ def _step(config: StepConfig, knobs: Knobs, state: TrainState, batch: dict, teac
   )
   new = update(config, knobs, state, grads)
   metrics |= {
-    "learning_rate": optim.noam(config.optim, knobs.learning_rate, state.step),
+    "learning_rate": optim.noam(config.optim, knobs.rate_scale, state.step),
     "grad_norm": optax.tree.norm(grads),
     "tokens": _count_tokens(config, batch),
   }
@@ -254,11 +263,17 @@ def train_steps(
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def eval_step(config: StepConfig, knobs: Knobs, params: dict, batch: dict):
-  """Sums over one batch with gates as at test time: (-log p, smoothed loss, target tokens)."""
-  gate_values = gates.eval_gates(knobs.fixed_gates, params["gates"])
+def eval_step(config: StepConfig, params: dict, gate_values: dict, batch: dict):
+  """Sums over one batch: (-log p, smoothed loss, target tokens).
+
+  Args:
+    config: see StepConfig.
+    params: the model's.
+    gate_values: attention type -> gate_NH.
+    batch: dict of [B, ...] arrays.
+  """
   loss_BT, smoothed_BT = (
-    token_losses(config.model, params["model"], batch, gate_values, smoothing)
+    token_losses(config.model, params, batch, gate_values, smoothing)
     for smoothing in (0.0, config.label_smoothing)
   )
   return jnp.sum(loss_BT), jnp.sum(smoothed_BT), jnp.sum(batch["tgt_segment_BT"] > 0)

@@ -1,7 +1,7 @@
 """Stopping when the system (SIGTERM) or a person (SIGINT) asks for it, so that no work is lost.
 
-Only a command installs handlers; `loop.train` called from Python is not asked anything, and Ctrl-C
-means there what it means in any program.
+Only a command installs handlers; `training.train` called from Python is not asked anything, and
+Ctrl-C means there what it means in any program.
 """
 
 from collections.abc import Iterator

@@ -43,18 +43,25 @@ class Translator:
   params: dict
   gate_values: dict  # attention type -> gate_NH
 
+  @jax.jit
   def logits(self, batch: dict) -> jax.Array:
     """Scores of target words given their sources, logits_BTV, of a batch from text.batching."""
-    return _logits(self._checked(), batch)
+    logits_BTV, _ = self._apply(batch)
+    return logits_BTV
 
+  @jax.jit
   def attention(self, batch: dict) -> dict[str, jax.Array]:
     """All attention weights: type -> attn_NBHQM; heads that a layer lacks are zero."""
-    return _attention(self._checked(), batch)
+    _, attns = self._apply(batch)
+    return {name: _stack(layers) for name, layers in attns.items()}
 
+  @jax.jit
   def encoder_attention(self, batch: dict) -> jax.Array:
     """Encoder self-attention alone, attn_NBHSS, of a batch that needs no target."""
-    return _encoder_attention(self._checked(), batch)
+    _, layers = self._apply(batch, method=transformer.Transformer.encode)
+    return _stack(layers)
 
+  @functools.partial(jax.jit, static_argnames="smoothing")
   def token_losses(self, batch: dict, smoothing: float = 0.0) -> jax.Array:
     """Loss of each target token, EOS included, natural log, 0 at padding: loss_BT.
 
@@ -62,7 +69,8 @@ class Translator:
       batch: pairs.
       smoothing: 0 gives -log p, else the KL divergence from the smoothed label.
     """
-    return _token_losses(self._checked(), batch, smoothing)
+    t = self._checked()
+    return losses.token_losses(t.config, t.params, batch, t.gate_values, smoothing)
 
   def translate(
     self,
@@ -94,7 +102,7 @@ class Translator:
       For each source, in the order given, `beam.best` hypotheses, the best one first. Those that
       are missing, because no more have finished, are empty.
     """
-    job = queue.Job(*self._for_steps(), self.gate_values, beam, sources, limits)
+    job = queue.Job(*self._checked()._for_steps, self.gate_values, beam, sources, limits)
     return queue.search_all(job, batch_size, progress or (lambda count: None))
 
   def sample(
@@ -110,13 +118,19 @@ class Translator:
       words: T, at least as many as any limit.
       temperature: scores are divided by it.
     """
-    model = *self._for_steps(), self.gate_values
+    model = *self._checked()._for_steps, self.gate_values
     return sampling.sample(*model, source, limit_B, key, temperature, samples, words)
 
+  @functools.cached_property
   def _for_steps(self) -> tuple[ModelConfig, dict]:
     """Sizes and parameters as steps of one word like them best, for the same model."""
     config = dataclasses.replace(self.config, share_embeddings=False)
-    return config, _search_params(self.config, self._checked().params)
+    with jax.ensure_compile_time_eval():  # they outlive a function that is being traced
+      return config, cast_kernels(transformer.unshared(self.params), config.precision)
+
+  def _apply(self, batch, **kwargs):
+    t = self._checked()
+    return transformer.apply(t.config, t.params, batch, t.gate_values, **kwargs)
 
   def _checked(self) -> "Translator":
     """Itself, or a UserError: an array of another shape would be broadcast to wrong results."""
@@ -132,48 +146,12 @@ class Translator:
 
 
 def cast_kernels(params: dict, precision: str) -> dict:
-  """Parameters with the matrices in the type their products take, so that no step casts them."""
-  return jax.tree_util.tree_map_with_path(
-    lambda path, x: jnp.asarray(x, precision) if path[-1].key.endswith("kernel") else x, params
-  )
+  """Parameters on a device, matrices in the type their products take; copied only if they must."""
 
+  def cast(path, x):
+    return jnp.asarray(x, precision if path[-1].key.endswith("kernel") else None)
 
-@functools.partial(jax.jit, static_argnums=0)
-def _search_params(config: ModelConfig, params: dict) -> dict:
-  """Parameters as a step likes them best, for the same model without shared embeddings."""
-  if config.share_embeddings:
-    rest = {name: x for name, x in params.items() if name != "shared_embed"}
-    embed_VD = params["shared_embed"]
-    params = {**rest, "src_embed": embed_VD, "tgt_embed": embed_VD, "logits_kernel": embed_VD.T}
-  return cast_kernels(params, config.precision)
-
-
-@jax.jit
-def _logits(translator, batch):
-  return _apply(translator, batch)[0]
-
-
-@jax.jit
-def _attention(translator, batch):
-  _, attns = _apply(translator, batch)
-  return {name: _stack(layers) for name, layers in attns.items()}
-
-
-@jax.jit
-def _encoder_attention(translator, batch):
-  _, layers = _apply(translator, batch, method=transformer.Transformer.encode)
-  return _stack(layers)
-
-
-@functools.partial(jax.jit, static_argnums=2)
-def _token_losses(translator, batch, smoothing):
-  t = translator
-  return losses.token_losses(t.config, t.params, batch, t.gate_values, smoothing)
-
-
-def _apply(translator, batch, **kwargs):
-  t = translator
-  return transformer.apply(t.config, t.params, batch, t.gate_values, **kwargs)
+  return jax.tree_util.tree_map_with_path(cast, params)
 
 
 def _stack(layers):

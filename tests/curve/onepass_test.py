@@ -9,7 +9,7 @@ from headprune.errors import UserError
 from headprune.runs import checkpoint, defaults, derived, targets, validation
 from headprune.runs import config as config_lib
 from headprune.runs.workdir import Workdir
-from headprune.train import schedule
+from headprune.train import step_settings
 from tests import tiny
 
 MODEL = tiny.even(enc_self=(2, 2), dec_self=(2, 2), dec_enc=(2, 2))
@@ -62,8 +62,8 @@ def test_trunk_and_fork_have_the_steps_of_a_separate_run():
 
 def test_the_trunk_learns_as_fast_as_a_separate_run_and_its_target_falls_to_the_end():
   model = derived.model_config(config("l0", "4").model)
-  separate, _ = schedule.settings(config("l0", "4"), model)
-  trunk, _ = schedule.settings(config("trunk", "4"), model)
+  separate, _ = step_settings.make(config("l0", "4"), model)
+  trunk, _ = step_settings.make(config("trunk", "4"), model)
   assert trunk.optim.warmup_steps == separate.optim.warmup_steps == 100
   assert (trunk.goal.ramp_steps, trunk.goal.settle_step) == (249, 249)
 

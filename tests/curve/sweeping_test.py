@@ -31,7 +31,7 @@ def training(monkeypatch):
     done.update({path: result for path, result in zip(paths, results)})
     return results
 
-  monkeypatch.setattr(sweeping.loop, "train_together", train_together)
+  monkeypatch.setattr(sweeping.training, "train_together", train_together)
   is_done = lambda config, path: isinstance(done.get(path), Summary)
   monkeypatch.setattr(sweeping, "_finished", is_done)
   monkeypatch.setattr(sweeping, "_line", lambda path, summary: path.name)
@@ -111,7 +111,7 @@ def test_what_another_program_trains_is_left_to_it_and_waited_for(
 
 def test_another_program_may_be_quicker(training, tmp_path, monkeypatch):
   done, groups = training
-  train = sweeping.loop.train_together
+  train = sweeping.training.train_together
 
   def beaten(some, stop):
     if not groups:
@@ -120,7 +120,7 @@ def test_another_program_may_be_quicker(training, tmp_path, monkeypatch):
       raise lock.InUse("by another")
     return train(some, stop)
 
-  monkeypatch.setattr(sweeping.loop, "train_together", beaten)
+  monkeypatch.setattr(sweeping.training, "train_together", beaten)
   sweeping._train_all(runs(tmp_path), 1, Stop())
   assert groups == ["beaten", ["l0-12-seed0"], ["random-12-seed0"], ["l0-5-seed0"]]
 

@@ -19,7 +19,7 @@ from headprune.runs import defaults, derived, effect
 from headprune.runs import run as run_lib
 from headprune.runs.summary import Summary
 from headprune.text import batching, tokenizer
-from headprune.train import loop
+from headprune.train import training
 from headprune.translator.beam import BeamConfig
 from headprune.translator.translator import Translator
 from tests import file_limit, recorded, tiny
@@ -205,7 +205,7 @@ def test_trained_on_pruned_compacted_and_exported(tmp_path):
       config.data.text[f"{split}_{side}"] = f"text.{side}"
   config.train.steps, config.train.batch_tokens = 2, 8 * 12
   config.optim.learning_rate, config.eval.beams = 3e-6, 1
-  summary = loop.train(config.lock(), tmp_path / "pruned")
+  summary = training.train(config.lock(), tmp_path / "pruned")
   assert 1 < summary.dev_smoothed_loss < 60  # a word of logit -1e9 would count in the smoothed loss
   files = tokenizer.read_files(start.workdir.tokenizer)
   assert tokenizer.read_files(tmp_path / "pruned" / "tokenizer") == files

@@ -21,7 +21,7 @@ from headprune.runs import checkpoint, defaults
 from headprune.runs import config as config_lib
 from headprune.runs.workdir import Workdir
 from headprune.text import tokenizer
-from headprune.train import loop
+from headprune.train import training
 from tests import tiny
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -212,7 +212,7 @@ def test_pruning_starts_from_a_converted_run(tmp_path):
     for side in ("src", "tgt"):
       config.data.text[f"{split}_{side}"] = f"text.{side}"
   config.train.steps, config.train.batch_tokens, config.optim.learning_rate = 1, 32, 1e-9
-  loop.train(config.lock(), tmp_path / "pruned")
+  training.train(config.lock(), tmp_path / "pruned")
   before, after = (
     checkpoint.load_params(Workdir(tmp_path / name))["model"]["src_embed"]
     for name in ("start", "pruned")

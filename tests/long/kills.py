@@ -21,7 +21,7 @@ import numpy as np
 
 from headprune.runs import checkpoint, metrics
 from headprune.runs.workdir import Workdir
-from tests.train import loop_test
+from tests.train import trained
 
 RUNS = ("baseline", "concrete")
 TIMED = ("tokens_per_second", "train_seconds")
@@ -72,7 +72,7 @@ def run(folder: pathlib.Path, delay: float | None = None, number: int = 0):
   """
   with tempfile.NamedTemporaryFile() as output:
     process = subprocess.Popen(
-      loop_test.command(folder / "concrete", folder / "baseline"),
+      trained.command(folder / "concrete", folder / "baseline"),
       env=os.environ | {"XLA_FLAGS": FLAGS, "JAX_PLATFORMS": "cpu"},
       stdout=output, stderr=output, cwd=pathlib.Path(__file__).parents[2],
     )  # fmt: skip

@@ -120,13 +120,13 @@ def test_dropout_hits_the_branch_and_not_what_it_is_added_to(norm):
   x_BQD = jnp.tile(jnp.array([1.0, 3.0]), (1, 64, 1))
   noise = ops.Noise(jnp.uint32(0), jnp.arange(1))
   (y_BQD, _), variables = layer.init_with_output(
-    jax.random.key(0), x_BQD, noise, mutable=["params", layers.ACTIVATIONS]
+    jax.random.key(0), x_BQD, noise, mutable=["params", layers.KEPT]
   )
-  sum_BQD = variables[layers.ACTIVATIONS]["ten_sum_BQD"]
+  sum_BQD = variables[layers.KEPT]["ten_sum_BQD"]
   branch = np.round(np.asarray(sum_BQD - x_BQD), 3)
   want = {"pre": {-20, 0, 20}, "post": {20, 60, 0}}[norm]
   assert set(np.unique(branch)) == want
-  np.testing.assert_allclose(variables[layers.ACTIVATIONS]["ten_x_BQD"], x_BQD)
+  np.testing.assert_allclose(variables[layers.KEPT]["ten_x_BQD"], x_BQD)
   if norm == "pre":
     np.testing.assert_array_equal(y_BQD, sum_BQD)
 

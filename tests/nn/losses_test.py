@@ -12,8 +12,9 @@ from headprune.nn import losses, ops, transformer
 from headprune.nn.config import open_gates
 from headprune.text import batching
 from tests import tiny
+from tests.nn.reference import close
+from tests.tiny import SOURCES, TARGETS
 
-SOURCES, TARGETS = [[3, 4, 5, 1], [7, 1], [2]], [[5, 6, 1], [9, 8, 7, 1], [4]]
 CONFIGS = {
   "original": tiny.even(src_vocab=13, tgt_vocab=11),
   "marian": tiny.even(**tiny.MARIAN | {"tgt_vocab": 11}),
@@ -23,15 +24,6 @@ CONFIGS = {
 @functools.partial(jax.jit, static_argnums=0)
 def forward(config, params, batch, gates, noise=None):
   return transformer.apply(config, params, batch, gates, noise)[0]
-
-
-def model(name):
-  config = CONFIGS[name]
-  return config, tiny.random_params(config), tiny.random_gates(config)
-
-
-def close(got, want, atol=2e-5):
-  np.testing.assert_allclose(got, want, rtol=0, atol=atol)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -97,7 +89,7 @@ def test_losses_in_training_have_dropout():
 
 @pytest.mark.parametrize("name", ["original", "marian"])  # logits of their own kernel; tied, a bias
 def test_losses_in_pieces_have_the_same_gradients_and_never_all_logits(monkeypatch, name):
-  config, params, gates = model(name)
+  config, params, gates = tiny.model(CONFIGS[name])
   batch = batching.pad_pairs(SOURCES, TARGETS, 6, 8)
   noise = ops.Noise(jnp.uint32(1), jnp.arange(3))
   whole = len(SOURCES) * 8 * config.tgt_vocab
@@ -153,7 +145,7 @@ def test_a_teacher_has_its_share_of_the_loss(share):
 
 
 def test_who_is_its_own_teacher_has_nothing_to_learn_and_a_teacher_learns_nothing():
-  config, params, gates = model("marian")
+  config, params, gates = tiny.model(CONFIGS["marian"])
   batch = batching.pad_pairs(SOURCES, TARGETS, 4, 4)
 
   def loss(params, teacher):

@@ -156,3 +156,8 @@ def activate(x, kind):
   if kind == "silu":
     return x / (1 + np.exp(-x))
   return x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+
+
+def close(got, want, atol=2e-5) -> None:
+  """Fails unless two arrays are equal but for rounding."""
+  np.testing.assert_allclose(got, want, rtol=0, atol=atol)

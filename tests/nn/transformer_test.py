@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from headprune.nn import ops, transformer
-from headprune.nn.layers import ACTIVATIONS
+from headprune.nn.layers import KEPT
 from headprune.text import batching
 from tests import tiny
-from tests.nn.reference import Reference
+from tests.nn.reference import Reference, close
+from tests.tiny import SOURCES, TARGETS
 
-SOURCES, TARGETS = [[3, 4, 5, 1], [7, 1], [2]], [[5, 6, 1], [9, 8, 7, 1], [4]]
 CONFIGS = {
   "original": tiny.uneven(),
   "marian": tiny.uneven(**tiny.MARIAN),
@@ -35,29 +35,21 @@ CONFIGS = {
 def forward(config, params, batch, gates, noise=None):
   """Everything: memory, decoder output, logits, attention, what is kept on the way."""
   apply = functools.partial(transformer.Transformer(config).apply, {"params": params})
-  (logits, attns), kept = apply(batch, gates, noise, mutable=[ACTIVATIONS])
-  return logits, attns, kept[ACTIVATIONS]
-
-
-def model(name):
-  config = CONFIGS[name]
-  return config, tiny.random_params(config), tiny.random_gates(config)
-
-
-def close(got, want, atol=2e-5):
-  np.testing.assert_allclose(got, want, rtol=0, atol=atol)
+  (logits, attns), kept = apply(batch, gates, noise, mutable=[KEPT])
+  return logits, attns, kept[KEPT]
 
 
 @functools.cache
 def computed(name):
   """A model of CONFIGS on packed rows: ((logits, attention, what is kept), places of the pairs)."""
+  config, params, gates = tiny.model(CONFIGS[name])
   batch, places = tiny.pack(SOURCES, TARGETS, [[1], [2, 0]], margin=2)
-  return jax.device_get(forward(*model(name)[:2], batch, model(name)[2])), places
+  return jax.device_get(forward(config, params, batch, gates)), places
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_everything_is_as_the_formulas_say_in_packed_rows(name):
-  config, params, gates = model(name)
+  config, params, gates = tiny.model(CONFIGS[name])
   (logits, attns, _), places = computed(name)
   for i, (row, src, tgt) in places.items():
     want, want_attns = Reference(config, params, gates).run(SOURCES[i], TARGETS[i])
@@ -74,7 +66,7 @@ def test_everything_is_as_the_formulas_say_in_packed_rows(name):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_what_relevance_flows_through_is_kept(name):
-  reference = Reference(*model(name))
+  reference = Reference(*tiny.model(CONFIGS[name]))
   reference.run(SOURCES[0], TARGETS[0])
   (_, _, kept), places = computed(name)
   kept = traverse_util.flatten_dict(kept)
@@ -101,7 +93,7 @@ def test_keeping_costs_nothing_unless_asked_for():
     jaxpr = jax.make_jaxpr(traced)().jaxpr
     return len(jaxpr.eqns), len(jaxpr.outvars)
 
-  assert size(mutable=[ACTIVATIONS])[0] == size()[0]
+  assert size(mutable=[KEPT])[0] == size()[0]
   assert size() == size(mutable=["other"]) and size()[1] == len(jax.tree.leaves(plain))
 
 
@@ -131,7 +123,7 @@ def decode_in_steps(config, params, source, past_TBWM, word_TBW, gates, position
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_steps_with_a_cache_equal_the_whole_decoder(name):
-  config, params, gates = model(name)
+  config, params, gates = tiny.model(CONFIGS[name])
   source = batching.pad_sources(SOURCES, 5)
   word_TBW = np.full((4, 3, 1), 9)  # the first one is not looked at
   for b, target in enumerate(TARGETS):
@@ -144,7 +136,7 @@ def test_steps_with_a_cache_equal_the_whole_decoder(name):
 
 
 def test_beams_read_the_cached_words_of_their_own_past():
-  config, params, gates = model("original")
+  config, params, gates = tiny.model(CONFIGS["original"])
   # The second hypothesis leaves its own two words and goes on from the first one's.
   fed_TW = [[0, 0], [5, 9], [6, 7], [7, 8]]
   past_TWTW = np.zeros((4, 2, 4, 2), bool)
@@ -162,7 +154,7 @@ def test_beams_read_the_cached_words_of_their_own_past():
 
 
 def test_the_rows_of_a_step_may_be_at_different_positions():
-  config, params, gates = model("original")
+  config, params, gates = tiny.model(CONFIGS["original"])
   sources, words = [[3, 4, 1], [6, 1]], [[5, 6], [8, 9]]
   position_TB = np.array([[0, 0], [1, 0], [2, 0], [3, 1], [4, 2]])  # the second begins later
   word_TBW = np.array([[[0], [0]], [[5], [0]], [[6], [0]], [[0], [8]], [[0], [9]]])
@@ -308,7 +300,7 @@ def test_initial_parameters():
 
 
 def test_decoder_sees_the_past_alone():
-  config, params, gates = model("original")
+  config, params, gates = tiny.model(CONFIGS["original"])
   batch = batching.pad_pairs(SOURCES, TARGETS, 6, 5)
   logits, attns, _ = forward(config, params, batch, gates)
   changed = batch | {"tgt_BT": batch["tgt_BT"].copy()}
@@ -320,7 +312,7 @@ def test_decoder_sees_the_past_alone():
 
 
 def test_closed_gates_equal_heads_that_do_not_exist():
-  config, params, gates = model("original")
+  config, params, gates = tiny.model(CONFIGS["original"])
   batch = batching.pad_pairs(SOURCES, TARGETS, 6, 5)
   gates["enc_self"][2] = [0.5, 0.0, 1.0]
   masked, _, _ = forward(config, params, batch, gates)

@@ -13,7 +13,7 @@ from headprune.runs import checkpoint, defaults
 from headprune.runs import run as run_lib
 from headprune.runs.workdir import Workdir
 from headprune.text import batching, bleu, tokenizer
-from headprune.train import loop
+from headprune.train import training
 from headprune.translator.beam import BeamConfig
 from tests import small_run
 
@@ -37,7 +37,7 @@ def _config():
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
   workdir = tmp_path_factory.mktemp("runs") / "tiny"
-  loop.train(_config(), workdir)
+  training.train(_config(), workdir)
   return headprune.load(workdir)
 
 

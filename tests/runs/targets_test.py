@@ -1,9 +1,11 @@
 """How many heads to keep, as text."""
 
+import numpy as np
 import pytest
 
 from headprune.errors import UserError
-from headprune.runs import targets
+from headprune.nn import gates
+from headprune.runs import defaults, targets
 from tests import tiny
 
 MODEL = tiny.uneven()  # enc_self=(2, 0, 3), dec_self=(3, 0), dec_enc=(0, 2)
@@ -47,3 +49,24 @@ def test_forms(text, groups, wanted):
 def test_mistakes(text, message):
   with pytest.raises(UserError, match=message):
     targets.parse(text, TYPES, MODEL)
+
+
+def test_a_top_k_is_tested_with_its_likeliest_heads_and_other_gates_as_expected():
+  config = defaults.config("concrete", "cldr")
+  config.gates.types, config.l0.target_heads = TYPES, "3"
+  rng, shapes = np.random.default_rng(0), MODEL.gate_shapes
+  log_alphas = {name: rng.normal(size=shapes[name]).astype(np.float32) for name in TYPES}
+  there = {name: gates.present(heads, shapes[name][1]) for name, heads in MODEL.heads.items()}
+  learned, found = targets.as_tested(config, MODEL, there, log_alphas)
+  assert learned is log_alphas
+  for name in TYPES:
+    np.testing.assert_allclose(found[name], gates.expected(log_alphas[name]) * there[name])
+  np.testing.assert_array_equal(found["dec_self"], there["dec_self"])
+  config.gates.kind = "topk"
+  learned, found = targets.as_tested(config, MODEL, there, log_alphas)
+  assert {x for name in TYPES for x in np.ravel(found[name])} == {0.0, 1.0}
+  assert sum(found[name].sum() for name in TYPES) == 3
+  best = sorted((a, n) for n in TYPES for a in log_alphas[n][there[n] > 0])[-3:]
+  for name in TYPES:
+    kept = sorted(log_alphas[name][np.asarray(found[name]) > 0])
+    assert kept == [a for a, n in best if n == name]

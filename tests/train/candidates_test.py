@@ -13,7 +13,7 @@ from headprune.nn.config import open_gates
 from headprune.runs import checkpoint, defaults, metrics
 from headprune.runs.workdir import Workdir
 from headprune.text import batching, bleu, tokenizer
-from headprune.train import candidates, devices, loop, mrt, steps, stopping
+from headprune.train import candidates, devices, mrt, steps, stopping, training
 from tests import small_run, tiny
 
 SOURCES, REFERENCES = [[3, 4, 1], [5, 1]] * 4, [[6, 7, 8, 1], [9, 1]] * 4
@@ -129,13 +129,13 @@ def mrt_config(folder, **fields) -> ConfigDict:
 
 def test_a_stopped_run_goes_on_exactly(tmp_path, capsys):
   config = mrt_config(tmp_path)
-  loop.train(config, tmp_path / "whole")
+  training.train(config, tmp_path / "whole")
   assert "batches of 8 sentences x 6 candidates x 8 tokens" in capsys.readouterr().out
   stop = stopping.Stop()
   stop.asked = lambda step: step == 1
   with pytest.raises(Stopped):
-    loop.train(config, tmp_path / "parts", stop)
-  loop.train(config, tmp_path / "parts")
+    training.train(config, tmp_path / "parts", stop)
+  training.train(config, tmp_path / "parts")
   whole, parts = (
     [
       {name: x for name, x in row.items() if name not in ("tokens_per_second", "train_seconds")}
@@ -155,10 +155,10 @@ def test_a_stopped_run_goes_on_exactly(tmp_path, capsys):
 def test_what_cannot_be_is_told_before_anything_is_read(tmp_path, monkeypatch):
   config = mrt_config(tmp_path)
   with pytest.raises(UserError, match="each run samples by itself, train one at a time"):
-    loop.train_together([(config, tmp_path / "a"), (config, tmp_path / "b")])
+    training.train_together([(config, tmp_path / "a"), (config, tmp_path / "b")])
   config.mrt.sentences = 12
   with pytest.raises(UserError, match="mrt.sentences=12 must be a multiple of the 8 devices"):
-    loop.train(config, tmp_path / "a")
+    training.train(config, tmp_path / "a")
   monkeypatch.setattr(jax, "process_count", lambda: 2)
   with pytest.raises(UserError, match="'mrt' is for one process"):
     mrt.check(config)

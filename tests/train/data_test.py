@@ -98,6 +98,6 @@ def test_processes_that_see_other_text_are_told(tmp_path, monkeypatch):
   config, workdir = text_config(tmp_path), Workdir(tmp_path / "run")
   load(config, workdir)
   (tmp_path / "train.src").write_text("a b\nc d\n")  # as on the disk of another machine
-  monkeypatch.setattr(data.devices, "is_first", lambda: False)
+  monkeypatch.setattr(data.processes, "is_first", lambda: False)
   with pytest.raises(UserError, match="of other text files than this process sees, .*text.dir"):
     data._train_pairs(config, workdir, None, None, None)

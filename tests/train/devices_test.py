@@ -1,131 +1,13 @@
-"""Processes: sections that end together; arrays over all devices."""
-
-import threading
+"""Arrays over all devices: where they lie, and the same training."""
 
 import jax
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
 import numpy as np
-import pytest
 
-from headprune.errors import UserError
-from headprune.train import devices
-
-
-class Processes:
-  """Threads in place of processes: what each tells goes to all, as an all-gather does."""
-
-  def __init__(self, count: int):
-    self.count, self.barrier = count, threading.Barrier(count, timeout=20)
-    self.local, self.told = threading.local(), [None] * count
-
-  def tell(self, value) -> list:
-    self.told[self.local.number] = value
-    self.barrier.wait()
-    result = list(self.told)
-    self.barrier.wait()
-    return result
-
-  def gather(self, value: np.ndarray) -> np.ndarray:
-    return np.stack(self.tell(value))
-
-  def run(self, work) -> list:
-    """What each of them returns or raises."""
-    results = [None] * self.count
-
-    def one(number):
-      self.local.number = number
-      try:
-        results[number] = work(number)
-      except Exception as error:
-        results[number] = error
-
-    threads = [threading.Thread(target=one, args=(n,)) for n in range(self.count)]
-    for thread in threads:
-      thread.start()
-    for thread in threads:
-      thread.join(20)
-    assert not any(thread.is_alive() for thread in threads), "a process hangs"
-    return results
-
-
-@pytest.fixture
-def processes(monkeypatch):
-  group = Processes(3)
-  monkeypatch.setattr(devices, "_all_tell", group.gather)
-  monkeypatch.setattr(devices, "_tell", lambda failure: group.gather(True))  # its own thread
-  monkeypatch.setattr(devices.multihost_utils, "process_allgather", group.gather)
-  monkeypatch.setattr(jax, "process_count", lambda: 3)
-  monkeypatch.setattr(devices, "is_first", lambda: group.local.number == 0)
-  return group
-
-
-def test_a_section_that_works_is_no_hindrance(processes):
-  def work(number):
-    with devices.meeting("outer"):
-      with devices.meeting("inner"):
-        pass
-      return number
-
-  assert processes.run(work) == [0, 1, 2]
-
-
-@pytest.mark.parametrize("where", ["before", "inner", "after"])
-def test_a_failure_in_one_ends_all(processes, where):
-  def work(number):
-    with devices.meeting("outer"):
-      if number == 1 and where == "before":
-        raise UserError("broken")
-      with devices.meeting("inner"):
-        if number == 1 and where == "inner":
-          raise UserError("broken")
-      if number == 1 and where == "after":
-        raise UserError("broken")
-
-  first, broken, third = processes.run(work)
-  assert str(broken) == "broken"
-  for other in (first, third):
-    assert isinstance(other, devices.FailedElsewhere)
-    assert "process 1 stopped and says why" in str(other)
-
-
-def test_the_first_works_before_the_others(processes):
-  order = []
-
-  def work(number):
-    return devices.first_before_others("making it", lambda: order.append(number) or number)
-
-  assert processes.run(work) == [0, 1, 2]
-  assert order[0] == 0 and sorted(order) == [0, 1, 2]
-
-
-def test_what_the_first_cannot_do_nobody_tries(processes):
-  tried = []
-
-  def fail(number):
-    tried.append(number)
-    raise UserError("no text")
-
-  found = processes.run(lambda n: devices.first_before_others("reading", lambda: fail(n)))
-  assert tried == [0] and str(found[0]) == "no text"
-  assert all("reading: process 0 stopped" in str(error) for error in found[1:])
-
-
-def test_one_process_meets_itself():
-  with devices.meeting("alone"):
-    assert devices.first_before_others("alone", lambda: 3) == 3
-  with pytest.raises(UserError, match="mine"):
-    with devices.meeting("alone"):
-      raise UserError("mine")
-
-
-@pytest.mark.parametrize("count", [0, 1, 2, 3, 7])
-def test_lines_of_all_processes_are_joined_in_order(processes, count):
-  lines = [f"{i} \u2028 " + "é" * i for i in range(count)]
-  assert processes.run(lambda number: devices.join(lines[number::3])) == [lines] * 3
-
-
-def test_only_the_first_prints(processes, capsys):
-  processes.run(lambda number: devices.print_first("hello", number))
-  assert capsys.readouterr().out == "hello 0\n"
+from headprune.nn.config import TYPES
+from headprune.train import devices, steps
+from tests.train.steps_test import STEPS, initial_params, make_batch, make_config, make_knobs, run
 
 
 def test_rows_lie_on_all_devices():
@@ -136,4 +18,43 @@ def test_rows_lie_on_all_devices():
   np.testing.assert_array_equal(batch["src_BS"], np.arange(32).reshape(16, 2))
   copies = devices.replicate({"a": np.arange(3)}, mesh)
   assert copies["a"].sharding.is_fully_replicated and len(copies["a"].sharding.device_set) == 8
-  assert devices.share() == (0, 1)
+
+
+def test_arrays_lie_in_equal_parts_along_their_longest_axis():
+  mesh = devices.mesh()
+  shapes = {"wide": (16, 80), "long": (80, 16), "odd": (9, 999), "small": (8, 8), "one": ()}
+  tree = {name: jnp.arange(np.prod(shape)).reshape(shape) for name, shape in shapes.items()}
+  placed = devices.spread(tree, mesh)
+  specs = {name: x.sharding.spec for name, x in placed.items()}
+  assert specs == {
+    "wide": P(None, "data"), "long": P("data"), "odd": P(), "small": P(), "one": P(),
+  }  # fmt: skip
+  assert {s.data.shape for s in placed["wide"].addressable_shards} == {(16, 10)}
+  for name, x in devices.gather(placed, mesh).items():
+    assert type(x) is np.ndarray
+    np.testing.assert_array_equal(x, tree[name])
+
+
+def test_training_is_the_same_and_stays_spread(monkeypatch):
+  monkeypatch.setattr(devices, "_SMALL", 100)
+  mesh, config, knobs = devices.mesh(), make_config(), make_knobs()
+  params = devices.spread(initial_params(), mesh)
+  state = devices.spread(steps.init_state(config, params), mesh)
+  batch, losses, placed = devices.shard_batch(make_batch(), mesh), [], _specs(state)
+  kernels = [spec for spec in jax.tree.leaves(placed) if "data" in spec]
+  assert len(kernels) > 60, "parameters and two moments"
+  for _ in range(STEPS):
+    state, metrics = steps.train_step(config, knobs, state, batch)
+    state = devices.spread(state, mesh)
+    losses.append(float(metrics["objective"]))
+    assert _specs(state) == placed
+  want = run(config, count=8)
+  np.testing.assert_allclose(losses, want[0], rtol=1e-5)
+  for name in TYPES:
+    found = devices.gather(state.params["gates"][name], mesh)
+    np.testing.assert_allclose(found, want[1]["gates"][name], atol=2e-4)
+
+
+def _specs(state) -> list:
+  """The sharding of each array, without axes at the end that are whole."""
+  return [tuple(x.sharding.spec)[: x.ndim] for x in jax.tree.leaves(state)]

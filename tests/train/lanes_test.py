@@ -9,9 +9,9 @@ from headprune.errors import Stopped, UserError
 from headprune.nn.config import TYPES
 from headprune.runs import metrics, stored
 from headprune.runs.workdir import Workdir
-from headprune.train import lanes, loop, steps, stopping
+from headprune.train import lanes, steps, stopping, training
 from tests.train import steps_test
-from tests.train.loop_test import small_config
+from tests.train.trained import small_config
 
 KNOBS = [
   steps_test.make_knobs(seed=seed, l0_coef=coef) for seed, coef in ((5, 0.3), (5, 0.0), (6, 0.3))
@@ -93,7 +93,7 @@ def baseline(tmp_path_factory):
   folder = tmp_path_factory.mktemp("together") / "baseline"
   config = small_config("baseline", folder)
   config.init_from, config.model.layers, config.eval.beams = "", 1, 1
-  loop.train(config, folder)
+  training.train(config, folder)
   return folder
 
 
@@ -109,10 +109,10 @@ def test_real_runs_stop_together_and_go_on_together(baseline, tmp_path, monkeypa
   # The signal comes when the first run has asked at step 4, and is about to take the next step.
   monkeypatch.setattr(stop, "asked", lambda step: asked.append(step) or asked.count(4) > 2)
   with pytest.raises(Stopped, match="stopped at step 4 of 12"):
-    loop.train_together(runs, stop)
+    training.train_together(runs, stop)
   assert [stored.newest_step(Workdir(folder)) for _, folder in runs] == [4, 4]
-  done = loop.train_together(runs)
-  loop.train(configs[2], tmp_path / "alone")
+  done = training.train_together(runs)
+  training.train(configs[2], tmp_path / "alone")
   for summary, (config, folder) in zip(done, runs):
     heads = Workdir(folder).read_heads()
     opened = sum(g for name in TYPES for row in heads[name] for g in row)
@@ -128,9 +128,9 @@ def test_real_runs_stop_together_and_go_on_together(baseline, tmp_path, monkeypa
 
 def test_runs_at_different_steps_are_not_mixed(baseline, tmp_path, monkeypatch):
   config = small_config("concrete", baseline).lock()
-  monkeypatch.setattr(loop.stored, "newest_step", lambda workdir: int(workdir.path.name))
+  monkeypatch.setattr(training.stored, "newest_step", lambda workdir: int(workdir.path.name))
   with pytest.raises(UserError, match="3, .*6 are not at the same step"):
-    loop.train_together([(config, tmp_path / "3"), (config, tmp_path / "6")])
+    training.train_together([(config, tmp_path / "3"), (config, tmp_path / "6")])
 
 
 def test_runs_that_need_another_program_are_refused(baseline, tmp_path):
@@ -139,4 +139,4 @@ def test_runs_that_need_another_program_are_refused(baseline, tmp_path):
   other.optim.b1 = 0.5
   runs = [(config.lock(), tmp_path / "a"), (other.lock(), tmp_path / "b")]
   with pytest.raises(ValueError, match="b and .*a cannot train together"):
-    loop.train_together(runs)
+    training.train_together(runs)

@@ -117,7 +117,7 @@ def test_training_moves_probability_to_the_better_of_two():
   optim = dataclasses.replace(config.optim, total_steps=30)
   config = dataclasses.replace(config, optim=optim)
   for _ in range(30):
-    state, metrics = steps.train_step(config, KNOBS.replace(learning_rate=0.2), state, batch)
+    state, metrics = steps.train_step(config, KNOBS.replace(rate_scale=0.2), state, batch)
     risks.append(float(metrics["risk"]))
   assert risks[0] > 0.2 and risks[-1] < 0.25 * risks[0]
   assert metrics["tokens"] == (3 + 2) + (2 + 4) + (2 + 3), "sources, and all candidates"

@@ -7,7 +7,7 @@ from headprune.errors import UserError
 from headprune.runs import config as config_lib
 from headprune.runs import defaults
 from headprune.runs.workdir import Workdir
-from headprune.train import prepare
+from headprune.train import checks
 from tests import small_run
 
 
@@ -17,13 +17,13 @@ def test_a_checkpoint_to_start_from_is_there_or_those_are_named(tmp_path):
   config.init_from = str(tmp_path / "start")
   for which in ("last", "best", "0"):
     config.init_checkpoint = which
-    prepare.check(config, Workdir(tmp_path / "new"))
+    checks.check(config, Workdir(tmp_path / "new"))
   config.init_checkpoint = "170"
   with pytest.raises(UserError, match="init_checkpoint=170: .*start, but last, best, 0$"):
-    prepare.check(config, Workdir(tmp_path / "new"))
+    checks.check(config, Workdir(tmp_path / "new"))
   config.init_checkpoint = "first"
   with pytest.raises(UserError, match="init_checkpoint='first': choose last, best or a step"):
-    prepare.check(config, Workdir(tmp_path / "new"))
+    checks.check(config, Workdir(tmp_path / "new"))
 
 
 def test_the_other_built_in_corpus_is_no_start(tmp_path):
@@ -31,12 +31,12 @@ def test_the_other_built_in_corpus_is_no_start(tmp_path):
   config = ConfigDict(defaults.config("baseline").to_dict())
   config.init_from = str(tmp_path / "old")
   with pytest.raises(UserError, match="old was trained on .* corpus cldr, this config is of gramm"):
-    prepare.check(config, Workdir(tmp_path / "new"))
+    checks.check(config, Workdir(tmp_path / "new"))
   config.data.corpus.kind = "cldr"
-  prepare.check(config, Workdir(tmp_path / "new"))
+  checks.check(config, Workdir(tmp_path / "new"))
   config.data.kind = "text"
   config.data.corpus.kind = "grammar"
-  prepare.check(config, Workdir(tmp_path / "new"))
+  checks.check(config, Workdir(tmp_path / "new"))
 
 
 def pruned(folder, target_heads="", **fields) -> str:
@@ -64,16 +64,16 @@ def test_closed_heads_of_the_start_do_not_open_in_silence(tmp_path, fields, lost
   start = pruned(tmp_path / "start")
   config = beginning(start, **fields)
   if not lost:
-    prepare.check(config, Workdir(tmp_path / "new"))
+    checks.check(config, Workdir(tmp_path / "new"))
     return
   with pytest.raises(UserError, match=f"has gates that would be lost: {lost}. .*compact --workd"):
-    prepare.check(config, Workdir(tmp_path / "new"))
+    checks.check(config, Workdir(tmp_path / "new"))
 
 
 def test_gates_that_have_settled_are_cut_before_more_are_closed(tmp_path):
   start = pruned(tmp_path / "start", "2", train__steps=100, l0__settled=0.3, l0__ramp=0.3)
   config = beginning(start, **{"l0.target_heads": "1"})
   with pytest.raises(UserError, match="gates that are settled and learn no more. Cut its closed"):
-    prepare.check(config, Workdir(tmp_path / "new"))
+    checks.check(config, Workdir(tmp_path / "new"))
   config.init_checkpoint = "0"  # before they settled at 70
-  prepare.check(config, Workdir(tmp_path / "new"))
+  checks.check(config, Workdir(tmp_path / "new"))

@@ -31,7 +31,7 @@ def trained():
   @jax.jit
   def step(state, batch, uniforms):
     metrics, grads = steps.gradients(config, knobs, state.params, batch, uniforms, None)
-    metrics["rate"] = optim.noam(optim_config, knobs.learning_rate, state.step)
+    metrics["rate"] = optim.noam(optim_config, knobs.rate_scale, state.step)
     return steps.update(config, knobs, state, grads), metrics, grads
 
   state, history = steps.init_state(config, jax.tree.map(jnp.asarray, params)), []
@@ -40,7 +40,7 @@ def trained():
     here = {k.removeprefix(prefix): x for k, x in record.items() if k.startswith(prefix)}
     uniforms = {
       name: np.stack([here[f"noise/{key}/{n}"].ravel() for n in range(2)])
-      for name, (key, _) in original_hp.TYPES.items()
+      for name, (key, _) in original_hp.NAMES.items()
     }
     batch = batching.pad_pairs(*recorded.pairs(here), 48, 48)
     state, metrics, grads = step(state, batch, uniforms)

@@ -130,9 +130,8 @@ def test_what_is_to_be_predicted_stays_and_evaluation_hides_nothing():
   assert changed.any() and np.abs(hidden - plain)[:, 2:].max() > 1e-3
   np.testing.assert_allclose(hidden[~changed], replaced[~changed], rtol=1e-5)
   assert np.abs(hidden - replaced)[changed].min() > 1e-4
-  knobs = steps.knobs(5, 0.0, 1.0, gates)
   evaluated = [
-    [float(x) for x in steps.eval_step(config, knobs, {"model": params, "gates": {}}, batch)]
+    [float(x) for x in steps.eval_step(config, params, gates, batch)]
     for config in (frozen(), frozen(hidden=HIDDEN))
   ]
   assert evaluated[0] == evaluated[1]

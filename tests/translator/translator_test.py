@@ -77,12 +77,12 @@ def test_what_is_not_compiled_in_may_change():
   # Gates and parameters are arrays of the value: others take the same compiled program.
   batch = batching.pad_pairs(SOURCES[:1], TARGETS[:1], 3, 2)
   before = even().logits(batch)
-  compiled = translator_lib._logits._cache_size()
+  compiled = Translator.logits._cache_size()
   closed = even().replace(gate_values={name: jnp.zeros((1, 2)) for name in TYPES})
   assert np.abs(closed.logits(batch) - before).max() > 1e-3
   doubled = even().params | {"logits_kernel": 2 * even().params["logits_kernel"]}
   np.testing.assert_allclose(even().replace(params=doubled).logits(batch), 2 * before, rtol=1e-5)
-  assert translator_lib._logits._cache_size() == compiled
+  assert Translator.logits._cache_size() == compiled
   summed = jax.grad(lambda t: jnp.sum(t.logits(batch)))(even())
   assert summed.config == even().config and summed.gate_values["enc_self"].shape == (1, 2)
 
@@ -156,16 +156,44 @@ def test_the_search_runs_in_the_models_precision():
 def test_a_search_takes_shared_embeddings_apart():
   config = tiny.even(share_embeddings=True, src_vocab=6)
   params = tiny.random_params(config, seed=2)
-  taken = translator_lib._search_params(config, params)
+  same = Translator(config, params, open_gates(config))
+  apart_config, taken = same._for_steps
+  assert apart_config == dataclasses.replace(config, share_embeddings=False)
   assert "shared_embed" not in taken
   for name in ("src_embed", "tgt_embed"):
     np.testing.assert_array_equal(taken[name], params["shared_embed"])
   np.testing.assert_array_equal(taken["logits_kernel"], params["shared_embed"].T)
-  same = Translator(config, params, open_gates(config))
-  apart = Translator(dataclasses.replace(config, share_embeddings=False), taken, same.gate_values)
+  apart = Translator(apart_config, taken, same.gate_values)
   batch = batching.pad_pairs(SOURCES[:1], TARGETS[:1], 4, 3)
   np.testing.assert_allclose(same.logits(batch), apart.logits(batch), atol=1e-6)
   assert same.translate(SOURCES[:2], BEAM, 2) == apart.translate(SOURCES[:2], BEAM, 2)
+
+
+def test_parameters_are_made_ready_for_steps_once_and_not_copied_without_need(monkeypatch):
+  model = even().replace(params=jax.tree.map(jnp.asarray, even().params))
+  calls, cast = [], translator_lib.cast_kernels
+  spy = lambda *arguments: calls.append(1) or cast(*arguments)
+  monkeypatch.setattr(translator_lib, "cast_kernels", spy)
+  source, limit_B = batching.pad_sources(SOURCES[:1], 4), np.full(1, 3, np.int32)
+  draw = lambda: model.sample(source, limit_B, jax.random.key(0), 2, 3)
+  for _ in range(2):
+    model.translate(SOURCES[:2], BEAM, 2)
+    draw()
+  assert len(calls) == 1
+  _, ready = model._for_steps
+  jax.tree.map(lambda x, y: np.testing.assert_(x is y), ready, model.params)
+  half = model.replace(config=dataclasses.replace(model.config, precision="bfloat16"))
+  half.translate(SOURCES[:2], BEAM, 2)
+  assert len(calls) == 2 and half._for_steps[1]["logits_kernel"].dtype == jnp.bfloat16
+
+
+def test_parameters_that_were_made_ready_in_a_trace_serve_behind_it():
+  model = even(precision="bfloat16").replace()
+  source, limit_B = batching.pad_sources(SOURCES[:1], 4), np.full(1, 3, np.int32)
+  sample = lambda model: model.sample(source, limit_B, jax.random.key(0), 2, 3)[0]
+  found = jax.jit(lambda: sample(model))()  # as a constant
+  np.testing.assert_array_equal(sample(model), found)
+  np.testing.assert_array_equal(jax.jit(sample)(model.replace()), found)
 
 
 def test_gates_of_another_shape_are_refused_wherever_they_came_from():

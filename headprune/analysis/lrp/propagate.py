@@ -19,7 +19,7 @@ from headprune.analysis.lrp import rules
 from headprune.analysis.lrp.rules import Rule
 from headprune.nn import transformer
 from headprune.nn.config import ModelConfig
-from headprune.nn.layers import ACTIVATIONS
+from headprune.nn.layers import KEPT
 from headprune.translator.translator import Translator
 
 
@@ -85,9 +85,9 @@ def activations(translator: Translator, row: dict):
   """
   t, batch = translator, {name: x[None] for name, x in row.items()}
   (logits_1TV, _), kept = transformer.apply(
-    t.config, t.params, batch, t.gate_values, mutable=[ACTIVATIONS]
+    t.config, t.params, batch, t.gate_values, mutable=[KEPT]
   )
-  return _without_batch(kept[ACTIVATIONS]), jnp.argmax(logits_1TV[0], axis=-1)
+  return _without_batch(kept[KEPT]), jnp.argmax(logits_1TV[0], axis=-1)
 
 
 def _without_batch(kept: dict) -> dict:
@@ -111,8 +111,7 @@ def descend(config: ModelConfig, params: dict, real_T, acts: dict, word_T, rule:
     (type -> share_NH, total_LG, (source_GS, target_GT)).
   """
   rule = rules.RULES[rule]
-  embed = params.get("shared_embed")
-  kernel_DV = params["logits_kernel"] if embed is None else embed.T
+  kernel_DV = transformer.unshared(params)["logits_kernel"]
   r_TD = _logits(rule, acts["dec_out_QD"], kernel_DV, word_T)
   # Step g reads its logit at position g, so the first axis, G, is the second one's diagonal.
   r_GTD = jnp.diag(real_T)[..., None] * r_TD[None]

@@ -1,17 +1,19 @@
-"""What follows from a run's number of steps: settings of the train step, and whether they fit."""
+"""What a config says in the words of the train step, and whether it fits the number of steps."""
 
+import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
 
 from headprune.nn.config import ModelConfig
 from headprune.runs import derived, presets, targets
+from headprune.text import packing
 from headprune.train import mrt, optim, steps, target
 
 _CLOSED = -float(np.log(11.0))  # of log_alpha: from here on its gate is 0
 
 
-def settings(config: ConfigDict, model: ModelConfig) -> tuple[steps.StepConfig, steps.Knobs]:
+def make(config: ConfigDict, model: ModelConfig) -> tuple[steps.StepConfig, steps.Knobs]:
   """What of a config the train step needs, compiled in and traced."""
   c, total = config.optim, config.train.steps
   target_config, wanted_G = goal(config, model)
@@ -31,7 +33,7 @@ def settings(config: ConfigDict, model: ModelConfig) -> tuple[steps.StepConfig, 
     sharpness=config.mrt.sharpness if mrt.wanted(config) else None,
   )  # fmt: skip
   fixed_gates = derived.fixed_gates(config.gates, model)
-  scale = c.learning_rate / presets.noam(1.0, model.model_size, optim_config.warmup_steps)
+  scale = c.learning_rate / presets.noam_peak(1.0, model.model_size, optim_config.warmup_steps)
   coef = derived.coefficient(config, model)
   return step_config, steps.knobs(config.seed, coef, scale, fixed_gates, wanted_G)
 
@@ -55,6 +57,14 @@ def _start(config: ConfigDict) -> float:
   return 0.0 if init == "glorot" else float(init)
 
 
+def batch_rows(config: ConfigDict) -> int:
+  """B, rows of a packed batch, over all devices; a UserError if there is none for each of them."""
+  train = config.train
+  return packing.batch_rows(
+    train.batch_tokens, config.data.row_length, train.accumulate, jax.device_count()
+  )
+
+
 def notes(config: ConfigDict, step_config: steps.StepConfig, knobs: steps.Knobs) -> list[str]:
   """What a person should know before the first step of a run that is short for its config."""
   total, found = config.train.steps, []
@@ -63,7 +73,7 @@ def notes(config: ConfigDict, step_config: steps.StepConfig, knobs: steps.Knobs)
     fields = " and ".join(f"config.train.{name}={config.train[name]}" for name in late)
     found.append(f"{fields}: not before the end of these {total:,} steps")
   if config.gates.kind == "concrete":
-    reach = gate_reach(step_config.optim, knobs.learning_rate)
+    reach = gate_reach(step_config.optim, knobs.rate_scale)
     start = _start(config)
     if reach < start - _CLOSED:
       found.append(

@@ -1,10 +1,10 @@
-"""What follows from the number of steps."""
+"""What a config makes of the step: schedules, goals, and what does not fit the number of steps."""
 
 import numpy as np
 import pytest
 
 from headprune.runs import defaults, derived, presets
-from headprune.train import optim, schedule
+from headprune.train import optim, step_settings
 
 # Method and preset -> Noam's scale, D, steps of warm-up and cool-down, all steps.
 SCHEDULES = {
@@ -23,7 +23,7 @@ SCHEDULES = {
 
 
 def settings(config):
-  return schedule.settings(config, derived.model_config(config.model))
+  return step_settings.make(config, derived.model_config(config.model))
 
 
 @pytest.mark.parametrize("method, preset", SCHEDULES)
@@ -38,7 +38,7 @@ def test_presets_have_noams_schedule(method, preset):
   assert (found.model_size, found.warmup_steps, found.cooldown_steps, found.total_steps) == (
     model_size, warmup, cooldown, total,
   )  # fmt: skip
-  assert knobs.learning_rate == np.float32(scale)
+  assert knobs.rate_scale == np.float32(scale)
 
 
 @pytest.mark.parametrize("total", (3, 50, 500, 5000, 40000))
@@ -46,7 +46,7 @@ def test_a_run_of_any_length_reaches_the_rate_that_was_asked_for(total):
   config = defaults.config("baseline", "multi30k")
   config.train.steps = total
   step_config, knobs = settings(config)
-  rates = np.asarray(optim.noam(step_config.optim, knobs.learning_rate, np.arange(total)))
+  rates = np.asarray(optim.noam(step_config.optim, knobs.rate_scale, np.arange(total)))
   np.testing.assert_allclose(rates.max(), config.optim.learning_rate, rtol=1e-4)
   assert rates.argmax() == max(round(0.4 * total), 1) - 1
   np.testing.assert_allclose(
@@ -66,16 +66,17 @@ def test_gates_that_cannot_close_in_so_few_steps_are_told():
   step_config, knobs = settings(config)
   rates = [min(s**-0.5, s * 100**-1.5) * 128**-0.5 * min(1, (501 - s) / 200) for s in range(1, 501)]
   np.testing.assert_allclose(
-    schedule.gate_reach(step_config.optim, 1.0), 10 * sum(rates), rtol=1e-4
+    step_settings.gate_reach(step_config.optim, 1.0), 10 * sum(rates), rtol=1e-4
   )
-  assert sum(rates) > 0.24 and schedule.notes(config, step_config, knobs) == []
+  assert sum(rates) > 0.24 and step_settings.notes(config, step_config, knobs) == []
   config.train.update({"steps": 25, "eval_every": 25, "checkpoint_every": 25})
-  assert schedule.notes(config, *settings(config)) == [
+  assert step_settings.notes(config, *settings(config)) == [
     "in 25 steps a gate's log_alpha can move by 1.1, but from 0 to closed it is 2.4: "
     "raise config.train.steps or config.optim.gates_factor"
   ]
   config.l0.target_heads = "12"  # these start open
-  assert "by 1.1, but from 2 to closed it is 4.4" in schedule.notes(config, *settings(config))[0]
+  (note,) = step_settings.notes(config, *settings(config))
+  assert "by 1.1, but from 2 to closed it is 4.4" in note
 
 
 def test_a_top_k_needs_no_gate_to_close_and_knows_no_penalty():
@@ -86,7 +87,7 @@ def test_a_top_k_needs_no_gate_to_close_and_knows_no_penalty():
   )
   config.gates.update({"topk_start": 2.0, "topk_end": 0.25})
   step_config, knobs = settings(config)
-  assert schedule.notes(config, step_config, knobs) == []
+  assert step_settings.notes(config, step_config, knobs) == []
   assert knobs.l0_coef == 0.0 and knobs.wanted_G.tolist() == [16.0]
   goal = step_config.goal
   assert (goal.temperatures, goal.settle_step) == ((2.0, 0.25), 13)
@@ -103,9 +104,9 @@ def test_the_papers_lambda_is_a_coefficient():
 def test_what_would_not_come_before_the_end_is_told():
   config = defaults.config("baseline", "cldr")
   config.train.steps = 250
-  assert schedule.notes(config, *settings(config)) == []
+  assert step_settings.notes(config, *settings(config)) == []
   config.train.steps = 249
-  assert schedule.notes(config, *settings(config)) == [
+  assert step_settings.notes(config, *settings(config)) == [
     "config.train.eval_every=250 and config.train.checkpoint_every=250: not before the end of "
     "these 249 steps"
   ]
@@ -117,4 +118,4 @@ def test_no_preset_is_too_short_for_itself(method, preset):
   config = defaults.config(method, preset)
   if method == "fixed":
     config.gates.fixed_from = ""
-  assert schedule.notes(config, *settings(config)) == []
+  assert step_settings.notes(config, *settings(config)) == []
