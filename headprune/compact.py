@@ -11,7 +11,7 @@ from headprune import cli
 from headprune.errors import UserError
 from headprune.prune import cut, proof
 from headprune.runs import run as run_lib
-from headprune.runs.summary import Summary
+from headprune.runs.summary import OF_TRANSLATIONS, Summary
 from headprune.runs.workdir import check_unused
 from headprune.text import encoding, sources, tokenizer
 from headprune.translator.beam import BeamConfig
@@ -83,9 +83,7 @@ def compact(
 def write(run: run_lib.Run, small, out: pathlib.Path, which: str = "last") -> None:
   """Writes a model that was cut out of a run as a run of its own, with that run's numbers."""
   before = run.workdir.read_summary() if which == "last" else None
-  names = (
-    "dev_bleu", "test_bleu", "dev_chrf", "test_chrf", "dev_loss", "dev_smoothed_loss", "signature",
-  )  # fmt: skip
+  names = (*OF_TRANSLATIONS, "dev_loss", "dev_smoothed_loss", "signature")
   quality = {name: getattr(before, name) for name in names} if before else {}
   summary = Summary("compact", str(run.workdir.path), which, **quality)
   config = cut.smaller_config(run.config, small.config.heads)

@@ -85,3 +85,9 @@ def is_number(value) -> bool:
 def count_open(heads: dict) -> dict[str, list[int]]:
   """Heads whose test-time gate is above 0: type -> a number for each layer."""
   return {name: [sum(g > 0 for g in row) for row in layers] for name, layers in heads.items()}
+
+
+def describe_open(heads: dict) -> str:
+  """How many of the heads have a test-time gate above 0: "3 of 8"."""
+  gates = [gate for layers in heads.values() for row in layers for gate in row]
+  return f"{sum(gate > 0 for gate in gates)} of {len(gates)}"
