@@ -11,7 +11,7 @@ import dataclasses
 import pathlib
 
 from headprune import cli
-from headprune.analysis import compare, figures, survey, tables
+from headprune.analysis import compare, drawing, figures, survey, tables
 from headprune.analysis import result as result_lib
 from headprune.analysis import subject as subject_lib
 from headprune.analysis.report import functions, pruning
@@ -86,7 +86,7 @@ def draw(run: Run, result: Result, before: Sequence[Result]) -> pruning.History 
   if steps:
     drawn["gates"] = figures.gate_trajectories(steps, layers, kind)
   for name, figure in drawn.items():
-    write_bytes(workdir.figures / f"{name}.svg", figures.render(figure))
+    write_bytes(workdir.figures / f"{name}.svg", drawing.render(figure))
   if not steps:
     return None
   animation = figures.gate_animation(steps, layers, kind)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pathlib
 
 from headprune import cli
-from headprune.analysis import figures as figures_lib
+from headprune.analysis import drawing
 from headprune.analysis.contributions import figures, measuring, page, prefixes, result
 from headprune.analysis.contributions.prefixes import Pairs
 from headprune.analysis.contributions.result import Result
@@ -48,7 +48,7 @@ def main() -> None:
 
 def write(workdir: Workdir, found: Result) -> None:
   """Writes numbers, figures and page into a run's folder."""
-  pictures = {name: figures_lib.render(figure) for name, figure in figures.draw(found).items()}
+  pictures = {name: drawing.render(figure) for name, figure in figures.draw(found).items()}
   for name, data in pictures.items():
     write_bytes(workdir.figures / f"{name}.svg", data)
   write_json(workdir.contributions, found.to_json())

@@ -9,13 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from headprune.analysis import trend
+from headprune.analysis.drawing import COLORS, DPI, MARKERS
 from headprune.analysis.evidence import ERROR_RATE
-from headprune.analysis.figures import COLORS, MARKERS
 from headprune.analysis.result import TITLES
 from headprune.analysis.trend import GAIN, Checkpoint, Level
 
 _COLUMNS = 4
-_DPI = 110
 _LABELS = {GAIN: "points above baseline", ERROR_RATE: "lowest error rate"}
 
 
@@ -31,7 +30,7 @@ def draw(checkpoints: Sequence[Checkpoint]) -> Figure:
   levels = checkpoints[0].levels
   rows = math.ceil(len(levels) / _COLUMNS)
   columns = math.ceil(len(levels) / rows)
-  figure = Figure(figsize=(2.8 * columns + 0.3, 3.9 * rows + 0.3), dpi=_DPI, layout="constrained")
+  figure = Figure(figsize=(2.8 * columns + 0.3, 3.9 * rows + 0.3), dpi=DPI, layout="constrained")
   parts = figure.subfigures(rows, 1, squeeze=False, hspace=0.06)[:, 0]
   panels = [part.subplots(2, columns, sharex="col", height_ratios=[2.6, 1]) for part in parts]
   pairs = [pair for part in panels for pair in part.reshape(2, columns).T]
