@@ -1,12 +1,11 @@
 """When heads get their functions: how many have each kind at a checkpoint, how near the best is."""
 
 from collections.abc import Iterable, Sequence
-import csv
 import dataclasses
-import io
 
 import numpy as np
 
+from headprune import layout
 from headprune.analysis import tables
 from headprune.analysis.evidence import ERROR_RATE, Counted, Evidence
 from headprune.analysis.result import Head
@@ -128,13 +127,7 @@ def table(checkpoints: Sequence[Checkpoint]) -> str:
     cells = (f"{_count(x):<{widest}} {amount(x.measure, x.best):>4}" for x in point.levels)
     rows.append([f"{point.step:,}", *(number or "-" for number in numbers), *cells])
   rows.append(["needed", "", "", *map(needed, levels)])
-  widths = [max(map(len, column)) for column in zip(*rows)]
-  return "\n".join(
-    "  ".join(
-      f"{cell:{'>' if i < 3 else '<'}{width}}" for i, (cell, width) in enumerate(zip(row, widths))
-    ).rstrip()
-    for row in rows
-  )
+  return layout.aligned(rows, ">>><")
 
 
 def _count(one: Level) -> str:
@@ -164,12 +157,9 @@ def needed(one: Level) -> str:
 
 def to_csv(checkpoints: Sequence[Checkpoint]) -> str:
   """A line for each kind at each checkpoint; heads are counted from 1.1."""
-  text = io.StringIO()
-  writer = csv.writer(text, lineterminator="\n")
-  own = ("run", "step", "dev_loss", "dev_bleu")
-  writer.writerow([*own, *(field.name for field in dataclasses.fields(Level))])
+  own, rows = ("run", "step", "dev_loss", "dev_bleu"), []
   for point in checkpoints:
     for one in point.levels:
       cells = dataclasses.asdict(one) | {"head": one.head and tables.name_head(one.head)}
-      writer.writerow([*(getattr(point, name) for name in own), *cells.values()])
-  return text.getvalue()
+      rows.append([*(getattr(point, name) for name in own), *cells.values()])
+  return layout.csv_text([*own, *(field.name for field in dataclasses.fields(Level))], rows)

@@ -1,9 +1,7 @@
 """Finished runs as rows: what chose their heads, how many are left, and how good they are."""
 
 from collections.abc import Iterable, Iterator, Sequence
-import csv
 import dataclasses
-import io
 import os
 import pathlib
 import sys
@@ -12,12 +10,13 @@ from ml_collections import ConfigDict
 
 from headprune.curve.points import CONTROL, LEARNED, ONEPASS, SCRATCH, TRUNK
 from headprune.errors import UserError
+from headprune.layout import csv_text, duration
 from headprune.nn.config import TYPES, ModelConfig
 from headprune.runs import config as config_lib
 from headprune.runs import effect, metrics, targets
 from headprune.runs import heads as heads_lib
 from headprune.runs.heads import Lists
-from headprune.runs.summary import Summary, duration
+from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir, damaged
 
 BASELINE = "baseline"
@@ -219,18 +218,16 @@ def to_csv(rows: Sequence[Row], p_values: PValues | None = None) -> str:
     rows: from `rows`.
     p_values: from significance.p_values; they make one more column.
   """
-  text = io.StringIO()
-  writer = csv.writer(text, lineterminator="\n")
-  writer.writerow([*COLUMNS, "p"] if p_values is not None else COLUMNS)
-  for row in rows:
-    own = {name: getattr(row, name) for name in COLUMNS if name not in TYPES}
-    own |= {name: sum(counts) for name, counts in row.counts.items()}
-    own |= {"tuned": str(row.tuned).lower(), "types": "+".join(row.types)}
-    cells = [_rounded(own[name]) for name in COLUMNS]
-    if p_values is not None:
-      cells.append(_rounded(p_values.get((row.run, row.tuned))))
-    writer.writerow(cells)
-  return text.getvalue()
+  columns = COLUMNS if p_values is None else (*COLUMNS, "p")
+  cells = (_cells(row) | {"p": (p_values or {}).get((row.run, row.tuned))} for row in rows)
+  return csv_text(columns, ([_rounded(own[name]) for name in columns] for own in cells))
+
+
+def _cells(row: Row) -> dict:
+  """A row by the names in COLUMNS."""
+  own = {name: getattr(row, name) for name in COLUMNS if name not in TYPES}
+  own |= {name: sum(counts) for name, counts in row.counts.items()}
+  return own | {"tuned": str(row.tuned).lower(), "types": "+".join(row.types)}
 
 
 def _rounded(value):

@@ -13,12 +13,13 @@ from ml_collections import ConfigDict
 from headprune.curve import importance, onepass, points
 from headprune.curve.points import Point
 from headprune.errors import UserError
+from headprune.layout import duration
 from headprune.nn.config import ModelConfig
 from headprune.runs import checkpoint, inherit, lock, targets
 from headprune.runs import config as config_lib
 from headprune.runs.heads import Lists, count_open
 from headprune.runs.run import load
-from headprune.runs.summary import Summary, duration
+from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir, read_json, write_json
 from headprune.train import loop, mrt, prepare, schedule, stopping
 

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+from headprune.layout import duration
 from headprune.runs import heads as heads_lib
 from headprune.runs import upgrade
 
@@ -118,12 +119,3 @@ def table(summary: Summary, heads: dict, before: Summary | None) -> str:
 def perplexity(loss: float) -> float:
   """exp(loss), of nats per token; at most 1e300."""
   return math.exp(min(loss, 690.0))
-
-
-def duration(seconds: float) -> str:
-  """1:02:03 or 2:03; "?" if it is not finite."""
-  if not 0 <= seconds < float("inf"):
-    return "?"
-  minutes, s = divmod(int(seconds + 0.5), 60)
-  hours, m = divmod(minutes, 60)
-  return f"{hours}:{m:02d}:{s:02d}" if hours else f"{m}:{s:02d}"
