@@ -20,7 +20,7 @@ from headprune.analysis.report.maps import attention_maps
 from headprune.analysis.report.quality import Quality
 from headprune.analysis.result import LAST, TITLES, Result
 from headprune.analysis.subject import Subject
-from headprune.errors import UserError
+from headprune.errors import UserError, check_least
 from headprune.meter import Meter
 from headprune.runs import held_out, metrics
 from headprune.runs.run import Run, load
@@ -30,8 +30,7 @@ from headprune.runs.workdir import Workdir, name_runs, write_bytes, write_text
 
 def main() -> None:
   args = _parse()
-  if args.maps < 0:
-    raise UserError(f"--maps {args.maps} must be at least 0")
+  check_least("--maps", args.maps, 0)
   with Meter() as meter:
     _analyze(args, meter)
 

@@ -8,7 +8,7 @@ import argparse
 import pathlib
 
 from headprune import cli
-from headprune.errors import UserError
+from headprune.errors import UserError, check_least
 from headprune.prune import cut, proof
 from headprune.runs import run as run_lib
 from headprune.runs.summary import OF_TRANSLATIONS, Summary
@@ -34,8 +34,7 @@ def main() -> None:
   args = parser.parse_args()
   if (args.src is None) != (args.tgt is None):
     raise UserError("give both --src and --tgt, or neither")
-  if args.sentences < 1:
-    raise UserError(f"--sentences {args.sentences} must be at least 1")
+  check_least("--sentences", args.sentences, 1)
   text = (args.src, args.tgt) if args.src else None
   compact(args.workdir, args.out, args.checkpoint, text, args.sentences)
 

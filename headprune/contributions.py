@@ -15,7 +15,7 @@ from headprune.analysis import drawing
 from headprune.analysis.contributions import figures, measuring, page, prefixes, result
 from headprune.analysis.contributions.prefixes import Pairs
 from headprune.analysis.contributions.result import Result
-from headprune.errors import UserError
+from headprune.errors import UserError, check_least
 from headprune.meter import Meter
 from headprune.runs import checkpoint
 from headprune.runs.run import load
@@ -25,11 +25,9 @@ from headprune.text import sources
 
 def main() -> None:
   args = _parse()
-  if args.sentences < 1:
-    raise UserError(f"--sentences {args.sentences} must be at least 1")
+  check_least("--sentences", args.sentences, 1)
   for name in ("resamples", "seed"):
-    if getattr(args, name) < 0:
-      raise UserError(f"--{name} {getattr(args, name)} must be at least 0")
+    check_least(f"--{name}", getattr(args, name), 0)
   if args.length and min(args.length) < 2:
     raise UserError(f"--length {args.length[0]} {args.length[1]}: both must be at least 2")
   chosen = _listed("prefix", args.prefix, prefixes.PREFIXES)

@@ -13,7 +13,7 @@ import jax
 
 from headprune import cli
 from headprune.bench import deployed, speed
-from headprune.errors import UserError
+from headprune.errors import UserError, check_least
 from headprune.nn.config import PRECISIONS
 from headprune.runs.run import load
 
@@ -33,8 +33,7 @@ def main() -> None:
   parser.add_argument("--json", type=pathlib.Path, help="also write the rows there")
   args = parser.parse_args()
   for name in ("repeats", "sentences"):
-    if getattr(args, name) < 1:
-      raise UserError(f"--{name} {getattr(args, name)} must be at least 1")
+    check_least(f"--{name}", getattr(args, name), 1)
   if args.json and not args.json.absolute().parent.is_dir():
     raise UserError(f"--json {args.json}: its folder does not exist")
   if args.against and not args.workdir:

@@ -12,7 +12,7 @@ import stat
 import sys
 
 from headprune import cli
-from headprune.errors import UserError
+from headprune.errors import UserError, check_least
 from headprune.meter import Meter
 from headprune.runs.run import Run, Translation, load
 from headprune.text import parts
@@ -47,10 +47,9 @@ def main() -> None:
   )  # fmt: skip
   args = parser.parse_args()
   split = args.long_lines == "split"
-  if args.max_tokens < 8:
-    raise UserError(f"--max-tokens {args.max_tokens} must be at least 8")
-  if args.nbest is not None and args.nbest < 1:
-    raise UserError(f"--nbest {args.nbest} must be at least 1")
+  check_least("--max-tokens", args.max_tokens, 8)
+  if args.nbest is not None:
+    check_least("--nbest", args.nbest, 1)
   if args.nbest and split:
     raise UserError("--nbest: the parts of a long line have no list in common; refuse long lines")
   with Meter() as meter:

@@ -14,7 +14,7 @@ from headprune.analysis import evidence, plug, pointing
 from headprune.analysis.evidence import Counted, Evidence
 from headprune.analysis.result import SHARE, Kind, Score
 from headprune.analysis.subject import Subject
-from headprune.errors import UserError
+from headprune.errors import check_least
 
 KIND = "positional"
 NEAR = (-1, 0, 1)  # offsets whose shares are drawn
@@ -27,8 +27,7 @@ def add_options(add) -> None:
 
 def prepare(subject: Subject, options) -> plug.Plan:
   del subject
-  if options.max_offset < 1:
-    raise UserError(f"--max-offset {options.max_offset} must be at least 1")
+  check_least("--max-offset", options.max_offset, 1)
   limit = plug.check_share("positional", options.positional)
   settings = {"positional": limit, "max_offset": options.max_offset}
   run = functools.partial(measure, limit=limit, max_offset=options.max_offset)

@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 
 from headprune.analysis.result import Head, Ragged
-from headprune.errors import UserError
+from headprune.errors import UserError, check_least
 from headprune.nn import gates
 from headprune.runs import heads as heads_lib
 from headprune.runs.run import Run
@@ -90,8 +90,7 @@ def read(run: Run, options) -> Subject:
   Raises:
     UserError: what is wrong with the text or an option.
   """
-  if options.sentences < 1:
-    raise UserError(f"--sentences {options.sentences} must be at least 1")
+  check_least("--sentences", options.sentences, 1)
   if options.text:
     text = sources.read_parallel(*options.text)
   else:

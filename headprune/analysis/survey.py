@@ -29,7 +29,7 @@ from headprune.analysis.evidence import Counted
 from headprune.analysis.plug import Plan
 from headprune.analysis.result import Findings, Kind, Result
 from headprune.analysis.subject import Subject
-from headprune.errors import UserError
+from headprune.errors import check_least
 from headprune.nn.config import TYPES
 
 # Those that tell functions. A head with functions of several kinds counts as the first of them.
@@ -78,8 +78,7 @@ def prepare(subject: Subject, options: argparse.Namespace) -> list[Plan]:
     UserError: an option or a file that cannot be used.
   """
   for name in ("resamples", "chance", "seed"):
-    if getattr(options, name) < 0:
-      raise UserError(f"--{name} {getattr(options, name)} must be at least 0")
+    check_least(f"--{name}", getattr(options, name), 0)
   return prepare_some(subject, options, ANALYSES)
 
 
