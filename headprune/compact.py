@@ -18,20 +18,7 @@ from headprune.translator.beam import BeamConfig
 
 
 def main() -> None:
-  parser = argparse.ArgumentParser(prog="headprune compact", description=__doc__)
-  parser.add_argument(
-    "--workdir", required=True, type=cli.not_empty, help="any run: gated, fixed, dense or compact"
-  )
-  parser.add_argument(
-    "--out", required=True, type=cli.not_empty, help="folder for the smaller model"
-  )
-  parser.add_argument("--checkpoint", default="last", help="last, best, or a step")
-  parser.add_argument(
-    "--src", type=cli.not_empty, help="source text to compare on (default: the run's dev data)"
-  )
-  parser.add_argument("--tgt", type=cli.not_empty, help="its translations, as many lines")
-  parser.add_argument("--sentences", type=int, default=100, help="how many of them (default: 100)")
-  args = parser.parse_args()
+  args = _parse()
   if (args.src is None) != (args.tgt is None):
     raise UserError("give both --src and --tgt, or neither")
   check_least("--sentences", args.sentences, 1)
@@ -97,6 +84,20 @@ def _pairs(run: run_lib.Run, text, sentences: int) -> tuple[list, list]:
   pairs, _ = encoding.encode(*lines, tokenizers, run.config.data.row_length)
   numbers = range(min(sentences, len(pairs)))
   return tuple([pairs.side(side, i).tolist() for i in numbers] for side in ("src", "tgt"))
+
+
+def _parse() -> argparse.Namespace:
+  parser = argparse.ArgumentParser(prog="headprune compact", description=__doc__)
+  add = parser.add_argument
+  add(
+    "--workdir", required=True, type=cli.not_empty, help="any run: gated, fixed, dense or compact"
+  )
+  add("--out", required=True, type=cli.not_empty, help="folder for the smaller model")
+  add("--checkpoint", default="last", help="last, best, or a step")
+  add("--src", type=cli.not_empty, help="source text to compare on (default: the run's dev data)")
+  add("--tgt", type=cli.not_empty, help="its translations, as many lines")
+  add("--sentences", type=int, default=100, help="how many of them (default: 100)")
+  return parser.parse_args()
 
 
 if __name__ == "__main__":
