@@ -1,6 +1,7 @@
 """What attention heads do: how important each one is, which function it has, and how it looks.
 
-An analysis is one file here and one entry in `survey.ANALYSES`; `plug` says what the file holds.
+An analysis is one file in `measured/` and one entry in `survey.ANALYSES`; `plug` says
+what the file holds.
 
 Letters that analyses add to the glossary in `headprune/__init__.py`:
 

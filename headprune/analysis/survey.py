@@ -5,27 +5,23 @@ from collections.abc import Callable, Sequence
 import dataclasses
 import itertools
 
-from headprune.analysis import (
+from headprune.analysis import certainty, chance, correlation, levels, plug
+from headprune.analysis import subject as subject_lib
+from headprune.analysis.evidence import Counted
+from headprune.analysis.measured import (
   alignment,
   bleu_loss,
-  certainty,
-  chance,
   closing,
   confidence,
-  correlation,
   gate_values,
   gradient,
   idle,
-  plug,
   positional,
   rare_words,
   relevance,
   syntactic,
   target_syntactic,
-  trend,
 )
-from headprune.analysis import subject as subject_lib
-from headprune.analysis.evidence import Counted
 from headprune.analysis.plug import Plan
 from headprune.analysis.result import Findings, Kind, Result
 from headprune.analysis.subject import Subject
@@ -136,8 +132,9 @@ def measure(
 
 
 def _with_nearest(kinds: tuple[Kind, ...], subject: Subject, evidence: list) -> tuple[Kind, ...]:
-  levels = [trend.level(one, subject.open_heads(one.type)) for one in evidence]
-  told = {(x.type, x.kind): trend.nearest(x) for x in levels if not x.heads and x.best is not None}
+  reached = (levels.level(one, subject.open_heads(one.type)) for one in evidence)
+  missed = [one for one in reached if not one.heads and one.best is not None]
+  told = {(one.type, one.kind): levels.nearest(one) for one in missed}
   return tuple(dataclasses.replace(k, nearest=told.get((k.type, k.name))) for k in kinds)
 
 

@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from headprune.analysis import trend
 from headprune.analysis.drawing import COLORS, DPI, MARKERS
 from headprune.analysis.evidence import ERROR_RATE
+from headprune.analysis.levels import GAIN, Level, amount, needed
 from headprune.analysis.result import TITLES
-from headprune.analysis.trend import GAIN, Checkpoint, Level
+from headprune.analysis.trend import Checkpoint
 
 _COLUMNS = 4
 _LABELS = {GAIN: "points above baseline", ERROR_RATE: "lowest error rate"}
@@ -57,7 +57,7 @@ def _draw_best(axes: Axes, one: Level, curves: Sequence[tuple]) -> None:
   if one.measure == GAIN:
     low, high = axes.get_ylim()
     axes.set_ylim(min(low, -0.05), max(high, 1.6 * one.limit))
-    axes.yaxis.set_major_formatter(lambda x, _: trend.amount(GAIN, x))
+    axes.yaxis.set_major_formatter(lambda x, _: amount(GAIN, x))
   else:
     axes.set_ylim(-0.03, 1.03)
     axes.yaxis.set_major_formatter(PercentFormatter(1, 0))
@@ -68,7 +68,7 @@ def _draw_best(axes: Axes, one: Level, curves: Sequence[tuple]) -> None:
   place = (0.98, -2, "right", "top") if one.measure == ERROR_RATE else (0.02, 2, "left", "bottom")
   x, offset, ha, va = place
   axes.annotate(
-    trend.needed(one), (x, one.limit), (0, offset), axes.get_yaxis_transform(), "offset points",
+    needed(one), (x, one.limit), (0, offset), axes.get_yaxis_transform(), "offset points",
     ha=ha, va=va, fontsize=8, color="0.35",
   )  # fmt: skip
   axes.set_title(one.kind, loc="left", fontsize=11, fontweight="bold", pad=18)

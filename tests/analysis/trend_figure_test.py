@@ -8,7 +8,8 @@ import pytest
 
 from headprune.analysis import drawing, trend_figure
 from headprune.analysis.evidence import ERROR_RATE
-from headprune.analysis.trend import GAIN, Checkpoint, Level
+from headprune.analysis.levels import GAIN, Level
+from headprune.analysis.trend import Checkpoint
 
 KINDS = {"positional": ("share", 0.9), "syntactic": (GAIN, 0.1), "aligning": (ERROR_RATE, 0.5)}
 
