@@ -14,7 +14,6 @@ from headprune.runs import run as run_lib
 from headprune.runs.summary import OF_TRANSLATIONS, Summary
 from headprune.runs.workdir import check_unused
 from headprune.text import encoding, sources, tokenizer
-from headprune.translator.beam import BeamConfig
 
 
 def main() -> None:
@@ -53,8 +52,7 @@ def compact(
   pairs = _pairs(run, text, sentences)
   small = cut.cut(run.translator)
   print(cut.table(run.translator, small), flush=True)
-  c = run.config.eval
-  beam = BeamConfig(c.beams, c.alpha, c.spread)
+  beam = run.beam()
   difference = proof.check(run.translator, small, *pairs, beam)
   print(
     f"The same model on {len(pairs[0])} sentences, in float32: logits differ by at most "

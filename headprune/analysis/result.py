@@ -137,7 +137,7 @@ class Result(Findings):
     """The score with a key; KeyError if it was not measured."""
     return {score.key: score for score in self.scores}[key]
 
-  def open_heads(self, name: str) -> Iterator[Head]:
+  def list_open(self, name: str) -> Iterator[Head]:
     """The open heads of an attention type."""
     for n, row in enumerate(self.heads[name]):
       yield from ((n, h) for h, gate in enumerate(row) if gate > 0)

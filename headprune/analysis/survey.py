@@ -26,7 +26,6 @@ from headprune.analysis.plug import Plan
 from headprune.analysis.result import Findings, Kind, Result
 from headprune.analysis.subject import Subject
 from headprune.errors import check_least
-from headprune.nn.config import TYPES
 
 # Those that tell functions. A head with functions of several kinds counts as the first of them.
 FUNCTIONS = (
@@ -155,19 +154,15 @@ def _join(subject: Subject, plans: list[Plan], found: list[Findings]) -> Result:
   run = subject.run
   joined = lambda field: tuple(item for part in found for item in getattr(part, field))
   fields = ("scores", "kinds", "functions", "tables", "notes")
-  open_heads = {
-    name: [tuple(map(int, head)) for head in zip(*subject.open_heads(name).nonzero())]
-    for name in TYPES
-  }
-  return Result(
+  result = Result(
     **{field: joined(field) for field in fields},
     numbers={name: x for part in found for name, x in part.numbers.items()},
     run=run.workdir.path.absolute().name,
     settings=settings(subject, plans),
     sentences=len(subject.text),
     heads=subject.as_lists(run.gates()),
-    correlations=tuple(correlation.correlate(joined("scores"), open_heads)),
   )
+  return dataclasses.replace(result, correlations=correlation.correlate(result))
 
 
 def survey(subject: Subject, options: argparse.Namespace) -> Result:

@@ -63,7 +63,7 @@ def _legend(result: Result, colors: dict[str, str]) -> str:
   for name, layers in result.heads.items():
     found = compare.kinds_of_heads(result, name)
     total += sum(map(len, layers))
-    for head in result.open_heads(name):
+    for head in result.list_open(name):
       opened += 1
       for kind in found.get(head, [compare.UNKNOWN]):
         counts[kind] += 1
