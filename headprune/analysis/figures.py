@@ -12,20 +12,19 @@ from headprune.analysis import drawing, tables
 from headprune.analysis.drawing import LINES
 from headprune.analysis.result import TITLES
 from headprune.nn import gates as gates_lib
+from headprune.runs.heads import Layers, Lists
 
 _HATCHES = ("", "///", "...", "xxx")
 _FRAME_MS = 125
 
 _OPEN = {"concrete": ("P(open)", "P(gate = 0)"), "topk": ("open", "closed")}  # kind of gates
 
-Layers = Sequence[Sequence[float]]  # layer -> head -> value, also as an array
 
-
-def score_grid(scores: dict[str, Layers], title: str, gates: dict | None = None) -> Figure:
+def score_grid(scores: Lists, title: str, gates: dict | None = None) -> Figure:
   """Heads x layers, one panel for each attention type; layer 1 is the lowest row.
 
   Args:
-    scores: type -> layer -> head -> value; layers may differ in length.
+    scores: lists, whose layers may differ in length, or arrays [N, H].
     title: what the values are.
     gates: test-time gates; closed heads are crossed out.
   """
@@ -120,8 +119,12 @@ def gate_animation(
   return data.getvalue()
 
 
-def retained(gates: dict[str, Layers]) -> Figure:
-  """Open heads of each layer, of each attention type; the outline is what there was."""
+def retained(gates: Lists) -> Figure:
+  """Open heads of each layer, of each attention type; the outline is what there was.
+
+  Args:
+    gates: test-time gates, lists or arrays [N, H].
+  """
   figure, panels = _panels(gates, 2.8)
   for axes, (name, layers) in zip(panels, gates.items()):
     layer_numbers = np.arange(len(layers)) + 1
