@@ -51,6 +51,7 @@ class Row:
   run: str  # the folder
   init_from: str  # what it was before it was pruned, "" if it was trained from scratch
   setting: tuple = ()  # what runs share that differ in their seed alone
+  form: str = ""  # "by type" or "by layer" if each of them had a number of heads that were to stay
 
   @property
   def counts(self) -> dict[str, list[int]]:
@@ -64,10 +65,9 @@ class Row:
 
   @property
   def label(self) -> str:
-    """The method, and what is unusual about it."""
-    if self.coef is not None:
-      return f"{self.method}, by cost"
-    return self.method if self.tuned else f"{self.method}, untuned"
+    """The method, and what is unusual about it: "gradient, by layer, untuned"."""
+    form = self.form if self.coef is None else "by cost"
+    return ", ".join(filter(None, (self.method, form, "" if self.tuned else "untuned")))
 
   def bleu(self, split: str) -> float | None:
     """BLEU on "dev" or "test", percent."""
@@ -144,6 +144,7 @@ def _of_run(workdir: Workdir, summary: Summary) -> Iterator[Row]:
     run=str(workdir.path),
     init_from=_origin(config),
     setting=_setting(config, model),
+    form=_form(_target(config, model)[0]),
   )
   fixed = config.gates.kind == "fixed"
   row = dataclasses.replace(row, wanted=row.open) if fixed else row
@@ -167,13 +168,30 @@ def method(gates: ConfigDict, init_from: str) -> str:
 
 
 def _wanted(config: ConfigDict, model: ModelConfig) -> int | None:
-  text = config.l0.target_heads
-  return int(targets.parse(text, config.gates.types, model)[1].sum()) if text else None
+  _, wanted = _target(config, model)
+  return sum(wanted) if wanted else None
 
 
 def _coef(config: ConfigDict, model: ModelConfig) -> float | None:
   by_cost = config_lib.gated_types(config) and not config.l0.target_heads
   return float(config_lib.coefficient(config, model)) if by_cost else None
+
+
+def _target(config: ConfigDict, model: ModelConfig) -> tuple[tuple, tuple[int, ...]]:
+  """Groups of heads and how many of each were to stay, see targets.parse; empty if nobody said."""
+  text = config.gates.chosen_for if config.gates.kind == "fixed" else config.l0.target_heads
+  if not text:
+    return (), ()
+  groups, wanted_G = targets.parse(text, config.gates.types, model)
+  return groups, tuple(map(int, wanted_G))
+
+
+def _form(groups: tuple) -> str:
+  """As Row.form; `groups` from `_target`."""
+  numbers = [set(group_of_layer) for _, group_of_layer in groups]
+  if any(len(some) > 1 for some in numbers):
+    return "by layer"
+  return "by type" if len(set().union(*numbers)) > 1 else ""
 
 
 def _origin(config: ConfigDict) -> str:
@@ -189,9 +207,9 @@ def _setting(config: ConfigDict, model: ModelConfig) -> tuple:
   own = ("seed", "init_from", "init_checkpoint", "gates.fixed", "l0.target_heads")
   left_out = (*own, *effect.FREE_FIELDS)
   fields = {k: v for k, v in effect.effective(config).items() if not k.startswith(left_out)}
-  if config.l0.target_heads:  # "12" and "25%" may be the same
-    groups, wanted_G = targets.parse(config.l0.target_heads, config.gates.types, model)
-    fields["l0.target_heads"] = groups, tuple(map(int, wanted_G))
+  groups, wanted = _target(config, model)
+  if _form(groups):  # else it is Row.wanted: "12" and "25%" may be the same
+    fields["l0.target_heads"] = groups, wanted
   return tuple(sorted(fields.items()))
 
 

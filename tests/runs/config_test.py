@@ -51,6 +51,7 @@ def _config(**fields):
     ("gates.kind", "concret", "config.gates.kind='concret': .*none, concrete, topk, fixed"),
     ("gates.types", ("enc",), "config.gates.types: 'enc' is not one of enc_self"),
     ("gates.types", ("enc_self", "enc_self"), "config.gates.types names 'enc_self' twice"),
+    ("gates.chosen_for", "many", "config.gates.chosen_for='many': give"),
     ("gates.init", "uniform", "config.gates.init: 'uniform' is not 'glorot' or a number"),
     ("gates.init", "nan", "config.gates.init: 'nan'"),
     ("optim.learning_rate", 0.0, "config.optim.learning_rate=0.0 must be above 0"),

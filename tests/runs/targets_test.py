@@ -47,3 +47,5 @@ def test_forms(text, groups, wanted):
 def test_mistakes(text, message):
   with pytest.raises(UserError, match=message):
     targets.parse(text, TYPES, MODEL)
+  with pytest.raises(UserError, match=f"^config.gates.chosen_for='{text}'"):
+    targets.parse(text, TYPES, MODEL, "gates.chosen_for")
