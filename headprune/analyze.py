@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import dataclasses
 
 from headprune import cli
-from headprune.analysis import compare, figures, survey, tables
+from headprune.analysis import compare, drawing, figures, survey, tables
 from headprune.analysis import result as result_lib
 from headprune.analysis import subject as subject_lib
 from headprune.analysis.report import functions, pruning
@@ -19,7 +19,7 @@ from headprune.analysis.report.maps import attention_maps
 from headprune.analysis.report.quality import Quality
 from headprune.analysis.result import LAST, TITLES, Result
 from headprune.analysis.subject import Subject
-from headprune.errors import UserError
+from headprune.errors import UserError, check_least
 from headprune.files import write_bytes, write_text
 from headprune.meter import Meter
 from headprune.runs import held_out, metrics
@@ -31,8 +31,7 @@ from headprune.runs.workdir import Workdir, name_runs
 
 def main() -> None:
   args = _parse()
-  if args.maps < 0:
-    raise UserError(f"--maps {args.maps} must be at least 0")
+  check_least("--maps", args.maps, 0)
   with Meter() as meter:
     _analyze(args, meter)
 
@@ -87,7 +86,7 @@ def draw(run: Run, result: Result, before: Sequence[Result]) -> pruning.History 
   if steps:
     drawn["gates"] = figures.gate_trajectories(steps, layers, kind)
   for name, figure in drawn.items():
-    write_bytes(workdir.figures / f"{name}.svg", figures.render(figure))
+    write_bytes(workdir.figures / f"{name}.svg", drawing.render(figure))
   if not steps:
     return None
   animation = figures.gate_animation(steps, layers, kind)

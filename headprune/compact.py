@@ -8,34 +8,19 @@ import argparse
 import pathlib
 
 from headprune import cli
-from headprune.errors import UserError
+from headprune.errors import UserError, check_least
 from headprune.prune import cut, proof
 from headprune.runs import run as run_lib
-from headprune.runs.summary import Summary
+from headprune.runs.summary import OF_TRANSLATIONS, Summary
 from headprune.runs.workdir import check_unused
 from headprune.text import encoding, sources, tokenizer
-from headprune.translator.beam import BeamConfig
 
 
 def main() -> None:
-  parser = argparse.ArgumentParser(prog="headprune compact", description=__doc__)
-  parser.add_argument(
-    "--workdir", required=True, type=cli.not_empty, help="any run: gated, fixed, dense or compact"
-  )
-  parser.add_argument(
-    "--out", required=True, type=cli.not_empty, help="folder for the smaller model"
-  )
-  parser.add_argument("--checkpoint", default="last", help="last, best, or a step")
-  parser.add_argument(
-    "--src", type=cli.not_empty, help="source text to compare on (default: the run's dev data)"
-  )
-  parser.add_argument("--tgt", type=cli.not_empty, help="its translations, as many lines")
-  parser.add_argument("--sentences", type=int, default=100, help="how many of them (default: 100)")
-  args = parser.parse_args()
+  args = _parse()
   if (args.src is None) != (args.tgt is None):
     raise UserError("give both --src and --tgt, or neither")
-  if args.sentences < 1:
-    raise UserError(f"--sentences {args.sentences} must be at least 1")
+  check_least("--sentences", args.sentences, 1)
   text = (args.src, args.tgt) if args.src else None
   compact(args.workdir, args.out, args.checkpoint, text, args.sentences)
 
@@ -67,8 +52,7 @@ def compact(
   pairs = _pairs(run, text, sentences)
   small = cut.cut(run.translator)
   print(cut.table(run.translator, small), flush=True)
-  c = run.config.eval
-  beam = BeamConfig(c.beams, c.alpha, c.spread)
+  beam = run.beam()
   difference = proof.check(run.translator, small, *pairs, beam)
   print(
     f"The same model on {len(pairs[0])} sentences, in float32: logits differ by at most "
@@ -83,9 +67,7 @@ def compact(
 def write(run: run_lib.Run, small, out: pathlib.Path, which: str = "last") -> None:
   """Writes a model that was cut out of a run as a run of its own, with that run's numbers."""
   before = run.workdir.read_summary() if which == "last" else None
-  names = (
-    "dev_bleu", "test_bleu", "dev_chrf", "test_chrf", "dev_loss", "dev_smoothed_loss", "signature",
-  )  # fmt: skip
+  names = (*OF_TRANSLATIONS, "dev_loss", "dev_smoothed_loss", "signature")
   quality = {name: getattr(before, name) for name in names} if before else {}
   summary = Summary("compact", str(run.workdir.path), which, **quality)
   config = cut.smaller_config(run.config, small.config.heads)
@@ -100,6 +82,20 @@ def _pairs(run: run_lib.Run, text, sentences: int) -> tuple[list, list]:
   pairs, _ = encoding.encode(*lines, tokenizers, run.config.data.row_length)
   numbers = range(min(sentences, len(pairs)))
   return tuple([pairs.side(side, i).tolist() for i in numbers] for side in ("src", "tgt"))
+
+
+def _parse() -> argparse.Namespace:
+  parser = argparse.ArgumentParser(prog="headprune compact", description=__doc__)
+  add = parser.add_argument
+  add(
+    "--workdir", required=True, type=cli.not_empty, help="any run: gated, fixed, dense or compact"
+  )
+  add("--out", required=True, type=cli.not_empty, help="folder for the smaller model")
+  add("--checkpoint", default="last", help="last, best, or a step")
+  add("--src", type=cli.not_empty, help="source text to compare on (default: the run's dev data)")
+  add("--tgt", type=cli.not_empty, help="its translations, as many lines")
+  add("--sentences", type=int, default=100, help="how many of them (default: 100)")
+  return parser.parse_args()
 
 
 if __name__ == "__main__":

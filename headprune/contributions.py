@@ -10,11 +10,11 @@ import argparse
 from collections.abc import Callable
 
 from headprune import cli
-from headprune.analysis import figures as figures_lib
+from headprune.analysis import drawing
 from headprune.analysis.contributions import figures, measuring, page, prefixes, result
 from headprune.analysis.contributions.prefixes import Pairs
 from headprune.analysis.contributions.result import Result
-from headprune.errors import UserError
+from headprune.errors import UserError, check_least
 from headprune.files import write_bytes, write_json, write_text
 from headprune.meter import Meter
 from headprune.runs import stored
@@ -25,11 +25,9 @@ from headprune.text import sources
 
 def main() -> None:
   args = _parse()
-  if args.sentences < 1:
-    raise UserError(f"--sentences {args.sentences} must be at least 1")
+  check_least("--sentences", args.sentences, 1)
   for name in ("resamples", "seed"):
-    if getattr(args, name) < 0:
-      raise UserError(f"--{name} {getattr(args, name)} must be at least 0")
+    check_least(f"--{name}", getattr(args, name), 0)
   if args.length and min(args.length) < 2:
     raise UserError(f"--length {args.length[0]} {args.length[1]}: both must be at least 2")
   chosen = _listed("prefix", args.prefix, prefixes.PREFIXES)
@@ -48,7 +46,7 @@ def main() -> None:
 
 def write(workdir: Workdir, found: Result) -> None:
   """Writes numbers, figures and page into a run's folder."""
-  pictures = {name: figures_lib.render(figure) for name, figure in figures.draw(found).items()}
+  pictures = {name: drawing.render(figure) for name, figure in figures.draw(found).items()}
   for name, data in pictures.items():
     write_bytes(workdir.figures / f"{name}.svg", data)
   write_json(workdir.contributions, found.to_json())

@@ -22,48 +22,11 @@ FORMATS = {"original": original.write, "marian": marian.write, "ctranslate2": ct
 
 
 def main() -> None:
-  parser = argparse.ArgumentParser(prog="headprune convert", description=__doc__.splitlines()[0])
-  commands = parser.add_subparsers(required=True, metavar="program")
-  sub = commands.add_parser(
-    "marian", help="a MarianMT (opus-mt) folder of Hugging Face transformers"
-  )
-  sub.add_argument(
-    "--dir", required=True, type=pathlib.Path,
-    help="its folder: config.json, model.safetensors, source.spm, target.spm, vocab.json, ...",
-  )  # fmt: skip
-  _add_out(sub, "folder of the new run")
-  sub.set_defaults(call=lambda args: marian.read(args.dir, args.out))
-  sub = commands.add_parser("original", help="the TensorFlow program of Voita et al. (2019)")
-  sub.add_argument("--npz", required=True, help="its model-*.npz")
-  sub.add_argument("--src-vocab", required=True, help="source tokens, one a line in id order")
-  sub.add_argument("--tgt-vocab", required=True, help="target tokens, one a line in id order")
-  sub.add_argument("--hp", help="its hyper-parameters as JSON; needed without trained gates")
-  _add_out(sub, "folder of the new run")
-  sub.set_defaults(
-    call=lambda args: original.read(args.npz, args.src_vocab, args.tgt_vocab, args.hp, args.out)
-  )
-  sub = commands.add_parser("export", help="a run as a folder of files for another program")
-  sub.add_argument("--workdir", required=True, help="any run: gated, fixed, dense or compact")
-  sub.add_argument("--checkpoint", default="last", help="last, best, or a step")
-  sub.add_argument(
-    "--format", default="original", choices=FORMATS,
-    help="original (model.npz, hp.json, vocabularies; default), marian (for transformers; runs of "
-    "that architecture and tokenizer) or ctranslate2 (any run; needs that package)",
-  )  # fmt: skip
-  sub.add_argument(
-    "--quantization", choices=ctranslate2.QUANTIZATIONS, help="ctranslate2 only; default float32"
-  )
-  _add_out(sub, "folder for the files")
-  sub.set_defaults(call=_export)
-  args = parser.parse_args()
+  args = _parse()
   with Meter() as meter:
     meter.begin(f"making {args.out}", 0)
     said = args.call(args)
   print(said)
-
-
-def _add_out(parser: argparse.ArgumentParser, text: str) -> None:
-  parser.add_argument("--out", required=True, type=pathlib.Path, help=text)
 
 
 def _export(args) -> str:
@@ -72,6 +35,52 @@ def _export(args) -> str:
     raise UserError(f"--quantization is for --format ctranslate2, not {args.format}")
   further = [args.quantization] if args.format == "ctranslate2" else []
   return FORMATS[args.format](load(args.workdir, args.checkpoint), args.out, *further)
+
+
+def _parse() -> argparse.Namespace:
+  parser = argparse.ArgumentParser(prog="headprune convert", description=__doc__.splitlines()[0])
+  commands = parser.add_subparsers(required=True, metavar="program")
+  add = commands.add_parser
+  _add_marian(add("marian", help="a MarianMT (opus-mt) folder of Hugging Face transformers"))
+  _add_original(add("original", help="the TensorFlow program of Voita et al. (2019)"))
+  _add_export(add("export", help="a run as a folder of files for another program"))
+  return parser.parse_args()
+
+
+def _add_marian(parser: argparse.ArgumentParser) -> None:
+  parser.set_defaults(call=lambda args: marian.read(args.dir, args.out))
+  add = parser.add_argument
+  add(
+    "--dir", required=True, type=pathlib.Path,
+    help="its folder: config.json, model.safetensors, source.spm, target.spm, vocab.json, ...",
+  )  # fmt: skip
+  add("--out", required=True, type=pathlib.Path, help="folder of the new run")
+
+
+def _add_original(parser: argparse.ArgumentParser) -> None:
+  parser.set_defaults(
+    call=lambda args: original.read(args.npz, args.src_vocab, args.tgt_vocab, args.hp, args.out)
+  )
+  add = parser.add_argument
+  add("--npz", required=True, help="its model-*.npz")
+  add("--src-vocab", required=True, help="source tokens, one a line in id order")
+  add("--tgt-vocab", required=True, help="target tokens, one a line in id order")
+  add("--hp", help="its hyper-parameters as JSON; needed without trained gates")
+  add("--out", required=True, type=pathlib.Path, help="folder of the new run")
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+  parser.set_defaults(call=_export)
+  add = parser.add_argument
+  add("--workdir", required=True, help="any run: gated, fixed, dense or compact")
+  add("--checkpoint", default="last", help="last, best, or a step")
+  add(
+    "--format", default="original", choices=FORMATS,
+    help="original (model.npz, hp.json, vocabularies; default), marian (for transformers; runs of "
+    "that architecture and tokenizer) or ctranslate2 (any run; needs that package)",
+  )  # fmt: skip
+  add("--quantization", choices=ctranslate2.QUANTIZATIONS, help="ctranslate2 only; default float32")
+  add("--out", required=True, type=pathlib.Path, help="folder for the files")
 
 
 if __name__ == "__main__":

@@ -19,27 +19,7 @@ from headprune.text import grammar, sources
 
 def main() -> None:
   data = defaults.base().data
-  parser = argparse.ArgumentParser(prog="headprune corpus", description=__doc__)
-  parser.add_argument(
-    "--out", required=True, type=pathlib.Path,
-    help="folder for train.en, train.LANGUAGE, dev.en, ...: one sentence a line; of grammar also "
-    "train.conllu, train.align, ...: parses of the English side, links in Pharaoh format",
-  )  # fmt: skip
-  parser.add_argument(
-    "--kind",
-    help=f"grammar or cldr (default: {data.corpus.kind}; cldr where there is a --locale)",
-  )  # fmt: skip
-  parser.add_argument(
-    "--locale",
-    help="target language of cldr: any locale of CLDR "
-    f"(default: {data.corpus.locale}); the source is en",
-  )  # fmt: skip
-  for split in sources.SPLITS:
-    size = data.corpus[split]
-    parser.add_argument(
-      f"--{split}", type=int, default=size, metavar="N", help=f"sentence pairs (default: {size})"
-    )
-  args = parser.parse_args()
+  args = _parse(data.corpus)
   if args.kind == "grammar" and args.locale:
     raise UserError("--locale: the kind grammar has one target language; leave it out")
   for split in sources.SPLITS:
@@ -85,6 +65,27 @@ def _parsed(data) -> dict[str, dict[str, list[str]]]:
     split: {extension: list(map(part, pairs)) for extension, part in parts.items()}
     for split, pairs in sources.parsed_corpus(data).items()
   }
+
+
+def _parse(corpus) -> argparse.Namespace:
+  """The options, whose defaults are those of a config's `data.corpus` section."""
+  parser = argparse.ArgumentParser(prog="headprune corpus", description=__doc__)
+  add = parser.add_argument
+  add(
+    "--out", required=True, type=pathlib.Path,
+    help="folder for train.en, train.LANGUAGE, dev.en, ...: one sentence a line; of grammar also "
+    "train.conllu, train.align, ...: parses of the English side, links in Pharaoh format",
+  )  # fmt: skip
+  add("--kind", help=f"grammar or cldr (default: {corpus.kind}; cldr where there is a --locale)")
+  add(
+    "--locale",
+    help="target language of cldr: any locale of CLDR "
+    f"(default: {corpus.locale}); the source is en",
+  )  # fmt: skip
+  for split in sources.SPLITS:
+    size = corpus[split]
+    add(f"--{split}", type=int, default=size, metavar="N", help=f"sentence pairs (default: {size})")
+  return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -11,3 +11,9 @@ class Stopped(BaseException):
   def __init__(self, message: str, signal: int):
     super().__init__(message)
     self.signal = signal
+
+
+def check_least(name: str, value: float, least: int) -> None:
+  """Raises a UserError if a value is too small; `name` is the user's, such as "--sentences"."""
+  if value < least:
+    raise UserError(f"{name} {value} must be at least {least}")

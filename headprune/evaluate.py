@@ -17,16 +17,7 @@ from headprune.text import bleu, chrf, sources
 
 
 def main() -> None:
-  parser = argparse.ArgumentParser(prog="headprune evaluate", description=__doc__)
-  parser.add_argument("--workdir", required=True, type=cli.not_empty, help="a trained run")
-  parser.add_argument(
-    "--src", type=cli.not_empty, help="source text, one sentence a line (.gz is fine)"
-  )
-  parser.add_argument("--ref", type=cli.not_empty, help="reference translations, as many lines")
-  parser.add_argument("--checkpoint", default="last", help="last, best, or a step")
-  parser.add_argument("--precision", choices=PRECISIONS, help="of products; default: the run's")
-  parser.add_argument("--out", type=cli.not_empty, help="file for the translations")
-  args = parser.parse_args()
+  args = _parse()
   if (args.src is None) != (args.ref is None):
     raise UserError("give both --src and --ref, or neither")
   given = sources.read_parallel(args.src, args.ref) if args.src else None
@@ -53,6 +44,18 @@ def _test_set(run: Run) -> tuple[list[str], list[str]]:
   if "test" not in pairs:
     raise UserError("the run's config names no test set: give --src and --ref")
   return pairs["test"]
+
+
+def _parse() -> argparse.Namespace:
+  parser = argparse.ArgumentParser(prog="headprune evaluate", description=__doc__)
+  add = parser.add_argument
+  add("--workdir", required=True, type=cli.not_empty, help="a trained run")
+  add("--src", type=cli.not_empty, help="source text, one sentence a line (.gz is fine)")
+  add("--ref", type=cli.not_empty, help="reference translations, as many lines")
+  add("--checkpoint", default="last", help="last, best, or a step")
+  add("--precision", choices=PRECISIONS, help="of products; default: the run's")
+  add("--out", type=cli.not_empty, help="file for the translations")
+  return parser.parse_args()
 
 
 if __name__ == "__main__":

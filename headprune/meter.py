@@ -3,7 +3,7 @@
 import sys
 import time
 
-from headprune.runs.summary import duration
+from headprune.layout import duration
 
 _EVERY = 0.2  # seconds between two drawings of the line
 _LOGGED = 60.0  # seconds between two lines where there is no terminal; shorter commands have none

@@ -13,28 +13,15 @@ import jax
 
 from headprune import cli
 from headprune.bench import deployed, speed
-from headprune.errors import UserError
+from headprune.errors import UserError, check_least
 from headprune.nn.config import PRECISIONS
 from headprune.runs.run import load
 
 
 def main() -> None:
-  parser = argparse.ArgumentParser(prog="headprune speed", description=__doc__)
-  parser.add_argument("--sizes", default="small,base", help=", ".join(speed.SIZES))
-  parser.add_argument("--heads", default="dense,half,quarter", help="heads kept; gain over first")
-  parser.add_argument("--tasks", default=",".join(speed.TASKS), help=", ".join(speed.TASKS))
-  parser.add_argument("--precision", choices=PRECISIONS, help="default: bfloat16, or a run's own")
-  parser.add_argument("--repeats", type=int, default=6, help="timed calls of each")
-  parser.add_argument("--workdir", nargs="+", default=[], help="runs, instead of random weights")
-  parser.add_argument(
-    "--against", nargs="+", default=[], help="ctranslate2, ctranslate2:int8, ...: with --workdir"
-  )
-  parser.add_argument("--sentences", type=int, default=1000, help="of the test set, at most")
-  parser.add_argument("--json", type=pathlib.Path, help="also write the rows there")
-  args = parser.parse_args()
+  args = _parse()
   for name in ("repeats", "sentences"):
-    if getattr(args, name) < 1:
-      raise UserError(f"--{name} {getattr(args, name)} must be at least 1")
+    check_least(f"--{name}", getattr(args, name), 1)
   if args.json and not args.json.absolute().parent.is_dir():
     raise UserError(f"--json {args.json}: its folder does not exist")
   if args.against and not args.workdir:
@@ -90,6 +77,21 @@ def _names(text: str, known, flag: str) -> list[str]:
     if name not in known:
       raise UserError(f"--{flag}: {name!r} is not one of {', '.join(known)}")
   return names
+
+
+def _parse() -> argparse.Namespace:
+  parser = argparse.ArgumentParser(prog="headprune speed", description=__doc__)
+  add = parser.add_argument
+  add("--sizes", default="small,base", help=", ".join(speed.SIZES))
+  add("--heads", default="dense,half,quarter", help="heads kept; gain over first")
+  add("--tasks", default=",".join(speed.TASKS), help=", ".join(speed.TASKS))
+  add("--precision", choices=PRECISIONS, help="default: bfloat16, or a run's own")
+  add("--repeats", type=int, default=6, help="timed calls of each")
+  add("--workdir", nargs="+", default=[], help="runs, instead of random weights")
+  add("--against", nargs="+", default=[], help="ctranslate2, ctranslate2:int8, ...: with --workdir")
+  add("--sentences", type=int, default=1000, help="of the test set, at most")
+  add("--json", type=pathlib.Path, help="also write the rows there")
+  return parser.parse_args()
 
 
 if __name__ == "__main__":

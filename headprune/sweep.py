@@ -43,6 +43,7 @@ _INSTEAD = {
   "gates.kind": "--methods",
   "gates.fixed": "--methods",
   "gates.chosen_by": "--methods",
+  "gates.chosen_for": "--heads",
   "l0.target_heads": "--heads",
   "l0.coef": "--coefs",
   "l0.per_head": "--coefs",

@@ -12,7 +12,7 @@ import stat
 import sys
 
 from headprune import cli
-from headprune.errors import UserError
+from headprune.errors import UserError, check_least
 from headprune.meter import Meter
 from headprune.runs.run import Run, Translation, load
 from headprune.text import parts
@@ -22,35 +22,11 @@ CHUNK_BYTES = 1 << 24  # read at a time; a line of more is refused
 
 
 def main() -> None:
-  parser = argparse.ArgumentParser(prog="headprune translate", description=__doc__)
-  parser.add_argument("--workdir", required=True, type=cli.not_empty, help="a trained run")
-  parser.add_argument("--checkpoint", default="last", help="last, best, or a step")
-  parser.add_argument(
-    "--max-tokens", type=int, default=512, metavar="N", help="a line's most tokens (default: 512)"
-  )
-  parser.add_argument(
-    "--long-lines", choices=("refuse", "split"), default="refuse",
-    help="what to do with more: stop with the line's number (default), or translate it in parts, "
-    "cut at the ends of sentences, else at spaces; they come out in one line",
-  )  # fmt: skip
-  parser.add_argument(
-    "--scores", action="store_true",
-    help="write each line's score and a tab before it: log p / (1 + tokens / 6)^alpha, which the "
-    "search makes as large as it can; p is the probability of the translation's tokens, its end "
-    "included, which counts as a token; alpha is the config's eval.alpha. Lines in parts have the "
-    "sum of their parts' scores, lines without words 0",
-  )  # fmt: skip
-  parser.add_argument(
-    "--nbest", type=int, metavar="N",
-    help="write up to N translations of each line, best first, each as the line's number, its "
-    "score (see --scores) and its text, with tabs between; not with --long-lines split",
-  )  # fmt: skip
-  args = parser.parse_args()
+  args = _parse()
   split = args.long_lines == "split"
-  if args.max_tokens < 8:
-    raise UserError(f"--max-tokens {args.max_tokens} must be at least 8")
-  if args.nbest is not None and args.nbest < 1:
-    raise UserError(f"--nbest {args.nbest} must be at least 1")
+  check_least("--max-tokens", args.max_tokens, 8)
+  if args.nbest is not None:
+    check_least("--nbest", args.nbest, 1)
   if args.nbest and split:
     raise UserError("--nbest: the parts of a long line have no list in common; refuse long lines")
   with Meter() as meter:
@@ -150,6 +126,34 @@ def _decode(row: bytes, number: int) -> str:
     return row.decode("utf-8").rstrip("\r\n")
   except UnicodeDecodeError:
     raise UserError(f"standard input, line {number}: not UTF-8; convert the text first") from None
+
+
+def _parse() -> argparse.Namespace:
+  parser = argparse.ArgumentParser(prog="headprune translate", description=__doc__)
+  add = parser.add_argument
+  add("--workdir", required=True, type=cli.not_empty, help="a trained run")
+  add("--checkpoint", default="last", help="last, best, or a step")
+  add(
+    "--max-tokens", type=int, default=512, metavar="N", help="a line's most tokens (default: 512)"
+  )
+  add(
+    "--long-lines", choices=("refuse", "split"), default="refuse",
+    help="what to do with more: stop with the line's number (default), or translate it in parts, "
+    "cut at the ends of sentences, else at spaces; they come out in one line",
+  )  # fmt: skip
+  add(
+    "--scores", action="store_true",
+    help="write each line's score and a tab before it: log p / (1 + tokens / 6)^alpha, which the "
+    "search makes as large as it can; p is the probability of the translation's tokens, its end "
+    "included, which counts as a token; alpha is the config's eval.alpha. Lines in parts have the "
+    "sum of their parts' scores, lines without words 0",
+  )  # fmt: skip
+  add(
+    "--nbest", type=int, metavar="N",
+    help="write up to N translations of each line, best first, each as the line's number, its "
+    "score (see --scores) and its text, with tabs between; not with --long-lines split",
+  )  # fmt: skip
+  return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from headprune import cli
 from headprune.analysis import subject as subject_lib
 from headprune.analysis import survey, trend_figure
 from headprune.analysis import trend as trend_lib
-from headprune.analysis.figures import render
+from headprune.analysis.drawing import render
 from headprune.analysis.plug import Plan
 from headprune.analysis.subject import Subject
 from headprune.analysis.trend import Checkpoint

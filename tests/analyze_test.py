@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from headprune import analyze
-from headprune.analysis import positional, rare_words, result, subject, survey
+from headprune.analysis import result, subject, survey
+from headprune.analysis.measured import positional, rare_words
 from headprune.errors import UserError
 from headprune.prune.cut import cut
 from headprune.runs.summary import Summary

@@ -5,7 +5,8 @@ import sys
 import pytest
 
 from headprune import corpus
-from headprune.analysis import alignment, conllu
+from headprune.analysis import conllu
+from headprune.analysis.measured import alignment
 from headprune.errors import UserError
 from headprune.runs import defaults
 from headprune.text import sources

@@ -8,8 +8,9 @@ import sys
 import pytest
 
 from headprune import trend
-from headprune.analysis import closing, confidence, gradient, relevance, survey
 from headprune.analysis import subject as subject_lib
+from headprune.analysis import survey
+from headprune.analysis.measured import closing, confidence, gradient, relevance
 from headprune.errors import UserError
 from headprune.runs import checkpoint
 from headprune.runs.run import load

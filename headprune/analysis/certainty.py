@@ -70,7 +70,7 @@ def count_surely(
   """
   layers = result.heads[name]
   shape = len(layers), max(1, *map(len, layers))
-  taken_YNH = ~np.broadcast_to(_mask(result.open_heads(name), shape), (resamples, *shape))
+  taken_YNH = ~np.broadcast_to(_mask(result.list_open(name), shape), (resamples, *shape))
   bounds, useful_YNH = {}, np.zeros_like(taken_YNH)
   for kind in (kind for kind in result.kinds if kind.type == name):
     mine = [part for part in evidence if (part.kind, part.type) == (kind.name, name)]

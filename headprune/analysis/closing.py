@@ -1,4 +1,4 @@
-"""What closing one head alone costs in loss, nothing trained (Michel et al. 2019, section 3)."""
+"""A model with one head closed at a time, nothing trained, and what that costs in loss."""
 
 from collections.abc import Iterable, Iterator
 
@@ -6,30 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from headprune.analysis import plug
-from headprune.analysis.result import Findings, Score
-from headprune.analysis.subject import Subject
 from headprune.nn import gates
 from headprune.nn.config import TYPES
 from headprune.translator.translator import Translator
-
-add_options = plug.no_options
-
-
-def prepare(subject: Subject, options) -> plug.Plan:
-  del subject, options
-  return plug.Plan(measure)
-
-
-def measure(subject: Subject) -> Findings:
-  """What the loss is, and by how much it grows without each head."""
-  loss, values = closing(subject.translator, (batch for _, batch in subject.batches()))
-  meaning = "increase of -log p per target token when this head alone is closed"
-  return Findings(
-    scores=(Score("loss", "loss increase if closed", meaning, subject.as_lists(values)),),
-    numbers={"loss": loss},
-    notes=(f"-log p is {loss:.4f} per target token.",),
-  )
 
 
 def closing(translator: Translator, batches: Iterable[dict]) -> tuple[float, dict]:

@@ -59,7 +59,7 @@ def count_kinds(result: Result) -> dict[str, dict[str, int]]:
   for name in dict.fromkeys(kind.type for kind in result.kinds):
     kinds, found = kinds_of_type(result, name), kinds_of_heads(result, name)
     counts[name] = dict.fromkeys(kinds, 0)
-    for head in result.open_heads(name):
+    for head in result.list_open(name):
       counts[name][found.get(head, [UNKNOWN])[0]] += 1
   return counts
 

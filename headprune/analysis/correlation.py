@@ -4,29 +4,29 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from headprune.analysis.result import IMPORTANCE, Correlation, Head, Score
+from headprune.analysis.result import IMPORTANCE, Correlation, Result
 from headprune.nn.config import TYPES
 
 
-def correlate(scores: Sequence[Score], open_heads: dict[str, Sequence[Head]]) -> list[Correlation]:
+def correlate(result: Result) -> tuple[Correlation, ...]:
   """Correlations between the importances of the open heads of each attention type.
 
-  Args:
-    scores: those that are the same for all open heads have no order and are left out.
-    open_heads: attention type -> heads; types with fewer than three are left out.
+  Types with fewer than three open heads are left out, and so are scores that are the same for all
+  of them, which have no order.
   """
-  result = []
+  found = []
   for name in TYPES:
+    heads = list(result.list_open(name))
     values = {
-      score.key: np.array([score.values[name][n][h] for n, h in open_heads[name]])
-      for score in scores
+      score.key: np.array([score.values[name][n][h] for n, h in heads])
+      for score in result.scores
       if score.kind == IMPORTANCE and name in score.values
     }
     values = {key: x for key, x in values.items() if x.size > 2 and np.ptp(x) > 0}
     if len(values) > 1:
       matrix = correlations(list(values.values())).round(3).tolist()
-      result.append(Correlation(name, tuple(values), tuple(map(tuple, matrix))))
-  return result
+      found.append(Correlation(name, tuple(values), tuple(map(tuple, matrix))))
+  return tuple(found)
 
 
 def correlations(values: Sequence[np.ndarray]) -> np.ndarray:

@@ -5,7 +5,7 @@ import dataclasses
 
 import numpy as np
 
-from headprune.analysis import conllu, evidence
+from headprune.analysis import conllu, evidence, plug
 from headprune.analysis.evidence import Counted, Evidence
 from headprune.analysis.result import SHARE, Column, Kind, Score, Table
 from headprune.analysis.subject import Subject
@@ -70,6 +70,39 @@ class Rule:
       f"{sides}at least {100 * self.limit:.0f} points above always pointing at the relation's most "
       f"frequent offset, in at least {self.min_cases} cases"
     )
+
+
+def rule_of(options, **fields) -> Rule:
+  """The rule of parsed command-line options; `fields` are those of Rule that they do not say.
+
+  Raises:
+    UserError: --syntactic is no share.
+  """
+  return Rule(
+    relations=tuple(filter(None, options.relations.split(","))),
+    limit=plug.check_share("syntactic", options.syntactic),
+    min_cases=options.min_cases,
+    **fields,
+  )
+
+
+def settings(rule: Rule, parsed_sentences: int, conllu: str) -> dict[str, float | str]:
+  """The settings of a plan, see `plug.Plan`.
+
+  Args:
+    rule: when a head is syntactic.
+    parsed_sentences: how many there are.
+    conllu: which ones they are, such as their checksum.
+  """
+  own = {
+    "relations": ",".join(rule.relations),
+    "syntactic": rule.limit,
+    "min_cases": rule.min_cases,
+    "parsed_sentences": parsed_sentences,
+    "conllu": conllu,
+  }
+  prefix = "target_" if rule.side == "target" else ""
+  return {f"{prefix}{name}": value for name, value in own.items()}
 
 
 def find_cases(

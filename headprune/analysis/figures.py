@@ -3,33 +3,28 @@
 from collections.abc import Sequence
 import io
 
-import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 import numpy as np
 from PIL import Image
 
-from headprune.analysis import tables
+from headprune.analysis import drawing, tables
+from headprune.analysis.drawing import LINES
 from headprune.analysis.result import TITLES
 from headprune.nn import gates as gates_lib
+from headprune.runs.heads import Layers, Lists
 
-COLORS = ("#0072b2", "#c85000", "#00855f", "#a3508c", "#56748c", "#7a6a00")  # of runs
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_LINES = ("-", "--", "-.", ":")
 _HATCHES = ("", "///", "...", "xxx")
-_DPI = 110
 _FRAME_MS = 125
 
 _OPEN = {"concrete": ("P(open)", "P(gate = 0)"), "topk": ("open", "closed")}  # kind of gates
 
-Layers = Sequence[Sequence[float]]  # layer -> head -> value, also as an array
 
-
-def score_grid(scores: dict[str, Layers], title: str, gates: dict | None = None) -> Figure:
+def score_grid(scores: Lists, title: str, gates: dict | None = None) -> Figure:
   """Heads x layers, one panel for each attention type; layer 1 is the lowest row.
 
   Args:
-    scores: type -> layer -> head -> value; layers may differ in length.
+    scores: lists, whose layers may differ in length, or arrays [N, H].
     title: what the values are.
     gates: test-time gates; closed heads are crossed out.
   """
@@ -53,8 +48,7 @@ def score_grid(scores: dict[str, Layers], title: str, gates: dict | None = None)
 def attention_map(attn_QM, queries: Sequence[str], memory: Sequence[str], title: str) -> Figure:
   """One head's weights; each row is a token that looks, each column one that is looked at."""
   size = 1.2 + 0.24 * len(memory), 1.2 + 0.24 * len(queries)
-  figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
-  axes = figure.add_subplot()
+  figure, ((axes,),) = drawing.panels(1, *size)
   axes.imshow(attn_QM, cmap="Greys", vmin=0.0, vmax=1.0)
   axes.set_xticks(range(len(memory)), memory, rotation=90, fontsize=8)
   axes.set_yticks(range(len(queries)), queries, fontsize=8)
@@ -88,7 +82,7 @@ def gate_trajectories(steps: Sequence[int], history: dict, kind: str = "concrete
   figure, panels = _panels(history, 3.2)
   for axes, (name, layers) in zip(panels, history.items()):
     for n, open_TH in enumerate(layers):
-      style = {"linestyle": _LINES[n % len(_LINES)], "color": str(0.65 * n / max(1, len(layers)))}
+      style = {"linestyle": LINES[n % len(LINES)], "color": str(0.65 * n / max(1, len(layers)))}
       for h in range(open_TH.shape[1]):
         label = f"layer {n + 1}" if h == 0 else None
         axes.plot(steps, open_TH[:, h], linewidth=1.0, label=label, **style)
@@ -125,8 +119,12 @@ def gate_animation(
   return data.getvalue()
 
 
-def retained(gates: dict[str, Layers]) -> Figure:
-  """Open heads of each layer, of each attention type; the outline is what there was."""
+def retained(gates: Lists) -> Figure:
+  """Open heads of each layer, of each attention type; the outline is what there was.
+
+  Args:
+    gates: test-time gates, lists or arrays [N, H].
+  """
   figure, panels = _panels(gates, 2.8)
   for axes, (name, layers) in zip(panels, gates.items()):
     layer_numbers = np.arange(len(layers)) + 1
@@ -150,8 +148,7 @@ def functions_retained(counts: Sequence[dict[str, dict[str, int]]], names: Seque
     names: what to write under each bar.
   """
   width = 1.8 + 0.9 * len(counts)
-  figure = Figure(figsize=(width * len(counts[0]), 3.4), dpi=_DPI, layout="constrained")
-  panels = figure.subplots(1, len(counts[0]), squeeze=False)[0]
+  figure, (panels,) = drawing.panels(len(counts[0]), width * len(counts[0]), 3.4)
   for axes, (name, kinds) in zip(panels, counts[0].items()):
     order = sorted(range(len(counts)), key=lambda i: -sum(counts[i].get(name, {}).values()))
     bottom = np.zeros(len(counts))
@@ -167,15 +164,6 @@ def functions_retained(counts: Sequence[dict[str, dict[str, int]]], names: Seque
   return figure
 
 
-def render(figure: Figure, kind: str = "svg") -> bytes:
-  """The figure as "svg" or "png"; the same figure gives the same bytes."""
-  data = io.BytesIO()
-  metadata = {"Date": None} if kind == "svg" else None
-  with matplotlib.rc_context({"svg.hashsalt": "headprune"}):
-    figure.savefig(data, format=kind, metadata=metadata)
-  return data.getvalue()
-
-
 def padded(layers: Layers) -> np.ndarray:
   """[N, H] with NaN where a layer has no such head; H is at least 1, to be drawn."""
   width = max((1, *map(len, layers)))
@@ -187,8 +175,8 @@ def _depth(scores: dict) -> int:
 
 
 def _panels(names, height: float):
-  figure = Figure(figsize=(3.4 * len(names) + 0.6, height), dpi=_DPI, layout="constrained")
-  return figure, list(figure.subplots(1, len(names), squeeze=False)[0])
+  figure, (panels,) = drawing.panels(len(names), 3.4 * len(names) + 0.6, height)
+  return figure, panels
 
 
 def _name_heads(axes, name: str, shape) -> None:

@@ -6,10 +6,10 @@ import dataclasses
 from headprune.errors import UserError
 from headprune.files import read_json, write_json
 from headprune.nn.config import TYPES
+from headprune.runs.heads import Layers, Lists
 from headprune.runs.workdir import Workdir
 
 Head = tuple[int, int]  # layer and head, from 0
-Ragged = list[list[float]]  # layer -> head -> number
 
 TITLES = {
   "enc_self": "encoder self-attention",
@@ -31,7 +31,7 @@ class Score:
   key: str  # names its figure and its entry in analysis.json; fit for a file name
   title: str
   meaning: str  # a sentence for the report
-  values: dict[str, Ragged]  # attention type -> layer -> head -> number
+  values: Lists
   # IMPORTANCE: how much a head matters or how sure it is, a column of the table of all heads that
   # is compared with the others. SHARE: how often its largest weight is at one kind of place.
   kind: str = IMPORTANCE
@@ -125,7 +125,7 @@ class Result(Findings):
   run: str
   settings: dict[str, float | str]  # what two runs must share for their functions to be compared
   sentences: int  # pairs
-  heads: dict[str, Ragged]  # test-time gates of the heads that there are
+  heads: Lists  # test-time gates of the heads that there are
   checkpoint: str = LAST  # "last", which its summary tells of, "best" or a step
   correlations: tuple[Correlation, ...] = ()
 
@@ -138,7 +138,7 @@ class Result(Findings):
     """The score with a key; KeyError if it was not measured."""
     return {score.key: score for score in self.scores}[key]
 
-  def open_heads(self, name: str) -> Iterator[Head]:
+  def list_open(self, name: str) -> Iterator[Head]:
     """The open heads of an attention type."""
     for n, row in enumerate(self.heads[name]):
       yield from ((n, h) for h, gate in enumerate(row) if gate > 0)
@@ -162,7 +162,7 @@ def from_json(value: dict) -> Result:
     run=str(value["run"]),
     settings=dict(value["settings"]),
     sentences=int(value["sentences"]),
-    heads={name: _ragged(value["heads"][name]) for name in TYPES},
+    heads={name: _layers(value["heads"][name]) for name in TYPES},
     scores=several(_score, value["scores"].values()),
     kinds=several(_kind, value["kinds"]),
     functions=several(_function, value["functions"]),
@@ -197,7 +197,7 @@ def read(workdir: Workdir) -> Result:
 
 
 def _score(value: dict) -> Score:
-  return Score(**value | {"values": {name: _ragged(x) for name, x in value["values"].items()}})
+  return Score(**value | {"values": {name: _layers(x) for name, x in value["values"].items()}})
 
 
 def _function(value: dict) -> Function:
@@ -240,5 +240,5 @@ def _head(value) -> Head:
   return layer, head
 
 
-def _ragged(value) -> Ragged:
+def _layers(value) -> Layers:
   return [[float(x) for x in row] for row in value]

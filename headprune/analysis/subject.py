@@ -5,8 +5,8 @@ import dataclasses
 
 import numpy as np
 
-from headprune.analysis.result import Head, Ragged
-from headprune.errors import UserError
+from headprune.analysis.result import Head
+from headprune.errors import UserError, check_least
 from headprune.nn import gates
 from headprune.runs import heads as heads_lib
 from headprune.runs.run import Run
@@ -49,7 +49,7 @@ class Subject:
     """The open heads among those that are chosen."""
     return tuple((int(n), int(h)) for n, h in np.argwhere(chosen_NH & self.open_heads(name)))
 
-  def as_lists(self, values: dict) -> dict[str, Ragged]:
+  def as_lists(self, values: dict) -> heads_lib.Lists:
     """Type -> array [N, H] as lists with a number for each head that there is."""
     return heads_lib.as_lists(values, self.translator.config.heads)
 
@@ -90,8 +90,7 @@ def read(run: Run, options) -> Subject:
   Raises:
     UserError: what is wrong with the text or an option.
   """
-  if options.sentences < 1:
-    raise UserError(f"--sentences {options.sentences} must be at least 1")
+  check_least("--sentences", options.sentences, 1)
   if options.text:
     text = sources.read_parallel(*options.text)
   else:

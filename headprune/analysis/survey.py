@@ -5,32 +5,27 @@ from collections.abc import Callable, Sequence
 import dataclasses
 import itertools
 
-from headprune.analysis import (
+from headprune.analysis import certainty, chance, correlation, levels, plug
+from headprune.analysis import subject as subject_lib
+from headprune.analysis.evidence import Counted
+from headprune.analysis.measured import (
   alignment,
   bleu_loss,
-  certainty,
-  chance,
   closing,
   confidence,
-  correlation,
   gate_values,
   gradient,
   idle,
-  plug,
   positional,
   rare_words,
   relevance,
   syntactic,
   target_syntactic,
-  trend,
 )
-from headprune.analysis import subject as subject_lib
-from headprune.analysis.evidence import Counted
 from headprune.analysis.plug import Plan
 from headprune.analysis.result import Findings, Kind, Result
 from headprune.analysis.subject import Subject
-from headprune.errors import UserError
-from headprune.nn.config import TYPES
+from headprune.errors import check_least
 
 # Those that tell functions. A head with functions of several kinds counts as the first of them.
 FUNCTIONS = (
@@ -78,8 +73,7 @@ def prepare(subject: Subject, options: argparse.Namespace) -> list[Plan]:
     UserError: an option or a file that cannot be used.
   """
   for name in ("resamples", "chance", "seed"):
-    if getattr(options, name) < 0:
-      raise UserError(f"--{name} {getattr(options, name)} must be at least 0")
+    check_least(f"--{name}", getattr(options, name), 0)
   return prepare_some(subject, options, ANALYSES)
 
 
@@ -137,8 +131,9 @@ def measure(
 
 
 def _with_nearest(kinds: tuple[Kind, ...], subject: Subject, evidence: list) -> tuple[Kind, ...]:
-  levels = [trend.level(one, subject.open_heads(one.type)) for one in evidence]
-  told = {(x.type, x.kind): trend.nearest(x) for x in levels if not x.heads and x.best is not None}
+  reached = (levels.level(one, subject.open_heads(one.type)) for one in evidence)
+  missed = [one for one in reached if not one.heads and one.best is not None]
+  told = {(one.type, one.kind): levels.nearest(one) for one in missed}
   return tuple(dataclasses.replace(k, nearest=told.get((k.type, k.name))) for k in kinds)
 
 
@@ -159,19 +154,15 @@ def _join(subject: Subject, plans: list[Plan], found: list[Findings]) -> Result:
   run = subject.run
   joined = lambda field: tuple(item for part in found for item in getattr(part, field))
   fields = ("scores", "kinds", "functions", "tables", "notes")
-  open_heads = {
-    name: [tuple(map(int, head)) for head in zip(*subject.open_heads(name).nonzero())]
-    for name in TYPES
-  }
-  return Result(
+  result = Result(
     **{field: joined(field) for field in fields},
     numbers={name: x for part in found for name, x in part.numbers.items()},
     run=run.workdir.path.absolute().name,
     settings=settings(subject, plans),
     sentences=len(subject.text),
     heads=subject.as_lists(run.gates()),
-    correlations=tuple(correlation.correlate(joined("scores"), open_heads)),
   )
+  return dataclasses.replace(result, correlations=correlation.correlate(result))
 
 
 def survey(subject: Subject, options: argparse.Namespace) -> Result:

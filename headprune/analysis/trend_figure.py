@@ -8,14 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from headprune.analysis import trend
+from headprune.analysis.drawing import COLORS, DPI, MARKERS
 from headprune.analysis.evidence import ERROR_RATE
-from headprune.analysis.figures import COLORS, MARKERS
+from headprune.analysis.levels import GAIN, Level, amount, needed
 from headprune.analysis.result import TITLES
-from headprune.analysis.trend import GAIN, Checkpoint, Level
+from headprune.analysis.trend import Checkpoint
 
 _COLUMNS = 4
-_DPI = 110
 _LABELS = {GAIN: "points above baseline", ERROR_RATE: "lowest error rate"}
 
 
@@ -31,7 +30,7 @@ def draw(checkpoints: Sequence[Checkpoint]) -> Figure:
   levels = checkpoints[0].levels
   rows = math.ceil(len(levels) / _COLUMNS)
   columns = math.ceil(len(levels) / rows)
-  figure = Figure(figsize=(2.8 * columns + 0.3, 3.9 * rows + 0.3), dpi=_DPI, layout="constrained")
+  figure = Figure(figsize=(2.8 * columns + 0.3, 3.9 * rows + 0.3), dpi=DPI, layout="constrained")
   parts = figure.subfigures(rows, 1, squeeze=False, hspace=0.06)[:, 0]
   panels = [part.subplots(2, columns, sharex="col", height_ratios=[2.6, 1]) for part in parts]
   pairs = [pair for part in panels for pair in part.reshape(2, columns).T]
@@ -58,7 +57,7 @@ def _draw_best(axes: Axes, one: Level, curves: Sequence[tuple]) -> None:
   if one.measure == GAIN:
     low, high = axes.get_ylim()
     axes.set_ylim(min(low, -0.05), max(high, 1.6 * one.limit))
-    axes.yaxis.set_major_formatter(lambda x, _: trend.amount(GAIN, x))
+    axes.yaxis.set_major_formatter(lambda x, _: amount(GAIN, x))
   else:
     axes.set_ylim(-0.03, 1.03)
     axes.yaxis.set_major_formatter(PercentFormatter(1, 0))
@@ -69,7 +68,7 @@ def _draw_best(axes: Axes, one: Level, curves: Sequence[tuple]) -> None:
   place = (0.98, -2, "right", "top") if one.measure == ERROR_RATE else (0.02, 2, "left", "bottom")
   x, offset, ha, va = place
   axes.annotate(
-    trend.needed(one), (x, one.limit), (0, offset), axes.get_yaxis_transform(), "offset points",
+    needed(one), (x, one.limit), (0, offset), axes.get_yaxis_transform(), "offset points",
     ha=ha, va=va, fontsize=8, color="0.35",
   )  # fmt: skip
   axes.set_title(one.kind, loc="left", fontsize=11, fontweight="bold", pad=18)

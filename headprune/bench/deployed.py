@@ -11,7 +11,7 @@ import tempfile
 import jax
 from ml_collections import ConfigDict
 
-from headprune import timing
+from headprune import layout, timing
 from headprune.errors import UserError
 from headprune.formats import ctranslate2 as export
 from headprune.runs.run import Run
@@ -139,7 +139,4 @@ def table(rows: list[dict]) -> str:
       *(f"{row[key]:.1f}" for key in ("median", "low", "high")),
       f"{ratio:.2f} ({low:.2f} - {high:.2f})", f"{row['bleu']:.1f}", f"{row['megabytes']:.1f}",
     ))  # fmt: skip
-  widths = [max(map(len, column)) for column in zip(*cells)]
-  left = lambda line: [line[0].ljust(widths[0]), line[1].ljust(widths[1])]
-  right = lambda line: [cell.rjust(width) for cell, width in zip(line[2:], widths[2:])]
-  return "\n".join("  ".join([*left(line), *right(line)]).rstrip() for line in cells)
+  return layout.aligned(cells, "<<>")

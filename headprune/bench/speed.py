@@ -6,7 +6,7 @@ import statistics
 import jax
 import numpy as np
 
-from headprune import timing
+from headprune import layout, timing
 from headprune.nn import cost
 from headprune.nn.config import ModelConfig, attention_precision, open_gates
 from headprune.nn.transformer import init_params
@@ -150,5 +150,4 @@ def table(rows: list[dict]) -> str:
     )
     for row in rows
   ]  # fmt: skip
-  widths = [max(map(len, column)) for column in zip(*cells)]
-  return "\n".join("  ".join(c.rjust(w) for c, w in zip(line, widths)) for line in cells)
+  return layout.aligned(cells, ">")

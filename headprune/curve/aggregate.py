@@ -84,7 +84,7 @@ class Setting:
 def aggregate(rows: Sequence[Row]) -> list[Setting]:
   """The settings of all rows: those of a method stand together, most heads first.
 
-  Two runs of one seed are never of one setting: "8" and "2 a layer" may be as many heads.
+  Two runs of one seed are never of one setting: "8" and "50%" may be as many heads.
   """
   found, times = {}, collections.Counter()
   for row in rows:
@@ -97,7 +97,7 @@ def aggregate(rows: Sequence[Row]) -> list[Setting]:
 
 def _order(setting: Setting) -> tuple:
   first = _ORDER.index(setting.method) if setting.method in _ORDER else len(_ORDER)
-  return first, setting.method, not setting.tuned, setting.rows[0].coef is not None
+  return first, setting.method, not setting.tuned, setting.label
 
 
 def _setting(some: Sequence[Row], rows: Sequence[Row]) -> Setting:

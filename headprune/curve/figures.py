@@ -7,9 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 import numpy as np
 
-from headprune.analysis import compare
+from headprune.analysis import compare, drawing
 from headprune.analysis import figures as figures_lib
 from headprune.analysis import result as result_lib
+from headprune.analysis.drawing import LINES, MARKERS
 from headprune.analysis.result import LAST, TITLES, Result
 from headprune.curve import paper
 from headprune.curve.aggregate import Group, Setting, Spread, groups
@@ -17,10 +18,6 @@ from headprune.curve.points import CONTROL, SCRATCH
 from headprune.curve.rows import Row
 from headprune.curve.speeds import Speed
 from headprune.runs.workdir import Workdir
-
-_LINES = ("-", "--", "-.", ":")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_DPI = 110
 
 
 def draw(rows: Sequence[Row]) -> dict[str, Figure]:
@@ -66,8 +63,8 @@ def bleu(group: Group) -> Figure:
   }
   changed = {label: settings for label, settings in changed.items() if settings}
   panels = [name for name in (tuned, changed, untuned) if name]
-  figure = Figure(figsize=(5.0 * len(panels), 4.0), dpi=_DPI, layout="constrained")
-  for axes, lines in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
+  figure, (row,) = drawing.panels(len(panels), 5.0 * len(panels), 4.0)
+  for axes, lines in zip(row, panels):
     (_changes if lines is changed else _levels)(axes, group, lines, styles)
     axes.legend(fontsize=8)
   return figure
@@ -117,8 +114,8 @@ def _changes(axes: Axes, group: Group, lines: dict[str, list[Setting]], styles: 
 
 def speed(speeds: Sequence[Speed]) -> Figure:
   """How much faster compact models translate, against open heads."""
-  figure = Figure(figsize=(5.0, 4.0), dpi=_DPI, layout="constrained")
-  axes, heads = figure.subplots(), [one.open for one in speeds]
+  figure, ((axes,),) = drawing.panels(1, 5.0, 4.0)
+  heads = [one.open for one in speeds]
   spans = [[one.gain - one.low for one in speeds], [one.high - one.gain for one in speeds]]
   gains = [one.gain for one in speeds]
   axes.errorbar(heads, gains, spans, marker="o", color="0.2", capsize=3, label="measured")
@@ -143,7 +140,7 @@ def heads_by_type(lines: dict[str, list[Setting]], total: int) -> Figure:
         heads = sum(map(len, settings[0].rows[0].heads[name]))
         shares = [(x * total, y * heads) for x, y in paper.kept_by_type()[name]]
         known = "Voita et al. 2019, WMT" if k == 0 else None
-        look = {"color": "0.8", "linewidth": 2.5, "linestyle": _LINES[k], "zorder": 0}
+        look = {"color": "0.8", "linewidth": 2.5, "linestyle": LINES[k], "zorder": 0}
         axes.plot(*zip(*shares), label=known, **look)
       single = [(row.open, sum(row.counts[name])) for setting in settings for row in setting.rows]
       means = [(np.mean(_opens(setting)), setting.by_type[name]) for setting in settings]
@@ -165,7 +162,7 @@ def heads_by_layer(lines: dict[str, list[Setting]], types: Sequence[str]) -> Fig
     for axes, name in zip(row, types):
       counts = np.array([setting.layers[name] for setting in settings])
       for n, y in enumerate(counts.T):
-        style = {"linestyle": _LINES[n % len(_LINES)], "marker": _MARKERS[n % len(_MARKERS)]}
+        style = {"linestyle": LINES[n % len(LINES)], "marker": MARKERS[n % len(MARKERS)]}
         shade = str(0.65 * n / max(1, counts.shape[1]))
         axes.plot(x, y, color=shade, markersize=4, label=f"layer {n + 1}", **style)
       axes.set(title=f"{label}: {TITLES[name]}", xlabel="open heads", ylim=(0, None))
@@ -220,12 +217,10 @@ def _opens(setting: Setting) -> list[int]:
 def _style(k: int) -> dict:
   """How the k-th line is drawn."""
   return {
-    "color": str(0.6 * (k % 4) / 4), "linestyle": _LINES[k % len(_LINES)],
-    "marker": _MARKERS[k % len(_MARKERS)], "markersize": 5, "linewidth": 1.3,
+    "color": str(0.6 * (k % 4) / 4), "linestyle": LINES[k % len(LINES)],
+    "marker": MARKERS[k % len(MARKERS)], "markersize": 5, "linewidth": 1.3,
   }  # fmt: skip
 
 
 def _panels(rows: int, columns: int):
-  size = 3.6 * columns + 0.6, 3.2 * rows
-  figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
-  return figure, figure.subplots(rows, columns, squeeze=False)
+  return drawing.panels(columns, 3.6 * columns + 0.6, 3.2 * rows, rows)

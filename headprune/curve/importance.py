@@ -6,9 +6,9 @@ import functools
 from ml_collections import ConfigDict
 import numpy as np
 
-from headprune.analysis import confidence, gradient, relevance
 from headprune.analysis import subject as subject_lib
 from headprune.analysis.lrp import rules
+from headprune.analysis.measured import confidence, gradient, relevance
 from headprune.nn.config import TYPES, ModelConfig
 from headprune.runs import targets
 from headprune.runs.heads import Lists

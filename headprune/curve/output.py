@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 import pathlib
 
-from headprune.analysis.figures import render
+from headprune.analysis.drawing import render
 from headprune.curve import figures, page
 from headprune.curve.markdown import markdown
 from headprune.curve.rows import PValues, Row, to_csv

@@ -1,9 +1,7 @@
 """The page: the curve with its runs, and the tables, in one HTML file that needs nothing else."""
 
 from collections.abc import Sequence
-import csv
 import html
-import io
 import pathlib
 import urllib.parse
 
@@ -12,6 +10,7 @@ from headprune.analysis.result import TITLES, Column
 from headprune.curve.aggregate import Group, Setting, Spread, aggregate, control_bleu, groups
 from headprune.curve.markdown import markdown, types_in_words
 from headprune.curve.rows import SPLITS, PValues, Row, names, to_csv
+from headprune.layout import csv_text
 from headprune.nn.config import TYPES
 
 _TEMPLATE = pathlib.Path(__file__).with_name("curve.html")
@@ -94,8 +93,9 @@ def _means(rows: Sequence[Row]) -> str:
     *(Column(f"{split} less control", "signed") for split in SPLITS),
   )  # fmt: skip
   cells = [_mean(setting) for setting in aggregate(rows)]
+  text = csv_text([column.name for column in columns], cells)
   return f"""<h2>Means over seeds</h2>
-{_download("curve-means.csv", _csv(columns, cells))}
+{_download("curve-means.csv", text)}
 {tables.sortable(columns, cells, tall=True)}"""
 
 
@@ -140,14 +140,6 @@ def _runs(rows: Sequence[Row], p_values: PValues | None) -> str:
 def _markdown(rows: Sequence[Row], p_values: PValues | None) -> str:
   return f"""<details><summary>As Markdown</summary>
 <pre class="scroll">{html.escape(markdown(rows, p_values))}</pre></details>"""
-
-
-def _csv(columns: Sequence[Column], rows: Sequence[tuple]) -> str:
-  text = io.StringIO()
-  writer = csv.writer(text, lineterminator="\n")
-  writer.writerow([column.name for column in columns])
-  writer.writerows(rows)
-  return text.getvalue()
 
 
 def _download(name: str, text: str) -> str:

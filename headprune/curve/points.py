@@ -124,6 +124,7 @@ def point_config(
   if point.method == CONTROL:
     return _changed(config, own | {"gates.kind": "none"})
   own |= {"gates.kind": "fixed", "gates.fixed_from": "", "gates.chosen_by": point.method}
+  own["gates.chosen_for"] = point.heads
   own |= {f"gates.fixed.{name}": _tuples(layers) for name, layers in heads.items()}
   if point.method == SCRATCH:
     recipe = baseline_config(config, point.seed)

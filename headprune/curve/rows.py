@@ -1,9 +1,7 @@
 """Finished runs as rows: what chose their heads, how many are left, and how good they are."""
 
 from collections.abc import Iterable, Iterator, Sequence
-import csv
 import dataclasses
-import io
 import os
 import pathlib
 import sys
@@ -13,12 +11,13 @@ from ml_collections import ConfigDict
 from headprune.curve.points import CONTROL, LEARNED, ONEPASS, SCRATCH, TRUNK
 from headprune.errors import UserError
 from headprune.files import damaged
+from headprune.layout import csv_text, duration
 from headprune.nn.config import TYPES, ModelConfig
 from headprune.runs import config as config_lib
 from headprune.runs import derived, effect, metrics, targets
 from headprune.runs import heads as heads_lib
 from headprune.runs.heads import Lists
-from headprune.runs.summary import Summary, duration
+from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
 
 BASELINE = "baseline"
@@ -53,6 +52,7 @@ class Row:
   run: str  # the folder
   init_from: str  # what it was before it was pruned, "" if it was trained from scratch
   setting: tuple = ()  # what runs share that differ in their seed alone
+  form: str = ""  # "by type" or "by layer" if each of them had a number of heads that were to stay
 
   @property
   def counts(self) -> dict[str, list[int]]:
@@ -66,10 +66,9 @@ class Row:
 
   @property
   def label(self) -> str:
-    """The method, and what is unusual about it."""
-    if self.coef is not None:
-      return f"{self.method}, by cost"
-    return self.method if self.tuned else f"{self.method}, untuned"
+    """The method, and what is unusual about it: "gradient, by layer, untuned"."""
+    form = self.form if self.coef is None else "by cost"
+    return ", ".join(filter(None, (self.method, form, "" if self.tuned else "untuned")))
 
   def bleu(self, split: str) -> float | None:
     """BLEU on "dev" or "test", percent."""
@@ -146,6 +145,7 @@ def _of_run(workdir: Workdir, summary: Summary) -> Iterator[Row]:
     run=str(workdir.path),
     init_from=_origin(config),
     setting=_setting(config, model),
+    form=_form(_target(config, model)[0]),
   )
   fixed = config.gates.kind == "fixed"
   row = dataclasses.replace(row, wanted=row.open) if fixed else row
@@ -169,13 +169,30 @@ def method(gates: ConfigDict, init_from: str) -> str:
 
 
 def _wanted(config: ConfigDict, model: ModelConfig) -> int | None:
-  text = config.l0.target_heads
-  return int(targets.parse(text, config.gates.types, model)[1].sum()) if text else None
+  _, wanted = _target(config, model)
+  return sum(wanted) if wanted else None
 
 
 def _coef(config: ConfigDict, model: ModelConfig) -> float | None:
   by_cost = derived.gated_types(config) and not config.l0.target_heads
   return float(derived.coefficient(config, model)) if by_cost else None
+
+
+def _target(config: ConfigDict, model: ModelConfig) -> tuple[tuple, tuple[int, ...]]:
+  """Groups of heads and how many of each were to stay, see targets.parse; empty if nobody said."""
+  text = config.gates.chosen_for if config.gates.kind == "fixed" else config.l0.target_heads
+  if not text:
+    return (), ()
+  groups, wanted_G = targets.parse(text, config.gates.types, model)
+  return groups, tuple(map(int, wanted_G))
+
+
+def _form(groups: tuple) -> str:
+  """As Row.form; `groups` from `_target`."""
+  numbers = [set(group_of_layer) for _, group_of_layer in groups]
+  if any(len(some) > 1 for some in numbers):
+    return "by layer"
+  return "by type" if len(set().union(*numbers)) > 1 else ""
 
 
 def _origin(config: ConfigDict) -> str:
@@ -191,9 +208,9 @@ def _setting(config: ConfigDict, model: ModelConfig) -> tuple:
   own = ("seed", "init_from", "init_checkpoint", "gates.fixed", "l0.target_heads")
   left_out = (*own, *effect.FREE_FIELDS)
   fields = {k: v for k, v in effect.effective(config).items() if not k.startswith(left_out)}
-  if config.l0.target_heads:  # "12" and "25%" may be the same
-    groups, wanted_G = targets.parse(config.l0.target_heads, config.gates.types, model)
-    fields["l0.target_heads"] = groups, tuple(map(int, wanted_G))
+  groups, wanted = _target(config, model)
+  if _form(groups):  # else it is Row.wanted: "12" and "25%" may be the same
+    fields["l0.target_heads"] = groups, wanted
   return tuple(sorted(fields.items()))
 
 
@@ -220,18 +237,16 @@ def to_csv(rows: Sequence[Row], p_values: PValues | None = None) -> str:
     rows: from `rows`.
     p_values: from significance.p_values; they make one more column.
   """
-  text = io.StringIO()
-  writer = csv.writer(text, lineterminator="\n")
-  writer.writerow([*COLUMNS, "p"] if p_values is not None else COLUMNS)
-  for row in rows:
-    own = {name: getattr(row, name) for name in COLUMNS if name not in TYPES}
-    own |= {name: sum(counts) for name, counts in row.counts.items()}
-    own |= {"tuned": str(row.tuned).lower(), "types": "+".join(row.types)}
-    cells = [_rounded(own[name]) for name in COLUMNS]
-    if p_values is not None:
-      cells.append(_rounded(p_values.get((row.run, row.tuned))))
-    writer.writerow(cells)
-  return text.getvalue()
+  columns = COLUMNS if p_values is None else (*COLUMNS, "p")
+  cells = (_cells(row) | {"p": (p_values or {}).get((row.run, row.tuned))} for row in rows)
+  return csv_text(columns, ([_rounded(own[name]) for name in columns] for own in cells))
+
+
+def _cells(row: Row) -> dict:
+  """A row by the names in COLUMNS."""
+  own = {name: getattr(row, name) for name in COLUMNS if name not in TYPES}
+  own |= {name: sum(counts) for name, counts in row.counts.items()}
+  return own | {"tuned": str(row.tuned).lower(), "types": "+".join(row.types)}
 
 
 def _rounded(value):

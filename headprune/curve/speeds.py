@@ -48,7 +48,7 @@ def measure(rows: Sequence[Row]) -> list[Speed]:
   small = [dataclasses.replace(run, translator=cut(run.translator)) for run in runs]
   found = deployed.measure(small, (), BATCH, SENTENCES, REPEATS)
   lines, _ = deployed.test_text(runs[0], SENTENCES)
-  words = sum(map(len, runs[0].encode(lines, lines)[0])) / len(lines)
+  words = sum(map(len, runs[0].src_tokenizer.encode(lines))) / len(lines)
   flops = [
     cost.pair_flops(run.translator.config, words, words, run.config.eval.beams) for run in small
   ]

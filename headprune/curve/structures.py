@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 
 from headprune.curve.rows import UNPRUNED, Row, names
+from headprune.runs.heads import Lists
 
-Structure = dict[str, list[list[int]]]  # attention type -> layer -> 1 for each open head, else 0
 
-
-def structures(rows: Sequence[Row]) -> dict[str, Structure]:
-  """Short name of each pruned run -> its structure; `FILE#NAME` finds one."""
+def structures(rows: Sequence[Row]) -> dict[str, Lists]:
+  """Short name of each pruned run -> 1 for each open head, else 0; `FILE#NAME` finds one."""
   pruned = [row for row in rows if row.method not in UNPRUNED]
   short = names(pruned)
   return {

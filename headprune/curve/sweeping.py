@@ -14,12 +14,13 @@ from headprune.curve import importance, onepass, points
 from headprune.curve.points import Point
 from headprune.errors import UserError
 from headprune.files import read_json, write_json
+from headprune.layout import duration
 from headprune.nn.config import ModelConfig
 from headprune.runs import config as config_lib
 from headprune.runs import derived, inherit, lock, stored, targets
 from headprune.runs.heads import Lists, count_open
 from headprune.runs.run import load
-from headprune.runs.summary import Summary, duration
+from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
 from headprune.train import checks, mrt, step_settings, stopping, training
 

@@ -88,6 +88,7 @@ def base() -> ConfigDict:
   config.gates.topk_start = 1.0  # topk: temperature at the first step, in the unit of log_alpha
   config.gates.topk_end = 0.1  # topk: the one that it falls to, geometrically, until gates settle
   config.gates.chosen_by = ""  # fixed: what chose them, for tables: "gradient", "random", ...
+  config.gates.chosen_for = ""  # fixed: how many were to stay, as l0.target_heads, for tables
   config.gates.fixed_from = ""  # fixed: heads.json, a workdir, or structures.json#name
   config.gates.fixed = ConfigDict()  # fixed: each layer's gates, ((1, 0, .5), ...); () is ones
   config.gates.fixed.enc_self = ()

@@ -20,6 +20,7 @@ FREE_FIELDS = (  # what may change when a run goes on
   "train.checkpoint_every",
   "train.keep",
   "train.shard_params",
+  "gates.chosen_for",  # for tables alone
   "pretrain",
 )
 
@@ -50,7 +51,7 @@ _NEEDS = (
   _Need(("data.corpus.",), "data.kind", ("corpus",)),
   _Need(("data.corpus.locale",), "data.corpus.kind", ("cldr",)),
   _Need(("gates.topk_",), "gates.kind", ("topk",)),
-  _Need(("gates.fixed", "gates.chosen_by"), "gates.kind", ("fixed",)),
+  _Need(("gates.fixed", "gates.chosen_"), "gates.kind", ("fixed",)),
   _Need(("gates.fixed.",), "gates.fixed_from", ("",)),
   _Need(("gates.init", "l0.", "optim.gates_factor"), "gates.kind", LEARNED),
   _Need(("l0.coef", "l0.per_head"), "l0.target_heads", ("",)),

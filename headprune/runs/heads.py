@@ -7,10 +7,11 @@ import numpy as np
 from headprune.errors import UserError
 from headprune.nn.config import TYPES, ModelConfig
 
-Lists = dict[str, list[list[float]]]  # attention type -> layer -> a number for each head
+Layers = list[list[float]]  # layer -> a number for each head
+Lists = dict[str, Layers]  # attention type -> layer -> a number for each head
 
 
-def as_lists(values: dict, heads: dict) -> dict[str, list[list[float]]]:
+def as_lists(values: dict, heads: dict) -> Lists:
   """Arrays [N, H] as lists that hold a number for each head that there is.
 
   Args:
@@ -26,7 +27,7 @@ def as_lists(values: dict, heads: dict) -> dict[str, list[list[float]]]:
   }
 
 
-def checked(lists) -> dict[str, list[list[float]]]:
+def checked(lists) -> Lists:
   """`lists`, or a ValueError if it is not attention type -> layer -> numbers."""
   layers = list(lists.values()) if isinstance(lists, dict) else [None]
   if not all(isinstance(rows, list) and all(map(_is_row, rows)) for rows in layers):
@@ -85,3 +86,9 @@ def is_number(value) -> bool:
 def count_open(heads: dict) -> dict[str, list[int]]:
   """Heads whose test-time gate is above 0: type -> a number for each layer."""
   return {name: [sum(g > 0 for g in row) for row in layers] for name, layers in heads.items()}
+
+
+def describe_open(heads: dict) -> str:
+  """How many of the heads have a test-time gate above 0: "3 of 8"."""
+  gates = [gate for layers in heads.values() for row in layers for gate in row]
+  return f"{sum(gate > 0 for gate in gates)} of {len(gates)}"

@@ -87,8 +87,7 @@ class Run:
     of 0; one for which the search found no end has an empty one with scores of -inf.
     """
     _check_lines(lines)
-    c = self.config.eval
-    beam = BeamConfig(_given(beams, c.beams), _given(alpha, c.alpha), c.spread, best=best)
+    beam = self.beam(beams, alpha, best)
     for name, value in (("beams", beam.beams), ("best", best)):
       if value < 1:
         raise UserError(f"{name}={value} must be at least 1")
@@ -97,13 +96,19 @@ class Run:
     if progress:
       progress(len(lines) - len(full))
     chosen = [ids[i] for i in full]
-    found = self.translator.search(chosen, beam, c.batch_sentences, progress=progress)
+    rows = self.config.eval.batch_sentences
+    found = self.translator.search(chosen, beam, rows, progress=progress)
     ended = [[h for h in hypotheses if h.ids] or hypotheses[:1] for hypotheses in found]
     texts = iter(self.tgt_tokenizer.decode([h.ids for hypotheses in ended for h in hypotheses]))
     result = [[Translation("", 0.0, 0.0)] for _ in lines]
     for i, hypotheses in zip(full, ended):
       result[i] = [Translation(next(texts), h.score, h.log_prob) for h in hypotheses]
     return result
+
+  def beam(self, beams: int | None = None, alpha: float | None = None, best: int = 1) -> BeamConfig:
+    """How `search` searches: as the config's `eval` section says where nothing else is given."""
+    c = self.config.eval
+    return BeamConfig(_given(beams, c.beams), _given(alpha, c.alpha), c.spread, best=best)
 
   def bleu(self, sources: list[str], references: list[str], **search) -> tuple[float, str]:
     """sacreBLEU of the translations in percent, and its signature; `search` as in `translate`."""

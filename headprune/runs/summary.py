@@ -3,10 +3,20 @@
 import dataclasses
 import math
 
+from headprune.layout import duration
 from headprune.runs import heads as heads_lib
 from headprune.runs import upgrade
 
 KINDS = ("trained", "compact", "converted")
+MEASURES = (  # field or property of a summary, what people call it, digits
+  ("dev_bleu", "dev BLEU", 2),
+  ("test_bleu", "test BLEU", 2),
+  ("dev_chrf", "dev chrF", 2),
+  ("test_chrf", "test chrF", 2),
+  ("dev_loss", "dev loss", 4),
+  ("dev_perplexity", "perplexity", 2),
+)
+OF_TRANSLATIONS = ("dev_bleu", "test_bleu", "dev_chrf", "test_chrf")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,9 +83,6 @@ class Summary:
           raise TypeError(f"{field.name} is not a number: {value!r:.40}")
 
 
-_OF_TRANSLATIONS = ("dev_bleu", "test_bleu", "dev_chrf", "test_chrf")
-
-
 def table(summary: Summary, heads: dict, before: Summary | None) -> str:
   """The closing table: quality before and after, open heads, speed.
 
@@ -88,19 +95,15 @@ def table(summary: Summary, heads: dict, before: Summary | None) -> str:
   same = before is not None and before.signature == summary.signature
   if before and not same and {before.dev_bleu, before.test_bleu} != {None}:
     notes.append(f"BLEU of the run it started from is another one, {before.signature}: left out")
-  for field, name, digits, unit in (
-    ("dev_bleu", "dev BLEU", 2, ""), ("test_bleu", "test BLEU", 2, ""),
-    ("dev_chrf", "dev chrF", 2, ""), ("test_chrf", "test chrF", 2, ""),
-    ("dev_loss", "dev loss", 4, "   nats a token"), ("dev_perplexity", "perplexity", 2, ""),
-  ):  # fmt: skip
+  for field, name, digits in MEASURES:
     value, old = getattr(summary, field), getattr(before, field, None)
-    old = None if field in _OF_TRANSLATIONS and not same else old
+    old = None if field in OF_TRANSLATIONS and not same else old
     if value is not None:
       first = "" if old is None else f"{old:>8.{digits}f} -> "
+      unit = "   nats a token" if field == "dev_loss" else ""
       rows.append(f"  {name:<12}{first}{value:>8.{digits}f}{unit}")
-  total = sum(len(row) for layers in heads.values() for row in layers)
+  rows.append(f"  {'heads open':<12}{heads_lib.describe_open(heads)}")
   counts = heads_lib.count_open(heads)
-  rows.append(f"  {'heads open':<12}{sum(map(sum, counts.values()))} of {total}")
   for name, layers in heads.items():
     shown = "  ".join(f"{n}/{len(row)}" for n, row in zip(counts[name], layers))
     rows.append(f"    {name:<10}{shown}   (layer 1 first)")
@@ -116,12 +119,3 @@ def table(summary: Summary, heads: dict, before: Summary | None) -> str:
 def perplexity(loss: float) -> float:
   """exp(loss), of nats per token; at most 1e300."""
   return math.exp(min(loss, 690.0))
-
-
-def duration(seconds: float) -> str:
-  """1:02:03 or 2:03; "?" if it is not finite."""
-  if not 0 <= seconds < float("inf"):
-    return "?"
-  minutes, s = divmod(int(seconds + 0.5), 60)
-  hours, m = divmod(minutes, 60)
-  return f"{hours}:{m:02d}:{s:02d}" if hours else f"{m}:{s:02d}"

@@ -15,7 +15,7 @@ _FORMS = '"16" or "33%" of all gated heads, "enc_self 2, dec_enc 10" of each typ
 
 
 def parse(
-  text: str, types: tuple[str, ...], model: ModelConfig
+  text: str, types: tuple[str, ...], model: ModelConfig, field: str = "l0.target_heads"
 ) -> tuple[tuple[tuple[str, tuple[int, ...]], ...], np.ndarray]:
   """Groups of heads and how many of each to keep.
 
@@ -23,6 +23,7 @@ def parse(
     text: "16", "33%", "2 a layer", or such parts each with a type before it, with commas between.
     types: attention types with gates.
     model: whose heads they are.
+    field: of the config that says so, for messages.
   Returns:
     (for each type (its name, the group of each of its layers), wanted_G float32). A layer without
     heads is in a group all the same.
@@ -31,7 +32,7 @@ def parse(
   """
   parts = [_PART.fullmatch(part.strip()) for part in text.split(",")]
   if not all(parts):
-    raise UserError(f"config.l0.target_heads={text!r}: give {_FORMS}")
+    raise UserError(f"config.{field}={text!r}: give {_FORMS}")
   if parts[0][1] is None and len(parts) == 1:
     named = [(types, parts[0][2], bool(parts[0][3]))]
   else:
@@ -39,7 +40,7 @@ def parse(
   names = [name for some, _, _ in named for name in some]
   if sorted(map(str, names)) != sorted(types):
     raise UserError(
-      f"config.l0.target_heads={text!r}: name each of config.gates.types once, {', '.join(types)}; "
+      f"config.{field}={text!r}: name each of config.gates.types once, {', '.join(types)}; "
       f"or give {_FORMS}"
     )
   groups, wanted = [], []
@@ -51,7 +52,7 @@ def parse(
     if max(numbers) > max(sizes):
       where = " in a layer" if a_layer else ""
       raise UserError(
-        f"config.l0.target_heads={text!r}: {amount} of {max(sizes)} {', '.join(some)} heads{where}"
+        f"config.{field}={text!r}: {amount} of {max(sizes)} {', '.join(some)} heads{where}"
       )
     wanted += map(min, numbers, sizes)
     group = iter(range(first, len(wanted)))

@@ -124,6 +124,8 @@ def _validate_gates(config: ConfigDict) -> None:
   if config.gates.kind in LEARNED and not gates.num_modules(types, model.heads):
     raise UserError(f"config.gates.types={types}: no layer has heads of these types")
   fixed_gates(config.gates, model)
+  if config.gates.chosen_for:
+    targets.parse(config.gates.chosen_for, types, model, "gates.chosen_for")
   l0 = config.l0
   if l0.coef and l0.per_head and not l0.target_heads:
     raise UserError(

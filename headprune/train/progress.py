@@ -9,7 +9,8 @@ import math
 import sys
 import time
 
-from headprune.runs.summary import duration, perplexity
+from headprune.layout import duration
+from headprune.runs.summary import perplexity
 
 _FIRST = 4.0  # seconds from the end of the first step to the first line
 _EVERY = 10.0  # seconds from line to line

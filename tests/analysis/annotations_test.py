@@ -6,7 +6,8 @@ import types
 import numpy as np
 import pytest
 
-from headprune.analysis import alignment, annotations, positional, subject, survey, syntactic
+from headprune.analysis import annotations, subject, survey
+from headprune.analysis.measured import alignment, positional, syntactic
 from headprune.runs import defaults
 from headprune.text import sources
 from tests import small_run

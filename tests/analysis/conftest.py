@@ -2,7 +2,8 @@
 
 import pytest
 
-from headprune.analysis import subject, syntactic
+from headprune.analysis import subject
+from headprune.analysis.measured import syntactic
 
 
 @pytest.fixture

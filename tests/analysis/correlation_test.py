@@ -3,7 +3,7 @@
 import numpy as np
 
 from headprune.analysis import correlation
-from headprune.analysis.result import SHARE, Score
+from headprune.analysis.result import SHARE, Result, Score
 
 
 def test_rank_correlations():
@@ -31,7 +31,12 @@ def test_open_heads_are_compared():
     Score("elsewhere", "elsewhere", "", {"dec_enc": [[1, 2], [4, 3]]}),
     Score("there too", "there too", "", {"dec_enc": [[1, 2], [4, 3]]}),  # of two open heads
   ]
-  heads = {"enc_self": [(0, 0), (0, 1), (1, 1)], "dec_self": [], "dec_enc": [(0, 0), (0, 1)]}
-  (found,) = correlation.correlate(scores, heads)
+  gates = {
+    "enc_self": [[1.0, 0.5], [0.0, 1.0]],
+    "dec_self": [],
+    "dec_enc": [[1.0, 1.0], [0.0, 0.0]],
+  }
+  result = Result(run="r", settings={}, sentences=1, heads=gates, scores=tuple(scores))
+  (found,) = correlation.correlate(result)
   assert (found.type, found.scores) == ("enc_self", ("a", "b"))
   assert found.matrix == ((1.0, -1.0), (-1.0, 1.0))

@@ -1,5 +1,6 @@
 """Tests of headprune.analysis.edges: cases, baselines, and heads that beat them."""
 
+import argparse
 import dataclasses
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from headprune.analysis import edges, evidence
 from headprune.analysis.edges import Case, Counts, Edge, Rule
+from headprune.errors import UserError
 from tests.analysis import subjects
 from tests.analysis.parses import SENTENCE
 
@@ -45,6 +47,19 @@ def test_counts_of_each_sentence_and_the_most_frequent_offset():
 
 RULE = Rule(relations=("obj",), limit=0.1, min_cases=100)
 OBJ = Edge("obj", True)
+
+
+def test_a_rule_and_its_settings_from_options():
+  options = argparse.Namespace(relations="obj,,amod", syntactic=0.2, min_cases=7)
+  rule = edges.rule_of(options, text="other")
+  assert rule == Rule(relations=("obj", "amod"), limit=0.2, min_cases=7, text="other")
+  own = {"relations": "obj,amod", "syntactic": 0.2, "min_cases": 7}
+  assert edges.settings(rule, 3, "x") == own | {"parsed_sentences": 3, "conllu": "x"}
+  target = edges.settings(edges.rule_of(options, type="dec_self"), 3, "x")
+  assert list(target)[0] == "target_relations" and target["target_conllu"] == "x"
+  options.syntactic = 2.0
+  with pytest.raises(UserError, match="--syntactic 2 is a share"):
+    edges.rule_of(options)
 
 
 def counts(hits_NH, cases=100, baseline=20):

@@ -78,7 +78,7 @@ def test_which_checkpoint_it_is_of(tmp_path):
 
 
 def test_open_heads_and_scores():
-  assert list(RESULT.open_heads("enc_self")) == [(0, 0), (1, 0)]
+  assert list(RESULT.list_open("enc_self")) == [(0, 0), (1, 0)]
   assert RESULT.score("rarest").heading == "Rarest" and RESULT.score("errors").full is None
   with pytest.raises(KeyError):
     RESULT.score("bleu")

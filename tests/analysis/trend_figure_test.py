@@ -6,9 +6,10 @@ import math
 import numpy as np
 import pytest
 
-from headprune.analysis import figures, trend_figure
+from headprune.analysis import drawing, trend_figure
 from headprune.analysis.evidence import ERROR_RATE
-from headprune.analysis.trend import GAIN, Checkpoint, Level
+from headprune.analysis.levels import GAIN, Level
+from headprune.analysis.trend import Checkpoint
 
 KINDS = {"positional": ("share", 0.9), "syntactic": (GAIN, 0.1), "aligning": (ERROR_RATE, 0.5)}
 
@@ -84,4 +85,4 @@ def test_kinds_are_spread_over_rows(count, rows):
   (point,) = points("a", [1], [0.5], [1], kinds=["positional"])
   figure = trend_figure.draw([dataclasses.replace(point, levels=point.levels * count)])
   assert [len(part.axes) // 2 for part in figure.subfigs] == rows
-  assert figures.render(figure).startswith(b"<?xml")
+  assert drawing.render(figure).startswith(b"<?xml")

@@ -57,11 +57,21 @@ def test_differences_are_paired_by_seed():
 
 
 def test_one_seed_counts_once():
-  """ "8" and "2 a layer" may be as many heads."""
+  """ "12" and "50%" may be as many heads."""
   rows = [row(seed=seed, bleu=bleu, run=str(bleu)) for seed, bleu in
           ((0, 30.0), (0, 40.0), (1, 32.0), (1, 42.0))]  # fmt: skip
   found = [point.bleu["test"] for point in aggregate.aggregate(rows)]
   assert [(spread.mean, spread.n) for spread in found] == [(31.0, 2), (41.0, 2)]
+
+
+def test_as_many_heads_in_each_layer_are_a_line_of_their_own():
+  by_layer = {"form": "by layer", "setting": (2,)}
+  found = [row("gradient", 1, 38.0, **by_layer), row("gradient", bleu=39.0), row("l0")]
+  found.append(row("gradient", bleu=30.0, **by_layer))
+  (group,) = aggregate.groups(found)
+  assert list(group.lines) == ["l0", "gradient", "gradient, by layer"]
+  (layers,) = group.lines["gradient, by layer"]
+  assert (layers.kept, layers.bleu["test"].mean, len(layers.rows)) == (12, 34.0, 2)
 
 
 def test_a_control_of_the_same_types_goes_first():

@@ -96,7 +96,9 @@ def test_settings_of_as_many_heads_have_bars_of_their_own(tmp_path):
     analyse(tmp_path / name)
   (group,) = aggregate.groups(rows.rows(sorted(tmp_path.iterdir())))
   axes, _ = figures.functions_retained(group).axes
-  assert [label.get_text() for label in axes.get_xticklabels()] == ["2\nl0\n12"] * 2
+  assert [label.get_text() for label in axes.get_xticklabels()] == [
+    "2\nl0\n12", "2\nl0, by layer\n12",
+  ]  # fmt: skip
 
 
 def test_functions_of_analysed_runs(tmp_path, capsys):

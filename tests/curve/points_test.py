@@ -61,6 +61,7 @@ def test_what_each_method_changes():
   chosen = start | {
     "gates.kind": "fixed",
     "gates.chosen_by": "gradient",
+    "gates.chosen_for": "12",
     "gates.fixed.enc_self": ((0.0,) * 8,) * 2,
     "gates.fixed.dec_self": ((1.0,) * 8,) * 2,
     "gates.fixed.dec_enc": ((0.5,) * 8,) * 2,

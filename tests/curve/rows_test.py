@@ -179,6 +179,22 @@ def test_runs_of_one_setting_differ_in_seed_and_start_alone(tmp_path):
   assert a.setting == b.setting and len({row.setting for row in (a, c, d, e, f)}) == 5
   assert [row.wanted for row in (a, b, c, d)] == [6] * 4
   assert (e.coef, f.coef) == (pytest.approx(0.06), pytest.approx(0.6))  # of six modules
+  assert [row.label for row in (a, c, e)] == ["l0", "l0, by type", "l0, by cost"]
+
+
+def test_a_label_says_of_what_a_number_of_heads_was_wanted(tmp_path):
+  chosen = {"gates__kind": "fixed", "gates__chosen_by": "gradient", "init_from": "runs/baseline"}
+  for name, amount in (("a", "6"), ("b", "1 a layer"), ("c", ""), ("d", "25%")):
+    first = {"dev_bleu": 1.0} if name == "b" else None
+    fields = chosen | {"gates__chosen_for": amount}
+    runs.make(tmp_path / name, 39.0, runs.gates(2, 2, 2), first, **fields)
+  a, before, b, c, d = rows.rows(sorted(tmp_path.iterdir()))
+  assert [before.label, b.label] == ["gradient, by layer, untuned", "gradient, by layer"]
+  assert a.label == c.label == d.label == "gradient" and a.setting == c.setting == d.setting
+  assert b.setting != a.setting
+  one = {"gates__types": ("enc_self",), "gates__chosen_for": "enc_self 2"}
+  runs.make(tmp_path / "e", 39.0, runs.gates(enc_self=2), **chosen | one)
+  assert rows.rows([tmp_path / "e"])[0].label == "gradient", "there is but one type"
 
 
 def test_a_fork_started_where_its_trunk_did(tmp_path):

@@ -101,6 +101,12 @@ def test_two_configs_differ_in_fields_that_matter():
   assert _differences("concrete:cldr", {}, {"pretrain.train.steps": 1}) == []
 
 
+def test_what_heads_were_chosen_for_may_be_told_later():
+  fixed = {"gates.fixed_from": ""}
+  assert _differences("fixed", fixed, fixed | {"gates.chosen_for": "2 a layer"}) == []
+  assert len(_differences("fixed", fixed, fixed | {"gates.chosen_by": "lrp"})) == 1
+
+
 def test_a_field_without_an_effect_makes_no_difference():
   older = {"l0.ramp": 0.4, "l0.settled": 0.3, "gates.init": "glorot", "data.corpus.locale": "de"}
   assert _differences("baseline", older, {}) == []

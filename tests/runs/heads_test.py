@@ -50,3 +50,4 @@ def test_unknown_types():
 def test_a_head_is_open_if_its_gate_is_above_zero():
   lists = {"enc_self": [[0.0, 0.5], [1.0]], "dec_self": [[0.0, 0.0], []]}
   assert heads.count_open(lists) == {"enc_self": [1, 1], "dec_self": [0, 0]}
+  assert heads.describe_open(lists) == "2 of 5"

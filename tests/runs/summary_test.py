@@ -103,12 +103,3 @@ def test_table_compares_translations_of_one_signature_alone():
 def test_table_without_a_start_or_with_one_that_lacks_numbers():
   for before in (None, Summary("converted")):
     assert summary.table(DONE, HEADS, before).split("\n")[0] == "  dev BLEU       91.50"
-
-
-@pytest.mark.parametrize(
-  "seconds, text",
-  [(0, "0:00"), (59.4, "0:59"), (59.6, "1:00"), (3599, "59:59"), (3600, "1:00:00"),
-   (90061, "25:01:01"), (float("inf"), "?"), (float("nan"), "?")],
-)  # fmt: skip
-def test_duration(seconds, text):
-  assert summary.duration(seconds) == text

@@ -49,6 +49,8 @@ def test_forms(text, groups, wanted):
 def test_mistakes(text, message):
   with pytest.raises(UserError, match=message):
     targets.parse(text, TYPES, MODEL)
+  with pytest.raises(UserError, match=f"^config.gates.chosen_for='{text}'"):
+    targets.parse(text, TYPES, MODEL, "gates.chosen_for")
 
 
 def test_a_top_k_is_tested_with_its_likeliest_heads_and_other_gates_as_expected():

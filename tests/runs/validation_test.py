@@ -45,6 +45,7 @@ from tests.base_config import changed
     ("optim.warmup", 200.0, "config.optim.warmup=200.0 is no share"),
     ("optim.cooldown", -0.1, "config.optim.cooldown=-0.1 is no share of the steps from 0 to 1"),
     ("optim.cooldown", 90.0, "config.optim.cooldown=90.0"),
+    ("gates.chosen_for", "many", "config.gates.chosen_for='many': give"),
     ("train.steps", 0, "config.train.steps=0"),
     ("train.accumulate", -1, "config.train.accumulate=-1"),
     ("train.keep", 0, "config.train.keep=0"),

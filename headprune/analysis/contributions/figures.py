@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from headprune.analysis import drawing
 from headprune.analysis.contributions.prefixes import PREFIXES
 from headprune.analysis.contributions.result import Curve, Line, Mean, Result
-from headprune.analysis.figures import COLORS, MARKERS
+from headprune.analysis.drawing import COLORS, MARKERS
 
 _LINES = dict(zip(PREFIXES, ("-", "--", ":")))
-_DPI = 110
 _MEASURES = {  # name in Line -> title
   "source": "source contribution",
   "source_entropy": "entropy of source contributions",
@@ -117,5 +117,5 @@ def _name_lines(figure: Figure, axes) -> None:
 
 
 def _panels(count: int):
-  figure = Figure(figsize=(3.6 * count + 0.6, 3.6), dpi=_DPI, layout="constrained")
-  return figure, list(figure.subplots(1, count, squeeze=False)[0])
+  figure, (panels,) = drawing.panels(count, 3.6 * count + 0.6, 3.6)
+  return figure, panels

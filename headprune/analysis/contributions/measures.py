@@ -10,8 +10,8 @@ import dataclasses
 
 import numpy as np
 
-from headprune.analysis import relevance
 from headprune.analysis.lrp import propagate
+from headprune.analysis.measured import relevance
 from headprune.translator.translator import Translator
 
 

@@ -8,6 +8,7 @@ import pathlib
 from headprune.analysis import tables, template
 from headprune.analysis.contributions.result import Line, Mean, Result
 from headprune.analysis.result import Column
+from headprune.layout import aligned
 
 _TEMPLATE = pathlib.Path(__file__).with_name("contributions.html")
 _CAPTIONS = {
@@ -85,10 +86,7 @@ def table(found: Result) -> str:
       line.run, line.checkpoint, line.prefix, str(line.sentences), interval(line.source), change,
       *entropies,
     ))  # fmt: skip
-  widths = [max(map(len, column)) for column in zip(*rows)]
-  return "\n".join(
-    "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows
-  )
+  return aligned(rows, "<")
 
 
 def interval(found: Mean, form: str = ".3f") -> str:

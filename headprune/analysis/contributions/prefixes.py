@@ -7,7 +7,6 @@ import numpy as np
 
 from headprune.errors import UserError
 from headprune.runs.run import Run
-from headprune.translator.beam import BeamConfig
 
 REFERENCE, OWN, RANDOM = PREFIXES = ("reference", "own", "random")
 
@@ -72,9 +71,8 @@ def own(
   sources = sources_of(pairs, lengths)
   if not sources:
     raise UserError(f"--length {lengths[0]} {lengths[1]}: no source has {lengths[0]} tokens")
-  c = run.config.eval
-  beam = BeamConfig(c.beams, c.alpha, c.spread)
-  translated = run.translator.search(sources, beam, c.batch_sentences, progress=progress)
+  rows = run.config.eval.batch_sentences
+  translated = run.translator.search(sources, run.beam(), rows, progress=progress)
   eos = pairs[0][1][-1]  # what is cut off at the search's limit does not end in it
   ended = lambda ids: ids[-1:] == [eos]
   found = [(src, best.ids) for src, (best, *_) in zip(sources, translated) if ended(best.ids)]

@@ -52,7 +52,7 @@ def _why(result: Result) -> str:
   shut = [
     f"no head of {TITLES[name]} is open"
     for name in TYPES
-    if any(kind.type == name for kind in result.kinds) and not any(result.open_heads(name))
+    if any(kind.type == name for kind in result.kinds) and not any(result.list_open(name))
   ]
   return f" ({', '.join(shut).capitalize()}.)" if shut else ""
 

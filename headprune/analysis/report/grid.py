@@ -6,7 +6,8 @@ import html
 
 from headprune.analysis import tables
 from headprune.analysis.report import parts
-from headprune.analysis.result import Head, Ragged
+from headprune.analysis.result import Head
+from headprune.runs.heads import Layers
 
 _CELL, _ROW, _LEFT, _TOP, _BELOW = 34, 24, 18, 18, 16  # CSS pixels
 _LETTER = 7  # of a title, rather too wide
@@ -70,7 +71,7 @@ def _cell(cell: Cell, x: int, y: int) -> str:
   return "".join(drawn)
 
 
-def of_score(title: str, values: Ragged, gates: Ragged, full: float, name: str = "") -> str:
+def of_score(title: str, values: Layers, gates: Layers, full: float, name: str = "") -> str:
   """A number for each open head, and how strong its colour is.
 
   Args:

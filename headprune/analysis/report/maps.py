@@ -45,7 +45,7 @@ def section(result: Result, maps: Sequence[Maps]) -> str:
   ]
   types = []
   for name, title in TITLES.items():
-    count = sum(1 for _ in result.open_heads(name))
+    count = sum(1 for _ in result.list_open(name))
     types.append(f'<option value="{name}">{title}, {count} open</option>')
   return parts.section(
     "maps",

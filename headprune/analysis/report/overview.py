@@ -6,6 +6,7 @@ import html
 from headprune.analysis import compare, tables
 from headprune.analysis.report import grid, parts
 from headprune.analysis.result import TITLES, Head, Result
+from headprune.runs.heads import describe_open
 
 _UNKNOWN = "var(--unknown)"
 _SCALE = 1.2
@@ -49,7 +50,7 @@ def _of_run(run: Result, colors: dict[str, str], named: bool, maps: bool) -> str
       shades = tuple(colors[kind] for kind in own if kind in colors) or (_UNKNOWN,)
       return grid.Cell("".join(kind[0].upper() for kind in own), tip + doing, shades)
 
-    title = f"{TITLES[name]}: {parts.count_open({name: gates})}"
+    title = f"{TITLES[name]}: {describe_open({name: gates})}"
     grids.append(grid.draw(title, list(map(len, gates)), cell, name if maps else "", _SCALE))
   title = f"<h3>{html.escape(run.title)}</h3>" if named else ""
   return title + parts.figure(f"{run.title}-functions", grids)
@@ -62,7 +63,7 @@ def _legend(result: Result, colors: dict[str, str]) -> str:
   for name, layers in result.heads.items():
     found = compare.kinds_of_heads(result, name)
     total += sum(map(len, layers))
-    for head in result.open_heads(name):
+    for head in result.list_open(name):
       opened += 1
       for kind in found.get(head, [compare.UNKNOWN]):
         counts[kind] += 1

@@ -65,9 +65,3 @@ def figure(name: str, pictures: Iterable[str]) -> str:
   """Pictures side by side that can be taken along as one file of that name."""
   row = f'<div class="row">{"".join(pictures)}</div>'
   return f'<figure data-svg="{html.escape(name)}">{row}</figure>'
-
-
-def count_open(heads: dict) -> str:
-  """How many of the heads are open: "3 of 8"; `heads` is type -> layer -> test-time gates."""
-  gates = [gate for layers in heads.values() for row in layers for gate in row]
-  return f"{sum(gate > 0 for gate in gates)} of {len(gates)}"

@@ -56,7 +56,7 @@ def section(found: History | None) -> str:
   panels = []
   for name, rows in found.gates.items():
     lines = _lines(f"{shown} of {TITLES[name]}", name, found.steps, rows)
-    panels.append(f'<div class="panel">{lines}{_grid(name, rows[-1])}</div>')
+    panels.append(f'<div class="panel">{lines}{_grid(rows[-1])}</div>')
   layers = max(len(rows[-1]) for rows in found.gates.values())
   legend = "".join(
     f'<li><i style="background:{_color(n)}"></i>layer {n + 1}</li>' for n in range(layers)
@@ -76,7 +76,7 @@ def section(found: History | None) -> str:
   )
 
 
-def _grid(name: str, rows: Sequence[Sequence[int]]) -> str:
+def _grid(rows: Sequence[Sequence[int]]) -> str:
   def cell(head: Head) -> grid.Cell:
     share = rows[head[0]][head[1]] / 255
     return grid.Cell("", tables.name_head(head), ("rgb(var(--heat))",), share)

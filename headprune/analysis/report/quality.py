@@ -6,16 +6,8 @@ import html
 
 from headprune.analysis.report import parts
 from headprune.analysis.result import Result
-from headprune.runs.summary import Summary
-
-_MEASURES = (  # field of the summary, what it is called, digits
-  ("dev_bleu", "dev BLEU", 2),
-  ("test_bleu", "test BLEU", 2),
-  ("dev_chrf", "dev chrF", 2),
-  ("test_chrf", "test chrF", 2),
-  ("dev_loss", "dev loss", 4),
-  ("dev_perplexity", "perplexity", 2),
-)
+from headprune.runs.heads import describe_open
+from headprune.runs.summary import MEASURES, OF_TRANSLATIONS, Summary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +23,7 @@ class Quality:
 def top(result: Result, qualities: Sequence[Quality]) -> str:
   """The title, what the text was, and how good the runs are, in order of pruning."""
   measured = f"Measured on {result.sentences:,} sentence pairs."
-  sentence = f"{parts.count_open(result.heads)} heads open. {measured}"
+  sentence = f"{describe_open(result.heads)} heads open. {measured}"
   notes = "".join(map(parts.text, result.notes))
   return f"""<h1>Heads of {html.escape(result.title)}</h1>
 {parts.text(sentence, soft=True)}
@@ -40,13 +32,13 @@ def top(result: Result, qualities: Sequence[Quality]) -> str:
 
 
 def _qualities(qualities: Sequence[Quality]) -> str:
-  rows = [_row(qualities, *measure) for measure in _MEASURES]
+  rows = [_row(qualities, *measure) for measure in MEASURES]
   if not any(rows):
     return ""
   several = len(qualities) > 1
   head = "".join(f"<th>{html.escape(quality.run)}</th>" for quality in qualities)
   head += "<th>change</th>" * several
-  opened = [parts.count_open(quality.heads) for quality in qualities]
+  opened = [describe_open(quality.heads) for quality in qualities]
   lines = "".join(
     f'<tr><th class="text">{name}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
     for name, *cells in [*filter(None, rows), ("heads open", *opened, *[""] * several)]
@@ -71,7 +63,7 @@ def _row(qualities: Sequence[Quality], field: str, name: str, digits: int) -> tu
   if len(cells) == 1:
     return name, *cells
   same = qualities[0].same_text
-  if not cells[0] or not same or (field.endswith(("_bleu", "_chrf")) and not _same_bleu(qualities)):
+  if not cells[0] or not same or (field in OF_TRANSLATIONS and not _same_bleu(qualities)):
     return name, *cells, ""
   # Of the numbers that stand beside it.
   return name, *cells, f"{float(cells[-1]) - float(cells[0]):+.{digits}f}"
@@ -79,7 +71,7 @@ def _row(qualities: Sequence[Quality], field: str, name: str, digits: int) -> tu
 
 def _other_text(qualities: Sequence[Quality]) -> str:
   """A paragraph about earlier runs whose numbers are of other text; "" if there are none."""
-  fields = [field for field, *_ in _MEASURES]
+  fields = [field for field, *_ in MEASURES]
   names = [
     quality.run
     for quality in qualities

@@ -51,7 +51,7 @@ def _full(score: Score, runs: Sequence[Result]) -> float:
     for other in run.scores
     if other.key == score.key
     for name in other.values
-    for n, h in run.open_heads(name)
+    for n, h in run.list_open(name)
   ]
   return max([*values, 1e-9])
 
@@ -63,7 +63,7 @@ def _figures(
   live, folded = [], {}
   for name, title, score in panels:
     picture = f'<div class="pair">{"".join(_pair(name, title, score, runs, maps))}</div>'
-    is_live = any(runs[-1].open_heads(name))
+    is_live = any(runs[-1].list_open(name))
     (live if is_live else folded.setdefault(name, [])).append(picture)
   found = [parts.figure(key, live)] if live else []
   for name, pictures in folded.items():
@@ -114,7 +114,7 @@ def correlations(result: Result) -> str:
     names = [result.score(key).title for key in one.scores]
     rows = [(name, *row) for name, row in zip(names, one.matrix)]
     columns = Column("score", "text"), *(Column(name, "signed") for name in names)
-    count = sum(1 for _ in result.open_heads(one.type))
+    count = sum(1 for _ in result.list_open(one.type))
     found.append(f"<h3>{TITLES[one.type].capitalize()}, n = {count} open heads</h3>")
     found.append(parts.table(f"correlations-{one.type}", columns, rows, ""))
   if not found:

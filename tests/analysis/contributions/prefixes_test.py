@@ -7,6 +7,7 @@ import pytest
 from headprune.analysis.contributions import prefixes
 from headprune.errors import UserError
 from headprune.runs import defaults
+from headprune.runs.run import Run
 from headprune.translator.queue import Hypothesis
 
 PAIRS = [
@@ -25,7 +26,7 @@ def run(*translations):
 
   workdir = types.SimpleNamespace(path="runs/x")
   translator = types.SimpleNamespace(search=search)
-  return types.SimpleNamespace(translator=translator, config=defaults.base(), workdir=workdir)
+  return Run(workdir, defaults.base(), translator, {}, None, None)
 
 
 def test_the_most_frequent_lengths():

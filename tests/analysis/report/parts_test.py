@@ -3,7 +3,6 @@
 from headprune.analysis.report import parts
 from headprune.analysis.result import Column
 from tests.analysis.page import Page
-from tests.analysis.results import CLOSED, GATES
 
 
 def test_a_section_without_a_body_is_nothing():
@@ -28,7 +27,3 @@ def test_a_table_is_a_file_and_folded_when_it_is_empty():
 def test_a_figure_is_a_file():
   page = Page(parts.figure('a"b', ["<i>1</i>", "<i>2</i>"]))
   assert page.files == ['a"b.svg'] and page.text == "12"
-
-
-def test_open_heads_are_counted():
-  assert (parts.count_open(GATES), parts.count_open(CLOSED)) == ("5 of 6", "0 of 6")

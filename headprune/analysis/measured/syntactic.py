@@ -33,22 +33,10 @@ def prepare(subject: Subject, options) -> plug.Plan | None:
   blocks = [pair.conllu.splitlines() for pair in own[: options.sentences]]
   files += [conllu.parse(block, annotations.SETTING, spaced) for block in blocks]
   parsed = list(itertools.chain.from_iterable(files))
-  relations = tuple(filter(None, options.relations.split(",")))
-  settings = {
-    "relations": ",".join(relations),
-    "syntactic": plug.check_share("syntactic", options.syntactic),
-    "min_cases": options.min_cases,
-    "parsed_sentences": len(parsed),
-    "conllu": annotations.SETTING if own else plug.checksum(map(str, parsed)),
-  }
-  rule = Rule(
-    relations=relations,
-    limit=options.syntactic,
-    min_cases=options.min_cases,
-    text=_drawn_with(subject, parsed),
-  )
+  rule = edges.rule_of(options, text=_drawn_with(subject, parsed))
+  which = annotations.SETTING if own else plug.checksum(map(str, parsed))
   run = functools.partial(measure, parsed=parsed, rule=rule)
-  return plug.Plan(run, settings, sentences=len(parsed))
+  return plug.Plan(run, edges.settings(rule, len(parsed), which), sentences=len(parsed))
 
 
 def _drawn_with(subject: Subject, parsed: Sequence[conllu.Sentence]) -> str:

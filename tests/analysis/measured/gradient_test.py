@@ -1,10 +1,10 @@
-"""Tests of headprune.analysis.gradient."""
+"""Tests of headprune.analysis.measured.gradient."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from headprune.analysis import gradient
+from headprune.analysis.measured import gradient
 from headprune.text import batching
 from headprune.translator.translator import Translator
 from tests import tiny

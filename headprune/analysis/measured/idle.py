@@ -15,6 +15,7 @@ from headprune.analysis.evidence import Counted, Evidence
 from headprune.analysis.result import TITLES, Kind
 from headprune.analysis.subject import Subject
 from headprune.nn.config import TYPES
+from headprune.text.spans import SPACE
 
 KIND = "idle"
 PLACES = {"enc_self": "EOS", "dec_self": "the start", "dec_enc": "EOS"}
@@ -56,16 +57,7 @@ def measure(subject: Subject, src_mark_V, tgt_mark_V, limit: float) -> Counted:
   for name in TYPES:
     hits_E2NH, cases_E = next(counts), next(counts)
     ends[name], marks[name] = pointing.share(hits_E2NH.sum(0), cases_E.sum())
-    found.append(
-      Evidence(
-        kind=KIND,
-        type=name,
-        names=(f"idle on {PLACES[name]}",),
-        hits_ERNH=hits_E2NH[:, :1],
-        cases_ER=cases_E[:, None],
-        limit=limit,
-      )
-    )
+    found.append(_evidence(name, hits_E2NH, cases_E, limit))
   score = functools.partial(evidence.score, subject)
   starts = {"dec_self": ends.pop("dec_self")}
   return Counted(
@@ -74,18 +66,26 @@ def measure(subject: Subject, src_mark_V, tgt_mark_V, limit: float) -> Counted:
       score("on the start", "the vector that the decoder starts from", starts),
       score("on punctuation", "punctuation", marks),
     ),
-    kinds=tuple(
-      Kind(
-        KIND,
-        name,
-        f"at least {limit:.0%} of the largest weights of {TITLES[name]} on {PLACES[name]}",
-        useful=False,
-      )
-      for name in TYPES
-    ),
+    kinds=tuple(_kind(name, limit) for name in TYPES),
     functions=tuple(f for part in found for f in evidence.functions(subject, part)),
     evidence=tuple(found),
   )
+
+
+def _evidence(name: str, hits_E2NH, cases_E, limit: float) -> Evidence:
+  return Evidence(
+    kind=KIND,
+    type=name,
+    names=(f"idle on {PLACES[name]}",),
+    hits_ERNH=hits_E2NH[:, :1],
+    cases_ER=cases_E[:, None],
+    limit=limit,
+  )
+
+
+def _kind(name: str, limit: float) -> Kind:
+  rule = f"at least {limit:.0%} of the largest weights of {TITLES[name]} on {PLACES[name]}"
+  return Kind(KIND, name, rule, useful=False)
 
 
 def places(batch: dict, src_mark_V, tgt_mark_V) -> dict[str, tuple]:
@@ -132,5 +132,5 @@ def count(attn_NBHQM, query_BQ, end_BM, mark_BM):
 
 def is_punctuation(piece: str) -> bool:
   """Whether a piece, without marks of word starts, is of Unicode's category P alone."""
-  letters = piece.replace("\u2581", "").strip()
+  letters = piece.replace(SPACE, "").strip()
   return bool(letters) and all(unicodedata.category(x).startswith("P") for x in letters)

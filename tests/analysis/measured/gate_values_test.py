@@ -1,10 +1,11 @@
-"""Tests of headprune.analysis.gate_values."""
+"""Tests of headprune.analysis.measured.gate_values."""
 
 import dataclasses
 
 import numpy as np
 
-from headprune.analysis import gate_values, subject
+from headprune.analysis import subject
+from headprune.analysis.measured import gate_values
 from headprune.nn import gates
 from tests import small_run
 

@@ -1,11 +1,12 @@
-"""Tests of headprune.analysis.positional: synthetic attention with known answers."""
+"""Tests of headprune.analysis.measured.positional: synthetic attention with known answers."""
 
 import types
 
 import numpy as np
 import pytest
 
-from headprune.analysis import pointing, positional
+from headprune.analysis import pointing
+from headprune.analysis.measured import positional
 from headprune.errors import UserError
 from tests.analysis import subjects
 

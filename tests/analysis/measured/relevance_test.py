@@ -1,10 +1,11 @@
-"""Tests of headprune.analysis.relevance."""
+"""Tests of headprune.analysis.measured.relevance."""
 
 import numpy as np
 import pytest
 
-from headprune.analysis import relevance, subject
+from headprune.analysis import subject
 from headprune.analysis.lrp import propagate
+from headprune.analysis.measured import relevance
 from tests import small_run
 
 

@@ -1,11 +1,12 @@
-"""Tests of headprune.analysis.rare_words: synthetic attention with known answers."""
+"""Tests of headprune.analysis.measured.rare_words: synthetic attention with known answers."""
 
 import types
 
 import numpy as np
 import pytest
 
-from headprune.analysis import plug, pointing, rare_words
+from headprune.analysis import plug, pointing
+from headprune.analysis.measured import rare_words
 from headprune.text import tokenizer
 from tests.analysis import subjects
 

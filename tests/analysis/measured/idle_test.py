@@ -1,11 +1,11 @@
-"""Tests of headprune.analysis.idle: synthetic attention with known answers."""
+"""Tests of headprune.analysis.measured.idle: synthetic attention with known answers."""
 
 import types
 
 import numpy as np
 import pytest
 
-from headprune.analysis import idle
+from headprune.analysis.measured import idle
 from tests.analysis import subjects
 
 pytestmark = pytest.mark.usefixtures("small_batches")

@@ -1,8 +1,9 @@
-"""Tests of headprune.analysis.bleu_loss."""
+"""Tests of headprune.analysis.measured.bleu_loss."""
 
 import numpy as np
 
-from headprune.analysis import bleu_loss, subject
+from headprune.analysis import subject
+from headprune.analysis.measured import bleu_loss
 from headprune.runs.run import Run
 from tests import small_run
 

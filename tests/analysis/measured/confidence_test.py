@@ -1,9 +1,10 @@
-"""Tests of headprune.analysis.confidence."""
+"""Tests of headprune.analysis.measured.confidence."""
 
 import numpy as np
 import pytest
 
-from headprune.analysis import confidence, subject
+from headprune.analysis import subject
+from headprune.analysis.measured import confidence
 from tests import small_run
 from tests.analysis import subjects
 

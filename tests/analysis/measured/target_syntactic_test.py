@@ -1,12 +1,13 @@
-"""Tests of headprune.analysis.target_syntactic: synthetic attention with known answers."""
+"""Tests of headprune.analysis.measured.target_syntactic: synthetic attention with known answers."""
 
 import dataclasses
 import types
 
 import pytest
 
-from headprune.analysis import conllu, positional, target_syntactic
+from headprune.analysis import conllu
 from headprune.analysis.edges import Case, Edge, Rule
+from headprune.analysis.measured import positional, target_syntactic
 from headprune.errors import UserError
 from tests.analysis import subjects
 from tests.analysis.parses import SENTENCE

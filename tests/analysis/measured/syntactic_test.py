@@ -1,11 +1,12 @@
-"""Tests of headprune.analysis.syntactic: synthetic attention with known answers."""
+"""Tests of headprune.analysis.measured.syntactic: synthetic attention with known answers."""
 
 import types
 
 import pytest
 
-from headprune.analysis import conllu, syntactic
+from headprune.analysis import conllu
 from headprune.analysis.edges import Rule
+from headprune.analysis.measured import syntactic
 from tests.analysis import subjects
 from tests.analysis.parses import SENTENCE
 

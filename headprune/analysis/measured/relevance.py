@@ -9,7 +9,7 @@ from headprune.analysis import plug
 from headprune.analysis.lrp import propagate, rules
 from headprune.analysis.result import Findings, Score
 from headprune.analysis.subject import Subject
-from headprune.errors import UserError
+from headprune.errors import check_least
 from headprune.text import batching
 
 
@@ -19,8 +19,7 @@ def add_options(add) -> None:
 
 
 def prepare(subject: Subject, options) -> plug.Plan | None:
-  if options.lrp_sentences < 0:
-    raise UserError(f"--lrp-sentences {options.lrp_sentences} must be at least 0")
+  check_least("--lrp-sentences", options.lrp_sentences, 0)
   if not options.lrp_sentences:
     return None
   run = functools.partial(measure, sentences=options.lrp_sentences, rule=options.lrp_rule)

@@ -1,11 +1,12 @@
-"""Tests of headprune.analysis.alignment."""
+"""Tests of headprune.analysis.measured.alignment."""
 
 import types
 
 import numpy as np
 import pytest
 
-from headprune.analysis import alignment, subject
+from headprune.analysis import subject
+from headprune.analysis.measured import alignment
 from headprune.errors import UserError
 from tests import small_run
 

@@ -33,22 +33,9 @@ def prepare(subject: Subject, options) -> plug.Plan | None:
       f"--target-conllu {' '.join(options.target_conllu)}: no sentence is a line of the text's "
       "target side, which is what must be parsed"
     )
-  relations = tuple(filter(None, options.relations.split(",")))
-  settings = {
-    "target_relations": ",".join(relations),
-    "target_syntactic": plug.check_share("syntactic", options.syntactic),
-    "target_min_cases": options.min_cases,
-    "target_parsed_sentences": count,
-    "target_conllu": plug.checksum(map(str, parsed)),
-  }
-  rule = Rule(
-    relations=relations,
-    limit=options.syntactic,
-    min_cases=options.min_cases,
-    type="dec_self",
-    text="text",  # its sentences are those of the other decoder kinds
-    excluded="the start",
-  )
+  # Its sentences are those of the other decoder kinds.
+  rule = edges.rule_of(options, type="dec_self", text="text", excluded="the start")
+  settings = edges.settings(rule, count, plug.checksum(map(str, parsed)))
   return plug.Plan(functools.partial(measure, parsed=parsed, rule=rule), settings)
 
 

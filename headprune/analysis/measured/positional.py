@@ -14,7 +14,7 @@ from headprune.analysis import evidence, plug, pointing
 from headprune.analysis.evidence import Counted, Evidence
 from headprune.analysis.result import SHARE, Kind, Score
 from headprune.analysis.subject import Subject
-from headprune.errors import UserError
+from headprune.errors import check_least
 
 KIND = "positional"
 NEAR = (-1, 0, 1)  # offsets whose shares are drawn
@@ -27,8 +27,7 @@ def add_options(add) -> None:
 
 def prepare(subject: Subject, options) -> plug.Plan:
   del subject
-  if options.max_offset < 1:
-    raise UserError(f"--max-offset {options.max_offset} must be at least 1")
+  check_least("--max-offset", options.max_offset, 1)
   limit = plug.check_share("positional", options.positional)
   settings = {"positional": limit, "max_offset": options.max_offset}
   run = functools.partial(measure, limit=limit, max_offset=options.max_offset)
@@ -50,21 +49,31 @@ def measure(subject: Subject, limit: float, max_offset: int) -> Counted:
     return counts
 
   counts = iter(evidence.over_sentences(subject, count_batch))
-  found = []
-  for name in offsets:
-    hits_ERNH, cases_ER = next(counts), next(counts)
-    found.append(
-      Evidence(
-        kind=KIND,
-        type=name,
-        names=tuple(map(_name, offsets[name])),
-        hits_ERNH=hits_ERNH,
-        cases_ER=cases_ER,
-        limit=limit,
-        allowed_R=common(cases_ER.sum(0)),
-        one_each=True,
-      )
-    )
+  found = [
+    _evidence(name, some, next(counts), next(counts), limit) for name, some in offsets.items()
+  ]
+  return Counted(
+    scores=tuple(_score(subject, offset, found) for offset in offsets["enc_self"]),
+    kinds=_kinds(limit),
+    functions=tuple(f for part in found for f in evidence.functions(subject, part)),
+    evidence=tuple(found),
+  )
+
+
+def _evidence(name: str, offsets: Sequence[int], hits_ERNH, cases_ER, limit: float) -> Evidence:
+  return Evidence(
+    kind=KIND,
+    type=name,
+    names=tuple(map(_name, offsets)),
+    hits_ERNH=hits_ERNH,
+    cases_ER=cases_ER,
+    limit=limit,
+    allowed_R=common(cases_ER.sum(0)),
+    one_each=True,
+  )
+
+
+def _kinds(limit: float) -> tuple[Kind, Kind]:
   rule = (
     f"at least {limit:.0%} of the largest weights at one relative position that half of all tokens "
     "have"
@@ -73,12 +82,7 @@ def measure(subject: Subject, limit: float, max_offset: int) -> Counted:
     "the same in the decoder, where positions are counted from the token that a step reads: "
     f"{_name(-1)} is the one before it"
   )
-  return Counted(
-    scores=tuple(_score(subject, offset, found) for offset in offsets["enc_self"]),
-    kinds=(Kind(KIND, "enc_self", rule), Kind(KIND, "dec_self", decoder)),
-    functions=tuple(f for part in found for f in evidence.functions(subject, part)),
-    evidence=tuple(found),
-  )
+  return Kind(KIND, "enc_self", rule), Kind(KIND, "dec_self", decoder)
 
 
 def count(attn_NBHXX, segment_BX, query_BX, offsets: Sequence[int]):

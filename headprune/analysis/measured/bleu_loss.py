@@ -7,7 +7,7 @@ import numpy as np
 from headprune.analysis import closing, plug
 from headprune.analysis.result import Findings, Score
 from headprune.analysis.subject import Subject
-from headprune.errors import UserError
+from headprune.errors import check_least
 
 
 def add_options(add) -> None:
@@ -15,8 +15,7 @@ def add_options(add) -> None:
 
 
 def prepare(subject: Subject, options) -> plug.Plan | None:
-  if options.bleu_sentences < 0:
-    raise UserError(f"--bleu-sentences {options.bleu_sentences} must be at least 0")
+  check_least("--bleu-sentences", options.bleu_sentences, 0)
   if not options.bleu_sentences:
     return None
   run = functools.partial(measure, sentences=options.bleu_sentences)

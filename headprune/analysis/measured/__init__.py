@@ -1,0 +1,1 @@
+"""The analyses, one a file: each is what `plug` says, and named in `survey.ANALYSES`."""
