@@ -128,7 +128,9 @@ def coefficient(config: ConfigDict, model: ModelConfig) -> float:
 
 
 def settle_step(config: ConfigDict) -> int:
-  """The step from which on `l0.target_heads` has settled gates: the first with these."""
+  """Where `l0.target_heads` settles the gates, as the next step begins: what is saved here is from
+  before.
+  """
   return config.train.steps - round(config.l0.settled * config.train.steps)
 
 

@@ -12,10 +12,10 @@ def is_out(config: ConfigDict, history: list[dict]) -> bool:
   finished with less patience is a second row of its step, of another model.
   """
   patience = config.train.patience
-  begin = derived.settle_step(config) if config.l0.target_heads else 0
+  before = derived.settle_step(config) if config.l0.target_heads else -1  # gates learn up to here
   losses = {}
   for row in history:
-    if "dev_loss" in row and row["step"] >= begin:
+    if "dev_loss" in row and row["step"] > before:
       losses.setdefault(row["step"], row["dev_loss"])
   losses = list(losses.values())
   return 0 < patience < len(losses) and min(losses[-patience:]) >= min(losses[:-patience])

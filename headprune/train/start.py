@@ -53,7 +53,7 @@ def _check_gates(config: ConfigDict, there: Workdir, other: ConfigDict) -> None:
 
 def _are_settled(other: ConfigDict, which: str) -> bool:
   """Whether the gates of a checkpoint, by its name, are 0 or 1 for good."""
-  late = not which.isdecimal() or int(which) >= derived.settle_step(other)
+  late = not which.isdecimal() or int(which) > derived.settle_step(other)
   return bool(other.l0.target_heads) and late
 
 

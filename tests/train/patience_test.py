@@ -20,4 +20,6 @@ def test_patience_ends_a_run_that_no_longer_improves():
   assert not ends(3, [*rows, {"step": 3, "dev_loss": 2.3}])
   wanted = {"l0.target_heads": "12", "train.steps": 4}  # heads settle at 2
   assert not ends(2, rows, **wanted), "losses rise while heads close"
-  assert ends(2, [*rows, {"step": 4, "dev_loss": 2.1}], **wanted)
+  rows.append({"step": 4, "dev_loss": 2.2})
+  assert not ends(2, rows, **wanted), "step 2 is the last one before they settle"
+  assert ends(2, [*rows, {"step": 5, "dev_loss": 2.2}], **wanted)
