@@ -1,6 +1,6 @@
 """When heads get their functions: how many have each kind at a checkpoint, how near the best is."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 import dataclasses
 
 from headprune import layout
@@ -9,6 +9,7 @@ from headprune.analysis.evidence import Counted
 from headprune.analysis.levels import Level, amount, level, needed
 from headprune.analysis.subject import Subject
 from headprune.nn.config import TYPES
+from headprune.runs import metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Checkpoint:
 
 
 def checkpoint(
-  run: str, step: int, rows: Iterable[dict], subject: Subject, found: Sequence[Counted]
+  run: str, step: int, rows: Sequence[dict], subject: Subject, found: Sequence[Counted]
 ) -> Checkpoint:
   """What is known of a checkpoint.
 
@@ -35,34 +36,19 @@ def checkpoint(
     subject: the run at that step.
     found: what the analyses of functions found of it.
   """
-  rows, average = [row for row in rows if row["step"] == step], subject.run.config.eval.average
-  recorded = _numbers(rows)
-  own = _numbers(map(_of_its_model, rows)) if average > 1 else recorded
+  recorded = {name: x for row in rows if row["step"] == step for name, x in row.items()}
+  average = subject.run.config.eval.average
+  loss = metrics.dev_losses(rows, average).get(step)
+  bleu = recorded.get("dev_bleu") if average == 1 else None
   notes = [note for part in found for note in part.notes]
-  if own != recorded:
+  if (loss, bleu) != (recorded.get("dev_loss"), recorded.get("dev_bleu")):
     notes.append(
       f"dev BLEU and the last dev loss of {run} are left out: with eval.average={average} they are "
       "of means of checkpoints, heads are of single ones"
     )
   levels = [level(one, subject.open_heads(one.type)) for part in found for one in part.evidence]
   levels.sort(key=lambda one: TYPES.index(one.type))
-  return Checkpoint(run, step, *own, tuple(levels), tuple(notes))
-
-
-def _numbers(rows: Iterable[dict]) -> tuple[float | None, float | None]:
-  """Dev loss and dev BLEU of the rows of a step."""
-  found = {name: x for row in rows for name, x in row.items()}
-  return found.get("dev_loss"), found.get("dev_bleu")
-
-
-def _of_its_model(row: dict) -> dict:
-  """A row of a run that translates with means of checkpoints, without what is measured on them.
-
-  So is the last dev loss, whose row is the one with BLEU that tells nothing of training.
-  """
-  last = "dev_bleu" in row and "objective" not in row
-  left_out = ("dev_bleu", "dev_loss") if last else ("dev_bleu",)
-  return {name: x for name, x in row.items() if name not in left_out}
+  return Checkpoint(run, step, loss, bleu, tuple(levels), tuple(notes))
 
 
 def table(checkpoints: Sequence[Checkpoint]) -> str:

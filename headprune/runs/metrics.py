@@ -1,6 +1,7 @@
 """The numbers of a run over its steps: metrics.jsonl, and the same on TensorBoard."""
 
 import collections
+from collections.abc import Iterable
 import contextlib
 import json
 import math
@@ -86,6 +87,24 @@ def read(workdir: Workdir) -> list[dict]:
     else:
       print(f"note: {workdir.metrics}, line {number} is damaged: left out", file=sys.stderr)
   return rows
+
+
+def dev_losses(rows: Iterable[dict], average: int) -> dict[int, float]:
+  """Step -> dev loss of the model as trained there, nats per target token.
+
+  A run's end is a row behind another one of its step, and of the mean of checkpoints where they are
+  averaged. A run that goes on from its end has it in its midst.
+
+  Args:
+    rows: of the run, in order.
+    average: its `eval.average`.
+  """
+  found, steps = {}, set()
+  for row in rows:
+    if "dev_loss" in row and (average == 1 or row["step"] not in steps):
+      found[row["step"]] = row["dev_loss"]
+    steps.add(row["step"])
+  return found
 
 
 def _row(line: bytes) -> dict | None:

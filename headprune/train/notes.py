@@ -6,7 +6,7 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from headprune.nn import gates
-from headprune.runs import derived
+from headprune.runs import derived, metrics
 from headprune.text.encoding import Report
 
 _FALLING = 0.05  # nats a token, in the last fifth of the steps
@@ -30,8 +30,9 @@ def of_run(
     log_alphas: attention type -> layer -> log_alpha of each head.
     report: of the training pairs.
   """
-  points = [(r["step"], r["dev_loss"]) for r in history if "dev_loss" in r and r["step"] < step]
-  if config.eval.average == 1:  # else the last evaluation is of another model, a mean
+  average = config.eval.average
+  points = [(at, loss) for at, loss in metrics.dev_losses(history, average).items() if at < step]
+  if average == 1:  # else the last evaluation is of another model, a mean
     points.append((step, last["dev_loss"]))
   return (
     *dev_loss(points, step, pruned=bool(log_alphas)),

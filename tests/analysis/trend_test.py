@@ -41,12 +41,13 @@ def test_numbers_of_means_of_checkpoints_are_left_out():
     {"step": 30, "dev_loss": 2.25},  # evaluates where nothing is logged
     {"step": 40, "objective": 3.0}, {"step": 40, "dev_loss": 2.0, "dev_bleu": 30.0},  # the end
     {"step": 50} | log, {"step": 50, "dev_loss": 2.0, "dev_bleu": 30.0},  # the end, by patience
+    {"step": 60, "dev_loss": 1.75, "dev_bleu": 40.0},  # it went on; nothing is logged here
   ]  # fmt: skip
   found = [Counted(evidence=(), notes=("One.",))]
-  points = [trend.checkpoint("r", step, rows, subject, found) for step in (10, 20, 30, 40, 50)]
-  assert [point.dev_loss for point in points] == [2.5, 2.5, 2.25, None, 2.5]
+  points = [trend.checkpoint("r", step, rows, subject, found) for step in range(10, 70, 10)]
+  assert [point.dev_loss for point in points] == [2.5, 2.5, 2.25, None, 2.5, 1.75]
   assert {point.dev_bleu for point in points} == {None}
-  assert [len(point.notes) for point in points] == [1, 2, 1, 2, 2]
+  assert [len(point.notes) for point in points] == [1, 2, 1, 2, 2, 2]
   assert points[1].notes[0] == "One."
   assert points[1].notes[1].startswith("dev BLEU and the last dev loss of r are left out: with ev")
   subject.run.config.eval.average = 1

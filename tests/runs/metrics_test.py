@@ -141,3 +141,13 @@ def test_gates_of_another_shape_than_the_other_rows_have_are_damage(workdir):
   rows = [{"step": i, "log_alpha": good, "gates": x} for i, x in enumerate((good, other, bad))]
   workdir.metrics.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
   assert [row["step"] for row in metrics.read(workdir)] == [0]
+
+
+def test_dev_losses_are_of_the_model_itself():
+  rows = [
+    {"step": 50, "dev_loss": 3.0, "dev_bleu": 20.0}, {"step": 100, "objective": 9.0},
+    {"step": 100, "dev_loss": 2.0, "dev_bleu": 30.0},  # the end, for a time
+    {"step": 150, "objective": 9.0, "dev_loss": 2.5}, {"step": 150, "dev_loss": 1.5},
+  ]  # fmt: skip
+  assert metrics.dev_losses(rows, average=1) == {50: 3.0, 100: 2.0, 150: 1.5}
+  assert metrics.dev_losses(rows, average=2) == {50: 3.0, 150: 2.5}

@@ -88,6 +88,8 @@ def test_of_a_run():
   assert len(notes.of_run(config, 100, history, last | {"dev_loss": 3.5}, {}, report)) == 1
   config.eval.average = 2  # the last model is a mean: one evaluation is left
   assert notes.of_run(config, 100, history, last | {"dev_loss": 3.5}, {}, report) == ()
+  history[2:2] = [{"step": 75, "dev_loss": 2.5}, {"step": 90, "dev_loss": 3.95}]  # ended at 75 once
+  assert notes.of_run(config, 100, history, last, {}, report) == ()
   every = notes.of_run(
     config, 100, history, last | {"dev_bleu": 1.0}, {"enc_self": [[0.0]]}, report
   )
