@@ -118,17 +118,20 @@ def control_bleu(row: Row, rows: Sequence[Row], split: str) -> float | None:
 def control_of(row: Row, rows: Sequence[Row]) -> Row | None:
   """The control of the row's seed that started where it did; that of its attention types first.
 
-  A row that was not pruned has none. Where a seed has one control alone, it need not have started
-  there: a model that was trained from scratch started nowhere.
+  A row that was not pruned has none. One that was trained from scratch started nowhere: it takes
+  that of its seed if all of these started at one place.
   """
+  if row.method in UNPRUNED:
+    return None
   controls = [r for r in rows if r.method == CONTROL and r.seed == row.seed]
-  if row.method in UNPRUNED or not controls:
-    return None
-  start = os.path.abspath(row.init_from)
-  alike = [r for r in controls if row.init_from and os.path.abspath(r.init_from) == start]
-  if not alike and len({control.init_from for control in controls}) > 1:
-    return None
-  return min(alike or controls, key=lambda control: control.types != row.types)
+  if row.init_from or len(set(map(_start, controls))) > 1:
+    controls = [r for r in controls if _start(r) == _start(row)]
+  return min(controls, key=lambda control: control.types != row.types, default=None)
+
+
+def _start(row: Row) -> str:
+  """Where a run started, one name for each folder; "" if it was trained from scratch."""
+  return row.init_from and os.path.abspath(row.init_from)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -137,6 +137,7 @@ def test_a_control_that_started_elsewhere_is_another_ones():
   assert aggregate.control_of(rows[2], rows) is rows[1]
   assert aggregate.control_of(rows[3], rows) is None, "there are two, and it started at neither"
   assert aggregate.control_of(rows[3], rows[1:]) is rows[1]
+  assert aggregate.control_of(rows[2], rows[:1]) is None, "the only control is not its own"
 
 
 def test_other_settings_are_no_seeds():
