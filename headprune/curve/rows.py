@@ -206,7 +206,7 @@ def _origin(config: ConfigDict) -> str:
 def _setting(config: ConfigDict, model: ModelConfig) -> tuple:
   """All fields that count, but those in which the runs of one setting may differ."""
   own = ("seed", "init_from", "init_checkpoint", "gates.fixed", "l0.target_heads")
-  left_out = (*own, *effect.FREE_FIELDS)
+  left_out = (*own, *effect.RECORD_FIELDS)
   fields = {k: v for k, v in effect.effective(config).items() if not k.startswith(left_out)}
   groups, wanted = _target(config, model)
   if _form(groups):  # else it is Row.wanted: "12" and "25%" may be the same

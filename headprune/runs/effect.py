@@ -11,9 +11,7 @@ from headprune.runs import defaults
 from headprune.runs.config import load, origin, self_contained
 from headprune.runs.derived import LEARNED, flatten, gates_init
 
-FREE_FIELDS = (  # what may change when a run goes on
-  "train.steps",
-  "train.patience",
+RECORD_FIELDS = (  # of how a run is recorded, kept and spread; its model is the same
   "train.log_every",
   "train.eval_every",
   "train.translate_every",
@@ -23,6 +21,7 @@ FREE_FIELDS = (  # what may change when a run goes on
   "gates.chosen_for",  # for tables alone
   "pretrain",
 )
+_FREE_FIELDS = ("train.steps", "train.patience", *RECORD_FIELDS)  # may change when a run goes on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +106,7 @@ def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
   for field in sorted(old.keys() | new.keys()):
     matters = _has_effect(field, old) or _has_effect(field, new)
     before, now = old.get(field), new.get(field)
-    if matters and not field.startswith(FREE_FIELDS) and not _same(field, before, now):
+    if matters and not field.startswith(_FREE_FIELDS) and not _same(field, before, now):
       rows.append(f"{field}: {before!r} -> {now!r}")
   return rows
 

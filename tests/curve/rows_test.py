@@ -173,10 +173,12 @@ def test_runs_of_one_setting_differ_in_seed_and_start_alone(tmp_path):
     "d": {"l0__target_heads": "6", "optim__gates_factor": 40.0},
     "e": {"l0__per_head": 0.01},
     "f": {"l0__per_head": 0.1},
+    "g": {"l0__target_heads": "6", "train__steps": 999},
+    "h": {"l0__target_heads": "6", "train__patience": 3},
   }.items():
     runs.make(tmp_path / name, 39.0, runs.gates(2, 2, 2), **learned | fields)
-  a, b, c, d, e, f = rows.rows(sorted(tmp_path.iterdir()))
-  assert a.setting == b.setting and len({row.setting for row in (a, c, d, e, f)}) == 5
+  a, b, c, d, e, f, g, h = rows.rows(sorted(tmp_path.iterdir()))
+  assert a.setting == b.setting and len({row.setting for row in (a, c, d, e, f, g, h)}) == 7
   assert [row.wanted for row in (a, b, c, d)] == [6] * 4
   assert (e.coef, f.coef) == (pytest.approx(0.06), pytest.approx(0.6))  # of six modules
   assert [row.label for row in (a, c, e)] == ["l0", "l0, by type", "l0, by cost"]
