@@ -7,7 +7,7 @@ import os
 import statistics
 
 from headprune.curve.points import CONTROL, LEARNED, METHODS
-from headprune.curve.rows import SPLITS, UNPRUNED, Row
+from headprune.curve.rows import MRT, SPLITS, UNPRUNED, Row
 from headprune.nn.config import TYPES
 
 _ORDER = (*UNPRUNED, *METHODS)  # of methods; others come behind
@@ -116,22 +116,25 @@ def control_bleu(row: Row, rows: Sequence[Row], split: str) -> float | None:
 
 
 def control_of(row: Row, rows: Sequence[Row]) -> Row | None:
-  """The control of the row's seed that started where it did; that of its attention types first.
+  """The control of the row's seed: trained on as it was, from the same start and for as long.
 
-  A row that was not pruned has none. One that was trained from scratch started nowhere: it takes
-  that of its seed if all of these started at one place.
+  A row that was not pruned has none. One that was trained from scratch, which started nowhere,
+  takes that of its seed if there is one start and one number of steps. Of several it is the one
+  whose config is most like the row's, in its attention types first.
   """
   if row.method in UNPRUNED:
     return None
-  controls = [r for r in rows if r.method == CONTROL and r.seed == row.seed]
-  if row.init_from or len(set(map(_start, controls))) > 1:
-    controls = [r for r in controls if _start(r) == _start(row)]
-  return min(controls, key=lambda control: control.types != row.types, default=None)
+  alike = [r for r in rows if (r.seed, r.loss) == (row.seed, row.loss)]
+  controls = [r for r in alike if r.method in (CONTROL, MRT)]
+  if row.init_from or len(set(map(_course, controls))) > 1:
+    controls = [r for r in controls if _course(r) == _course(row)]
+  unlike = lambda r: (r.types != row.types, len(set(r.setting) ^ set(row.setting)))
+  return min(controls, key=unlike, default=None)
 
 
-def _start(row: Row) -> str:
-  """Where a run started, one name for each folder; "" if it was trained from scratch."""
-  return row.init_from and os.path.abspath(row.init_from)
+def _course(row: Row) -> tuple[str, int]:
+  """Where a run started ("" if it was trained from scratch), and for how many steps."""
+  return row.init_from and os.path.abspath(row.init_from), row.steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +145,7 @@ class Group:
   total: int  # heads of these types
   split: str  # whose BLEU counts, see `common_split`
   settings: tuple[Setting, ...]  # of pruned runs
-  unpruned: dict[str, Setting]  # BASELINE and CONTROL, as far as there are such runs
+  unpruned: tuple[Setting, ...]  # of runs whose method is in UNPRUNED
 
   @property
   def lines(self) -> dict[str, list[Setting]]:
@@ -157,24 +160,20 @@ def groups(rows: Sequence[Row]) -> list[Group]:
   """All rows by attention types, most first; runs that were not pruned belong to every group."""
   settings = aggregate(rows)
   pruned = [setting for setting in settings if setting.method not in UNPRUNED]
-  return [
-    _group(types, [setting for setting in pruned if setting.types == types], rows)
-    for types in sorted(
-      {setting.types for setting in pruned or settings}, key=lambda t: (-len(t), t)
-    )
-  ]
+  every = {setting.types for setting in pruned or settings}
+  return [_group(types, settings, rows) for types in sorted(every, key=lambda t: (-len(t), t))]
 
 
 def _group(types: tuple[str, ...], settings: Sequence[Setting], rows: Sequence[Row]) -> Group:
-  unpruned = {}
+  of_types = [setting for setting in settings if setting.types == types]
+  pruned = [setting for setting in of_types if setting.method not in UNPRUNED]
+  unpruned = []
   for method in UNPRUNED:
-    found = [row for row in rows if row.method == method]
-    found = [row for row in found if row.types == types] or found
-    if found:
-      unpruned[method] = _setting(found, rows)
-  members = [row for setting in (*settings, *unpruned.values()) for row in setting.rows]
+    found = [setting for setting in of_types if setting.method == method]
+    unpruned += found or [setting for setting in settings if setting.method == method]
+  members = [row for setting in (*pruned, *unpruned) for row in setting.rows]
   total = max(sum(len(layer) for name in types for layer in row.heads[name]) for row in members)
-  return Group(types, total, common_split(rows), tuple(settings), unpruned)
+  return Group(types, total, common_split(rows), tuple(pruned), tuple(unpruned))
 
 
 def common_split(rows: Sequence[Row]) -> str:

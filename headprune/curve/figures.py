@@ -71,8 +71,8 @@ def bleu(group: Group) -> Figure:
 
 
 def _levels(axes: Axes, group: Group, lines: dict[str, list[Setting]], styles: dict) -> None:
-  for method, setting in group.unpruned.items():
-    _band(axes, method, setting.bleu[group.split])
+  for setting in group.unpruned:
+    _band(axes, setting.method, setting.bleu[group.split])
   for label, settings in lines.items():
     measured = [setting for setting in settings if setting.bleu[group.split]]
     single = [(row.open, row.bleu(group.split)) for setting in measured for row in setting.rows]
@@ -178,7 +178,7 @@ def functions_retained(group: Group) -> Figure | None:
   checkpoints than the last are not of what the run ended as.
   """
   found = []
-  for setting in (*group.unpruned.values(), *group.settings):
+  for setting in (*group.unpruned, *group.settings):
     analysed = map(_analysis, setting.rows if setting.tuned else ())
     if result := next(filter(None, analysed), None):
       found.append((setting, result))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from headprune.analysis.result import TITLES
 from headprune.curve.aggregate import Group, Setting, Spread, groups, hits
 from headprune.curve.points import CONTROL
-from headprune.curve.rows import BASELINE, PValues, Row
+from headprune.curve.rows import BASELINE, MRT, PValues, Row
 from headprune.curve.significance import LEVEL
 from headprune.nn.config import TYPES
 
@@ -58,10 +58,14 @@ def seeds(n: int) -> str:
 
 def _unpruned(group: Group) -> str:
   """How good the models are that were not pruned."""
-  meanings = {BASELINE: "Baseline", CONTROL: "Control, trained on as long without gates"}
+  meanings = {
+    BASELINE: "Baseline",
+    CONTROL: "Control, trained on as long without gates",
+    MRT: "Minimum risk training without gates",
+  }
   found = [
-    f"{meanings[name]}: {_spread(setting.bleu[group.split])} ({seeds(len(setting.rows))})."
-    for name, setting in group.unpruned.items()
+    f"{meanings[one.method]}: {_spread(one.bleu[group.split])} ({seeds(len(one.rows))})."
+    for one in group.unpruned
   ]
   return " ".join([f"{group.split.capitalize()} BLEU with all heads.", *found])
 

@@ -66,8 +66,8 @@ def _data(group: Group, rows: Sequence[Row], p_values: PValues | None) -> dict:
                if row.bleu(split) is not None],
     })  # fmt: skip
   bands = [
-    {"label": name, "mean": found.mean, "deviation": found.deviation or 0.0}
-    for name, setting in group.unpruned.items()
+    {"label": setting.method, "mean": found.mean, "deviation": found.deviation or 0.0}
+    for setting in group.unpruned
     if (found := setting.bleu[split])
   ]
   return {"total": group.total, "split": split, "lines": lines, "bands": bands}

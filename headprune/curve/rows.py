@@ -20,8 +20,8 @@ from headprune.runs.heads import Lists
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
 
-BASELINE = "baseline"
-UNPRUNED = (BASELINE, CONTROL)
+BASELINE, MRT = "baseline", "mrt"
+UNPRUNED = (BASELINE, CONTROL, MRT)
 SPLITS = ("dev", "test")
 COLUMNS = (
   "method", "tuned", "types", "seed", "wanted", "coef", "open", *TYPES,
@@ -35,7 +35,7 @@ PValues = dict[tuple[str, bool], float]  # (folder, whether tuned) -> p, see sig
 class Row:
   """A finished run, or one whose heads were chosen and that was not yet trained on."""
 
-  method: str  # BASELINE, CONTROL, one of LEARNED, SCRATCH, or what chose the fixed gates
+  method: str  # one of UNPRUNED, of LEARNED, SCRATCH, or what chose the fixed gates
   tuned: bool  # trained after its heads were chosen, or while they were
   types: tuple[str, ...]  # attention types that may lose heads
   seed: int
@@ -52,6 +52,8 @@ class Row:
   run: str  # the folder
   init_from: str  # what it was before it was pruned, "" if it was trained from scratch
   setting: tuple = ()  # what runs share that differ in their seed alone
+  steps: int = 0  # of the whole way from init_from, a trunk's and its fork's together
+  loss: str = ""  # train.loss
   form: str = ""  # "by type" or "by layer" if each of them had a number of heads that were to stay
 
   @property
@@ -99,7 +101,7 @@ def rows(workdirs: Iterable[pathlib.Path | str]) -> list[Row]:
 
 def _named(row: Row, starts: set[str]) -> Row:
   """A model without gates that others start from is their baseline, however it was trained."""
-  begins = row.method == CONTROL and os.path.abspath(row.run) in starts
+  begins = row.method in UNPRUNED and os.path.abspath(row.run) in starts
   return dataclasses.replace(row, method=BASELINE) if begins else row
 
 
@@ -127,8 +129,9 @@ def _of_run(workdir: Workdir, summary: Summary) -> Iterator[Row]:
   if heads.keys() != model.heads.keys():
     raise damaged(workdir.heads, ValueError(f"its types are not {', '.join(TYPES)}"))
   heads_lib.as_arrays(heads, model, str(workdir.heads))
+  trunk = _trunk(config)
   row = Row(
-    method=method(config.gates, config.init_from),
+    method=method(config),
     tuned=True,
     types=config.gates.types,
     seed=config.seed,
@@ -143,8 +146,10 @@ def _of_run(workdir: Workdir, summary: Summary) -> Iterator[Row]:
     seconds=summary.train_seconds,
     step=summary.step,
     run=str(workdir.path),
-    init_from=_origin(config),
+    init_from=(trunk or config).init_from,
     setting=_setting(config, model),
+    steps=config.train.steps + (trunk.train.steps if trunk else 0),
+    loss=config.train.loss,
     form=_form(_target(config, model)[0]),
   )
   fixed = config.gates.kind == "fixed"
@@ -154,17 +159,14 @@ def _of_run(workdir: Workdir, summary: Summary) -> Iterator[Row]:
   yield row
 
 
-def method(gates: ConfigDict, init_from: str) -> str:
-  """What a run is in tables.
-
-  Args:
-    gates: the `gates` section of its config.
-    init_from: the run that it started from, "" if none.
-  """
+def method(config: ConfigDict) -> str:
+  """What a run is in tables, by its config."""
+  gates = config.gates
   if gates.kind == "none":
-    return CONTROL if init_from else BASELINE
+    trained_on = MRT if config.train.loss == "mrt" else CONTROL
+    return trained_on if config.init_from else BASELINE
   if gates.kind == "fixed":
-    return gates.chosen_by or "fixed" if init_from else SCRATCH
+    return gates.chosen_by or "fixed" if config.init_from else SCRATCH
   return next(name for name, kind in LEARNED.items() if kind == gates.kind)
 
 
@@ -195,12 +197,11 @@ def _form(groups: tuple) -> str:
   return "by type" if len(set().union(*numbers)) > 1 else ""
 
 
-def _origin(config: ConfigDict) -> str:
-  """The run whose heads were pruned: of a fork, what its trunk started from."""
-  trunk = config_lib.origin(config)
-  if config.gates.chosen_by == ONEPASS and trunk and trunk.is_run():
-    return config_lib.load(trunk).init_from
-  return config.init_from
+def _trunk(config: ConfigDict) -> ConfigDict | None:
+  """The config of the trunk that a fork left, if that is there; None for all other runs."""
+  there = config_lib.origin(config)
+  forked = config.gates.chosen_by == ONEPASS and there and there.is_run()
+  return config_lib.load(there) if forked else None
 
 
 def _setting(config: ConfigDict, model: ModelConfig) -> tuple:

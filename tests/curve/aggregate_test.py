@@ -96,13 +96,14 @@ def test_groups_by_attention_types(sweep):
   (group,) = aggregate.groups(sweep)
   assert (group.total, group.split) == (24, "test")
   assert list(group.lines) == ["l0", "gradient", "gradient, untuned", "scratch"]
-  assert group.unpruned["baseline"].bleu["test"].mean == 39.5
-  assert group.unpruned["control"].bleu["test"].mean == 40.0
+  assert [(s.method, s.bleu["test"].mean) for s in group.unpruned] == [
+    ("baseline", 39.5), ("control", 40.0),
+  ]  # fmt: skip
   encoder = row(types=("enc_self",), wanted=4)
   first, second = aggregate.groups([*sweep, encoder])
   assert first == dataclasses.replace(group, unpruned=first.unpruned)
   assert second.total == 8 and [setting.kept for setting in second.settings] == [4]
-  assert second.unpruned["control"].bleu == group.unpruned["control"].bleu, "controls of any types"
+  assert second.unpruned == group.unpruned, "controls of any types"
   (alone,) = aggregate.groups([row("baseline")])
   assert alone.settings == () and alone.total == 24
 
@@ -138,6 +139,34 @@ def test_a_control_that_started_elsewhere_is_another_ones():
   assert aggregate.control_of(rows[3], rows) is None, "there are two, and it started at neither"
   assert aggregate.control_of(rows[3], rows[1:]) is rows[1]
   assert aggregate.control_of(rows[2], rows[:1]) is None, "the only control is not its own"
+
+
+def test_a_control_was_trained_on_for_as_long_and_with_the_same_loss():
+  short, long = row("control", run="short", steps=10), row("control", run="long", steps=20)
+  rows = [short, long, row("mrt", run="mrt", steps=20, loss="mrt")]
+  assert aggregate.control_of(row(steps=20), rows) is long
+  assert aggregate.control_of(row(steps=30), rows) is None
+  assert aggregate.control_of(row(steps=20, loss="mrt"), rows) is rows[2]
+  assert aggregate.control_of(row("scratch", init_from="", steps=90), rows) is None, "of two"
+  assert aggregate.control_of(row("scratch", init_from="", steps=90), rows[1:]) is long
+  assert [aggregate.control_of(one, rows) for one in rows] == [None] * 3
+
+
+def test_a_control_is_the_one_most_like_the_row():
+  rate = lambda x: (("rate", x), ("size", 8))
+  rows = [row("control", run=str(x), setting=rate(x)) for x in (1, 2)]
+  assert aggregate.control_of(row(setting=(*rate(2), ("gates", 1))), rows) is rows[1]
+
+
+def test_unpruned_runs_of_other_settings_stand_apart():
+  rows = [
+    row("baseline", 0, 90.0, setting=(128,)), row("baseline", 1, 92.0, setting=(128,)),
+    row("baseline", 0, 70.0, setting=(32,)), row("mrt", 0, 91.0, setting=(128,)),
+  ]  # fmt: skip
+  (group,) = aggregate.groups(rows)
+  assert [(s.method, s.bleu["test"].mean, len(s.rows)) for s in group.unpruned] == [
+    ("baseline", 91.0, 2), ("baseline", 70.0, 1), ("mrt", 91.0, 1),
+  ]  # fmt: skip
 
 
 def test_other_settings_are_no_seeds():

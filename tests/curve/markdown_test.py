@@ -55,6 +55,14 @@ def test_costs_that_keep_as_many_heads_share_a_cell(sweep):
   assert "| 12 | 1.0; 2.0 |" in markdown(same)
 
 
+def test_models_of_minimum_risk_are_no_controls(tmp_path):
+  for name, loss in (("a", "cross-entropy"), ("b", "mrt")):
+    runs.make(tmp_path / name, 39.5, init_from="c", train__loss=loss)
+  assert "gates: 39.5 (1 seed). Minimum risk training without gates: 39.5 (1 seed)." in markdown(
+    rows([tmp_path / "a", tmp_path / "b"])
+  )
+
+
 def test_only_a_baseline(tmp_path):
   runs.make(tmp_path, 39.5)
   assert markdown(rows([tmp_path])) == ("Test BLEU with all heads. Baseline: 39.5 (1 seed).\n")

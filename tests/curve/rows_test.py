@@ -17,20 +17,23 @@ ENCODER = {"gates__types": ("enc_self",), "init_from": "runs/baseline"}
 
 
 @pytest.mark.parametrize(
-  "kind, chosen_by, init_from, method",
+  "kind, chosen_by, init_from, loss, method",
   [
-    ("none", "", "", "baseline"),
-    ("none", "", "runs/baseline", "control"),
-    ("concrete", "", "runs/baseline", "l0"),
-    ("topk", "", "runs/baseline", "topk"),
-    ("fixed", "", "runs/baseline", "fixed"),
-    ("fixed", "lrp", "runs/baseline", "lrp"),
-    ("fixed", "lrp", "", "scratch"),
-    ("fixed", "onepass", "runs/trunk", "onepass"),
+    ("none", "", "", "cross-entropy", "baseline"),
+    ("none", "", "runs/baseline", "cross-entropy", "control"),
+    ("none", "", "runs/baseline", "mrt", "mrt"),
+    ("concrete", "", "runs/baseline", "mrt", "l0"),
+    ("topk", "", "runs/baseline", "cross-entropy", "topk"),
+    ("fixed", "", "runs/baseline", "cross-entropy", "fixed"),
+    ("fixed", "lrp", "runs/baseline", "cross-entropy", "lrp"),
+    ("fixed", "lrp", "", "cross-entropy", "scratch"),
+    ("fixed", "onepass", "runs/trunk", "cross-entropy", "onepass"),
   ],
 )
-def test_methods(kind, chosen_by, init_from, method):
-  assert rows.method(ConfigDict({"kind": kind, "chosen_by": chosen_by}), init_from) == method
+def test_methods(kind, chosen_by, init_from, loss, method):
+  gates, train = {"kind": kind, "chosen_by": chosen_by}, {"loss": loss}
+  config = ConfigDict({"gates": gates, "init_from": init_from, "train": train})
+  assert rows.method(config) == method
 
 
 def test_a_run_with_a_target(tmp_path):
@@ -200,9 +203,10 @@ def test_a_label_says_of_what_a_number_of_heads_was_wanted(tmp_path):
 
 
 def test_a_fork_started_where_its_trunk_did(tmp_path):
-  trunk = {"gates__kind": "concrete", "gates__chosen_by": "trunk", "l0__target_heads": "6"}
+  trunk = {"gates__kind": "concrete", "gates__chosen_by": "trunk", "l0__target_heads": "6",
+           "train__steps": 70}  # fmt: skip
   runs.make(tmp_path / "trunk", 39.0, init_from="runs/baseline", **trunk)
-  fork = {"gates__kind": "fixed", "gates__chosen_by": "onepass"}
+  fork = {"gates__kind": "fixed", "gates__chosen_by": "onepass", "train__steps": 30}
   runs.make(tmp_path / "fork", 39.0, runs.gates(2), init_from=str(tmp_path / "trunk"), **fork)
   (row,) = rows.rows([tmp_path / "fork"])
-  assert row.init_from == "runs/baseline"
+  assert (row.init_from, row.steps) == ("runs/baseline", 100)
