@@ -8,8 +8,12 @@ from headprune.nn import gates
 from headprune.nn.config import ACTIVATIONS, NORMS, POSITIONS, PRECISIONS, TYPES, ModelConfig
 from headprune.runs import heads, targets
 from headprune.runs.derived import LEARNED, fixed_gates, flatten, model_config, settle_step
+from headprune.text import sources, tokenizer
 
 _CHOICES = {
+  "data.kind": sources.KINDS,
+  "data.corpus.kind": sources.CORPORA,
+  "tokenizer.kind": (*tokenizer.KINDS, "marian"),
   "gates.kind": ("none", *LEARNED, "fixed"),
   "model.precision": PRECISIONS,
   "model.attention_precision": ("", *PRECISIONS),

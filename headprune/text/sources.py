@@ -13,6 +13,8 @@ from headprune.errors import UserError
 from headprune.text import cldr, grammar
 
 SPLITS = ("train", "dev", "test")
+KINDS = ("corpus", "text", "tfds")  # data.kind
+CORPORA = ("cldr", "grammar")  # data.corpus.kind
 _TRAIN_FILES = ("train_src", "train_tgt")
 
 
@@ -20,7 +22,7 @@ def read_pairs(config, splits=SPLITS) -> dict[str, tuple[list[str], list[str]]]:
   """Reads splits as raw text.
 
   Args:
-    config: the `data` section.
+    config: the `data` section, its kind one of KINDS.
     splits: which ones.
   Returns:
     split -> (source lines, target lines), sequences of str; "test" is absent where there is none.
@@ -29,8 +31,6 @@ def read_pairs(config, splits=SPLITS) -> dict[str, tuple[list[str], list[str]]]:
     UserError: what is wrong with which file, line or field.
   """
   readers = {"corpus": _from_corpus, "text": _from_files, "tfds": _from_tfds}
-  if config.kind not in readers:
-    raise UserError(f"config.data.kind={config.kind!r}: choose one of {', '.join(readers)}")
   pairs = readers[config.kind](config, splits)
   for split in splits:
     if split not in pairs and split != "test":
@@ -133,8 +133,8 @@ def _check_parallel(src, tgt, src_lines: Sequence[str], tgt_lines: Sequence[str]
 def _from_corpus(config, splits) -> dict:
   readers = {"cldr": _from_cldr, "grammar": _from_grammar}
   kind = config.corpus.kind
-  if kind not in readers:
-    raise UserError(f"config.data.corpus.kind={kind!r}: choose one of {', '.join(readers)}")
+  if kind not in CORPORA:
+    raise UserError(f"config.data.corpus.kind={kind!r}: choose one of {', '.join(CORPORA)}")
   pairs = readers[kind](config, splits)
   return {split: pairs[split] for split in splits if split in pairs}
 

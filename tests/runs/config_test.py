@@ -79,7 +79,9 @@ def test_a_damaged_config_is_one_line(tmp_path, content):
   assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("change", [("model", "norm", "middle"), ("train", "steps", "many")])
+@pytest.mark.parametrize(
+  "change", [("model", "norm", "middle"), ("train", "steps", "many"), ("data", "kind", "txt")]
+)
 def test_a_value_that_cannot_be_names_the_file(tmp_path, change):
   workdir = Workdir(tmp_path)
   config_lib.save(changed(), workdir)

@@ -107,11 +107,6 @@ def test_a_side_without_text(text_config, tmp_path):
     sources.read_pairs(text_config)
 
 
-def test_an_unknown_kind():
-  with pytest.raises(UserError, match="config.data.kind='txt': .*corpus, text, tfds"):
-    sources.read_pairs(ConfigDict({"kind": "txt"}))
-
-
 def test_the_built_in_corpus():
   sizes = {"train": 5, "dev": 2, "test": 0}
   config = ConfigDict({"kind": "corpus", "corpus": {"kind": "cldr", "locale": "de", **sizes}})
