@@ -1,7 +1,8 @@
 """One process at a time in a folder: a lock that names its holder and that no dead one keeps.
 
 It needs nothing of the file system but exclusive creation, so that it holds on NFS too. A holder
-on this machine is alive if its process is; one on another machine, if it keeps touching the file.
+on this machine is alive if its process is; one on another machine, or where the system does not
+tell two processes of one number apart, if it keeps touching the file.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ FILE = ".lock"
 BEAT = 5.0  # seconds between a holder's signs of life
 POLL = 0.5  # seconds between two looks at another's lock
 SILENCE = 30.0  # seconds without any, after which a holder on another machine is taken for dead
+
+_UNKNOWN = "unknown"  # when a process started
 
 
 class InUse(UserError):
@@ -151,7 +154,8 @@ def _is_dead(path: pathlib.Path, text: str, say: Callable) -> bool:
   holder, me = _parse(text), _me()
   if [holder.get(key) for key in ("host", "boot")] == [me["host"], me["boot"]]:
     started = _started(holder.get("process"))
-    return started is None or started != holder.get("started")
+    if started != _UNKNOWN:
+      return started is None or started != holder.get("started")
   return _is_silent(path, say)
 
 
@@ -207,4 +211,4 @@ def _started(process) -> str | None:
     return None
   except PermissionError:
     pass
-  return "unknown"
+  return _UNKNOWN

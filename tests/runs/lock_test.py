@@ -86,6 +86,17 @@ def test_a_later_process_of_the_same_number_is_not_the_holder(tmp_path):
     assert json.loads((tmp_path / lock.FILE).read_text())["started"] != "1"
 
 
+def test_where_starts_are_unknown_a_later_process_is_told_by_its_silence(
+  tmp_path, impatient, monkeypatch
+):
+  monkeypatch.setattr(lock, "_started", lambda process: "unknown")  # as without /proc
+  with lock.held(tmp_path):
+    assert f"in use by process {os.getpid()} on" in refused(tmp_path)
+  write(tmp_path)
+  with lock.held(tmp_path, say=lambda _: None):
+    pass
+
+
 def boot_of_another_container() -> str:
   """The same machine's, as another container with its name tells it."""
   return re.sub(r"pid:\[\d+\]", "pid:[7]", lock._boot())
