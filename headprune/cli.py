@@ -2,6 +2,7 @@
 
 import argparse
 import atexit
+import codecs
 import os
 import pathlib
 import platform
@@ -25,7 +26,8 @@ def run(command) -> None:
   if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # __main__ has one for its own seconds
     signal.signal(signal.SIGINT, signal.default_int_handler)
   _open_closed()
-  sys.stdout.reconfigure(errors="surrogateescape")  # names of files may be any bytes
+  codecs.register_error("headprune", _escape)
+  sys.stdout.reconfigure(errors="headprune")
   _keep_compiled_code()
   atexit.register(_ignore_signals)
   jax.config.update("jax_enable_x64", False)  # all arrays here are float32 or narrower
@@ -61,6 +63,18 @@ def _open_closed() -> None:
   for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
     if getattr(sys, name) is None:
       setattr(sys, name, open(os.devnull, mode))
+
+
+def _escape(error: UnicodeError) -> tuple[str | bytes, int]:
+  """What stands for a character that stdout's encoding lacks, such as ≥ in Latin-1, and its end.
+
+  The bytes of a file's name that are no text come out as they are; all else as stderr has it.
+  """
+  error.end = error.start + 1
+  try:
+    return codecs.lookup_error("surrogateescape")(error)
+  except UnicodeError:
+    return codecs.backslashreplace_errors(error)
 
 
 def _run_and_flush(command) -> None:

@@ -4,7 +4,7 @@
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 VENV=${VENV:-.venv}
 # Of this place as well: in a checkout that was moved, .venv still names the old one.
-sum=$({ cat requirements.txt pyproject.toml; pwd; } | cksum | cut -d' ' -f1)
+sum=$({ cat requirements.txt pyproject.toml; pwd -P; } | cksum | cut -d' ' -f1)
 stamp="$VENV/installed-$sum-${ACCELERATOR:-cpu}"
 if [ ! -e "$stamp" ]; then
   echo "Installing into $VENV ..."

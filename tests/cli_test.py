@@ -89,9 +89,21 @@ def test_a_stream_that_is_closed_is_one_of_nothing(name, closed):
   assert ended(f"sys.{name}.buffer and sys.{name}.isatty()", closed) == ["0"]
 
 
-def test_any_name_of_a_file_can_be_told(monkeypatch):
-  monkeypatch.setenv("PYTHONIOENCODING", "utf-8:strict")
-  assert ended(r'print("\udcff")', "> /dev/null") == ["0"]
+@pytest.mark.parametrize(
+  "encoding, said",
+  [
+    ("utf-8", "±≥\\ud800".encode() + b"\xff"),
+    ("latin-1", b"\xb1\\u2265\\ud800\xff"),
+    ("ascii", b"\\xb1\\u2265\\ud800\xff"),
+  ],
+)
+def test_any_text_and_any_name_of_a_file_can_be_told(encoding, said):
+  program = r'from headprune import cli; cli.run(lambda: print("\xb1\u2265\ud800\udcff", end=""))'
+  environment = os.environ | {
+    "HEADPRUNE_HUGE_PAGES": "0", "PYTHONIOENCODING": f"{encoding}:strict",
+  }  # fmt: skip
+  done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True)
+  assert (done.returncode, done.stdout) == (0, said)
 
 
 @pytest.mark.parametrize("error", [AssertionError(), RuntimeError("Unable to initialize 'cuda'")])

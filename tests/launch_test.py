@@ -95,11 +95,12 @@ def test_a_checkout_is_installed_once_and_anew_where_it_was_moved_to(tmp_path):
 
   def installed(place: str, **environment) -> int:
     environment |= {"PATH": os.environ["PATH"], "PYTHON": str(python)}
-    command = ["bash", "-euc", "source launch/setup.sh"]
-    subprocess.run(command, cwd=tmp_path / place, env=environment, check=True)
+    command = ["bash", "-euc", f"cd {place}; source launch/setup.sh"]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True)
     return len(calls(tmp_path / place))
 
-  assert [installed("a"), installed("a")] == [1, 1]
+  (tmp_path / "link").symlink_to("a")
+  assert [installed("a"), installed("link")] == [1, 1]
   assert [installed("a", ACCELERATOR="tpu"), installed("a")] == [2, 2]
   (tmp_path / "a").rename(tmp_path / "b")
   assert [installed("b"), installed("b")] == [3, 3]

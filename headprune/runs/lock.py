@@ -1,7 +1,9 @@
 """One process at a time in a folder: a lock that names its holder and that no dead one keeps.
 
 It needs nothing of the file system but exclusive creation, so that it holds on NFS too. A holder
-on this machine is alive if its process is; one on another machine, if it keeps touching the file.
+on this machine is alive if its process is; one on another machine, or where the system does not
+tell two processes of one number apart, if it keeps touching the file. One that was suspended for
+so long that another took the folder ends as if it had been killed.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,8 +12,10 @@ import json
 import os
 import pathlib
 import socket
+import sys
 import threading
 import time
+from typing import NoReturn
 import uuid
 import zlib
 
@@ -21,6 +25,8 @@ FILE = ".lock"
 BEAT = 5.0  # seconds between a holder's signs of life
 POLL = 0.5  # seconds between two looks at another's lock
 SILENCE = 30.0  # seconds without any, after which a holder on another machine is taken for dead
+
+_UNKNOWN = "unknown"  # when a process started
 
 
 class InUse(UserError):
@@ -52,7 +58,7 @@ def held(folder: pathlib.Path, wait: bool = False, say: Callable = print) -> Ite
   except OSError as error:
     raise UserError(f"{folder} cannot be written to: {error.strerror}") from error
   ended = threading.Event()
-  beating = threading.Thread(target=_beat, args=(path, ended), daemon=True)
+  beating = threading.Thread(target=_beat, args=(path, own, ended), daemon=True)
   beating.start()
   try:
     yield
@@ -151,7 +157,8 @@ def _is_dead(path: pathlib.Path, text: str, say: Callable) -> bool:
   holder, me = _parse(text), _me()
   if [holder.get(key) for key in ("host", "boot")] == [me["host"], me["boot"]]:
     started = _started(holder.get("process"))
-    return started is None or started != holder.get("started")
+    if started != _UNKNOWN:
+      return started is None or started != holder.get("started")
   return _is_silent(path, say)
 
 
@@ -177,10 +184,24 @@ def _touched(path: pathlib.Path) -> int | None:
     return None
 
 
-def _beat(path: pathlib.Path, ended: threading.Event) -> None:
+def _beat(path: pathlib.Path, own: str, ended: threading.Event) -> None:
+  """Gives signs of life while the file has the content `own`."""
   while not ended.wait(BEAT):
     with contextlib.suppress(OSError):
+      text = _read(path)
+      if text != own:
+        _leave(path.parent, text)
       os.utime(path)
+
+
+def _leave(folder: pathlib.Path, text: str | None) -> NoReturn:
+  """Ends this program at once, for whatever its main thread is at may write into the folder."""
+  taker = _name(text) if text else "another program"
+  reason = "for this program was silent for too long; it ends here"
+  try:
+    print(f"error: {folder} was taken by {taker}, {reason}", file=sys.stderr, flush=True)
+  finally:
+    os._exit(2)
 
 
 def _boot() -> str:
@@ -207,4 +228,4 @@ def _started(process) -> str | None:
     return None
   except PermissionError:
     pass
-  return "unknown"
+  return _UNKNOWN

@@ -37,6 +37,24 @@ def test_a_header_may_claim_anything(tmp_path):
     npz.read(path)
 
 
+@pytest.mark.parametrize(
+  "old, new",
+  [
+    (b"v\x00{", b"\x01\x00{"),  # shorter: TokenError
+    (b"'<f8'", b"',f8'"),  # SyntaxError
+    (b"'fortran_order'", b"b'fortran_orde'"),  # TypeError
+  ],
+)
+def test_damage_to_a_header_may_raise_anything(tmp_path, old, new):
+  path = tmp_path / "x.npz"
+  np.savez(path, a=np.ones((40_000, 3)))  # of a small one, zipfile tells that its sum is wrong
+  data = path.read_bytes()
+  assert data.count(old) == 1 and len(old) == len(new)
+  path.write_bytes(data.replace(old, new))
+  with pytest.raises(UserError, match="x.npz: a is damaged or not a plain array"):
+    npz.read(path)
+
+
 def test_only_plain_arrays_are_read(tmp_path):
   np.savez(tmp_path / "object.npz", pickled=np.array([{}], object), plain=np.ones(3))
   (tmp_path / "text.npz").write_text("not a zip file")

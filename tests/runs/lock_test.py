@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -18,10 +19,20 @@ from headprune.runs import lock
 HOLD = """
 import pathlib, sys, time
 from headprune.runs import lock
+lock.BEAT = float(sys.argv[2])
 with lock.held(pathlib.Path(sys.argv[1])):
   print("held", flush=True)
   time.sleep(100)
 """
+
+
+def hold(folder: pathlib.Path, beat: float = lock.BEAT) -> subprocess.Popen:
+  """Another process that holds a folder."""
+  command = [sys.executable, "-c", HOLD, str(folder), str(beat)]
+  pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+  holder = subprocess.Popen(command, text=True, **pipes)
+  assert holder.stdout.readline() == "held\n"
+  return holder
 
 
 def write(folder: pathlib.Path, **changes) -> pathlib.Path:
@@ -66,10 +77,7 @@ def test_a_folder_that_one_may_not_write_to(tmp_path):
 
 
 def test_a_killed_holder_is_no_hindrance(tmp_path):
-  holder = subprocess.Popen(
-    [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True
-  )
-  assert holder.stdout.readline() == "held\n"
+  holder = hold(tmp_path)
   assert f"in use by process {holder.pid} on" in refused(tmp_path)
   holder.kill()
   deadline = time.time() + 10
@@ -77,13 +85,44 @@ def test_a_killed_holder_is_no_hindrance(tmp_path):
     time.sleep(0.01)  # until it is dead; nobody has waited for it: a zombie
   with lock.held(tmp_path):
     pass
-  holder.wait()
+  holder.communicate()
+
+
+@pytest.mark.parametrize(
+  "new, taker",
+  [
+    ({"host": "node7", "since": "now"}, f"process {os.getpid()} on node7 since now"),
+    (None, "another program"),
+  ],
+)
+def test_a_holder_that_was_silent_for_too_long_ends(tmp_path, new, taker):
+  holder = hold(tmp_path, beat=0.1)
+  holder.send_signal(signal.SIGSTOP)
+  path = tmp_path / lock.FILE
+  path.unlink()  # as who finds it silent
+  text = write(tmp_path, **new).read_text() if new else None
+  holder.send_signal(signal.SIGCONT)
+  _, said = holder.communicate(timeout=20)
+  line = f"was taken by {taker}, for this program was silent for too long; it ends here"
+  assert (holder.returncode, said) == (2, f"error: {tmp_path} {line}\n")
+  assert lock._read(path) == text
 
 
 def test_a_later_process_of_the_same_number_is_not_the_holder(tmp_path):
   write(tmp_path, started="1")
   with lock.held(tmp_path):
     assert json.loads((tmp_path / lock.FILE).read_text())["started"] != "1"
+
+
+def test_where_starts_are_unknown_a_later_process_is_told_by_its_silence(
+  tmp_path, impatient, monkeypatch
+):
+  monkeypatch.setattr(lock, "_started", lambda process: "unknown")  # as without /proc
+  with lock.held(tmp_path):
+    assert f"in use by process {os.getpid()} on" in refused(tmp_path)
+  write(tmp_path)
+  with lock.held(tmp_path, say=lambda _: None):
+    pass
 
 
 def boot_of_another_container() -> str:
@@ -98,7 +137,7 @@ def test_a_holder_on_another_machine_is_alive_while_it_touches_the_file(
   tmp_path, impatient, elsewhere
 ):
   path, ended = write(tmp_path, **elsewhere, since="then"), threading.Event()
-  holder = threading.Thread(target=lock._beat, args=(path, ended))
+  holder = threading.Thread(target=lock._beat, args=(path, path.read_text(), ended))
   holder.start()
   host = elsewhere.get("host", lock._me()["host"])
   assert f"by process {os.getpid()} on {host} since then: wait until" in refused(tmp_path)
