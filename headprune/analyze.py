@@ -102,12 +102,12 @@ def _qualities(subject: Subject, args, before: Sequence[Result]) -> list[Quality
   earlier = []
   for path, found in zip(args.before, before):
     there = Workdir.at(path)
-    same = held_out.same(run.config, there)
+    comparable = held_out.comparable(run.config, there)
     summary = _summary(there, found.checkpoint)
-    earlier.append(Quality(found.title, summary, found.heads, same))
+    earlier.append(Quality(found.title, summary, found.heads, comparable))
   if not before and start and (summary := start.read_summary()):
-    same = held_out.same(run.config, start)
-    earlier = [Quality(names[run.config.init_from], summary, start.read_heads(), same)]
+    comparable = held_out.comparable(run.config, start)
+    earlier = [Quality(names[run.config.init_from], summary, start.read_heads(), comparable)]
   summary = _summary(run.workdir, args.checkpoint)
   own = Quality(names[args.workdir], summary, subject.as_lists(run.gates()))
   return [*earlier, own]

@@ -138,7 +138,7 @@ def test_runs_on_other_text_are_marked(folder, tmp_path):
   paths = [str(folder / "start"), str(tmp_path / "other")]
   args = argparse.Namespace(workdir=str(folder / "run"), before=paths, checkpoint="last")
   found = analyze._qualities(subject.encode(run, LINES, LINES), args, [RESULT, RESULT])
-  assert [quality.same_text for quality in found] == [True, False, True]
+  assert [bool(quality.comparable) for quality in found] == [True, False, True]
   other = Workdir(tmp_path / "other")
   other.finish(Summary("trained", dev_bleu=30.0), other.read_heads())
   for origin, same in zip(paths, (True, False)):
@@ -146,7 +146,7 @@ def test_runs_on_other_text_are_marked(folder, tmp_path):
     started.config.unlock().init_from = origin
     args = argparse.Namespace(workdir=str(folder / "run"), before=[], checkpoint="last")
     found = analyze._qualities(subject.encode(started, LINES, LINES), args, [])
-    assert [quality.same_text for quality in found] == [same, True]
+    assert [bool(quality.comparable) for quality in found] == [same, True]
 
 
 def test_a_run_that_was_cut_gives_the_same(folder):

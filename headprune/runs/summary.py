@@ -1,5 +1,6 @@
 """What came out of a run: the content of summary.json, and the closing table."""
 
+from collections.abc import Collection
 import dataclasses
 import math
 
@@ -16,6 +17,7 @@ MEASURES = (  # field or property of a summary, what people call it, digits
   ("dev_loss", "dev loss", 4),
   ("dev_perplexity", "perplexity", 2),
 )
+FIELDS = tuple(field for field, _, _ in MEASURES)
 OF_TRANSLATIONS = ("dev_bleu", "test_bleu", "dev_chrf", "test_chrf")
 
 
@@ -83,21 +85,25 @@ class Summary:
           raise TypeError(f"{field.name} is not a number: {value!r:.40}")
 
 
-def table(summary: Summary, heads: dict, before: Summary | None) -> str:
+def table(
+  summary: Summary, heads: dict, before: Summary | None, comparable: Collection[str] = FIELDS
+) -> str:
   """The closing table: quality before and after, open heads, speed.
 
   Args:
     summary: of the run.
     heads: type -> layer -> test-time gates.
-    before: the summary of the run it started from, if any; of the same text.
+    before: the summary of the run it started from, if any.
+    comparable: of FIELDS, in which the two runs compare.
   """
   rows, notes = [], list(summary.notes)
   same = before is not None and before.signature == summary.signature
-  if before and not same and {before.dev_bleu, before.test_bleu} != {None}:
+  if before and comparable and not same and {before.dev_bleu, before.test_bleu} != {None}:
     notes.append(f"BLEU of the run it started from is another one, {before.signature}: left out")
   for field, name, digits in MEASURES:
     value, old = getattr(summary, field), getattr(before, field, None)
-    old = None if field in OF_TRANSLATIONS and not same else old
+    if field not in comparable or (field in OF_TRANSLATIONS and not same):
+      old = None
     if value is not None:
       first = "" if old is None else f"{old:>8.{digits}f} -> "
       unit = "   nats a token" if field == "dev_loss" else ""

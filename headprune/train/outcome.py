@@ -14,8 +14,14 @@ def table(config: ConfigDict, workdir: Workdir, done: summary.Summary) -> str:
   """
   start = origin(config)
   before = start.read_summary() if start else None
-  other = before is not None and not held_out.same(config, start)
-  lines = [summary.table(done, workdir.read_heads(), None if other else before)]
-  if other and {before.dev_bleu, before.test_bleu, before.dev_loss} != {None}:
+  comparable = held_out.comparable(config, start) if before else ()
+  lines = [summary.table(done, workdir.read_heads(), before, comparable)]
+  measured = [field for field in summary.FIELDS if getattr(before, field, None) is not None]
+  if measured and not comparable:
     lines.append(f"  {'note':<12}{start.path} may have other dev and test text: not compared")
+  elif "dev_loss" in measured and "dev_loss" not in comparable:
+    lines.append(
+      f"  {'note':<12}the dev loss of {start.path} is of other rows or tokens "
+      "(config.data.row_length, config.tokenizer): not compared"
+    )
   return "\n".join([*lines, f"  {'files':<12}{workdir.path}: {workdir.list_files()}"])

@@ -45,5 +45,17 @@ def test_a_run_on_other_text_is_not(start):
   assert "note" not in "".join(_lines(start, **{"data.text.dev_src": "other.a"}))
 
 
+def test_a_loss_of_other_dev_pairs_is_not_compared(start):
+  lines = _lines(start, **{"data.row_length": 15})
+  assert lines[0].split() == ["dev", "BLEU", "92.00", "->", "91.50"]
+  assert [line.split()[:3] for line in lines[1:3]] == [
+    ["dev", "loss", "0.2500"], ["perplexity", "1.28"],
+  ]  # fmt: skip
+  assert lines[-2] == (
+    f"  note        the dev loss of {start.path} is of other rows or tokens "
+    "(config.data.row_length, config.tokenizer): not compared"
+  )
+
+
 def test_a_run_from_scratch_is_compared_with_none(start):
   assert "->" not in "".join(_lines(start, init_from=""))

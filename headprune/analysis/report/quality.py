@@ -1,13 +1,13 @@
 """The top of the report: what was analysed, and how good the runs are before and after."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 import dataclasses
 import html
 
 from headprune.analysis.report import parts
 from headprune.analysis.result import Result
 from headprune.runs.heads import describe_open
-from headprune.runs.summary import MEASURES, OF_TRANSLATIONS, Summary
+from headprune.runs.summary import FIELDS, MEASURES, OF_TRANSLATIONS, Summary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Quality:
   run: str
   summary: Summary | None  # None: not finished, or another checkpoint is shown
   heads: dict  # attention type -> layer -> test-time gates
-  same_text: bool = True  # whether its dev and test text are the last run's
+  comparable: Collection[str] = FIELDS  # measures of the same dev and test text as the last run's
 
 
 def top(result: Result, qualities: Sequence[Quality]) -> str:
@@ -62,28 +62,35 @@ def _row(qualities: Sequence[Quality], field: str, name: str, digits: int) -> tu
   cells = ["" if value is None else f"{value:.{digits}f}" for value in values]
   if len(cells) == 1:
     return name, *cells
-  same = qualities[0].same_text
-  if not cells[0] or not same or (field in OF_TRANSLATIONS and not _same_bleu(qualities)):
+  compares = field in qualities[0].comparable
+  if not cells[0] or not compares or (field in OF_TRANSLATIONS and not _same_bleu(qualities)):
     return name, *cells, ""
   # Of the numbers that stand beside it.
   return name, *cells, f"{float(cells[-1]) - float(cells[0]):+.{digits}f}"
 
 
 def _other_text(qualities: Sequence[Quality]) -> str:
-  """A paragraph about earlier runs whose numbers are of other text; "" if there are none."""
-  fields = [field for field, *_ in MEASURES]
-  names = [
-    quality.run
-    for quality in qualities
-    if not quality.same_text and any(getattr(quality.summary, f, None) is not None for f in fields)
-  ]
-  if not names:
-    return ""
-  return parts.text(
-    f"The dev and test text of {', '.join(names)} may be other text than that of "
-    f"{qualities[-1].run}: these numbers do not compare.",
-    soft=True,
-  )
+  """Paragraphs about earlier runs whose numbers are of other text; "" if there are none."""
+  last = qualities[-1].run
+  text, pairs = [], []
+  for quality in qualities:
+    measured = [f for f in FIELDS if getattr(quality.summary, f, None) is not None]
+    if measured and not quality.comparable:
+      text.append(quality.run)
+    elif not set(measured) <= set(quality.comparable):
+      pairs.append(quality.run)
+  found = []
+  if text:
+    found.append(
+      f"The dev and test text of {', '.join(text)} may be other text than that of {last}: these "
+      "numbers do not compare."
+    )
+  if pairs:
+    found.append(
+      f"The dev loss of {', '.join(pairs)} is of other rows or tokens than that of {last} "
+      "(data.row_length, tokenizer): it does not compare."
+    )
+  return "".join(parts.text(sentence, soft=True) for sentence in found)
 
 
 def _same_bleu(qualities: Sequence[Quality]) -> bool:

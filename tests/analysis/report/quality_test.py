@@ -4,7 +4,7 @@ import dataclasses
 
 from headprune.analysis.report import quality
 from headprune.analysis.report.quality import Quality
-from headprune.runs.summary import Summary
+from headprune.runs.summary import OF_TRANSLATIONS, Summary
 from tests.analysis.page import Page
 from tests.analysis.results import CLOSED, GATES, RESULT
 
@@ -46,7 +46,7 @@ def test_of_different_bleu_there_is_no_change():
 
 
 def test_of_other_text_there_is_no_change():
-  other, last = Quality("<x>", BEFORE, GATES, same_text=False), Quality("y", AFTER, CLOSED)
+  other, last = Quality("<x>", BEFORE, GATES, comparable=()), Quality("y", AFTER, CLOSED)
   page = Page(quality.top(RESULT, [other, last]))
   assert page.tables[0][1] == ["dev BLEU", "30.00", "30.00", ""]
   assert [row[-1] for row in page.tables[0]] == ["change", "", "", "", "", "", ""]
@@ -58,6 +58,13 @@ def test_of_other_text_there_is_no_change():
   for nothing in (None, Summary("converted")):
     page = Page(quality.top(RESULT, [dataclasses.replace(other, summary=nothing), last]))
     assert "may be other text" not in page.text
+
+
+def test_of_other_dev_pairs_there_is_no_change_of_loss():
+  other = Quality("<x>", BEFORE, GATES, comparable=OF_TRANSLATIONS)
+  page = Page(quality.top(RESULT, [other, Quality("y", AFTER, CLOSED)]))
+  assert [row[-1] for row in page.tables[0]] == ["change", "+0.00", "", "+1.00", "", "", ""]
+  assert "The dev loss of <x> is of other rows or tokens than that of y" in page.text
 
 
 def test_one_run_has_no_change():
