@@ -91,7 +91,7 @@ def test_a_killed_holder_is_no_hindrance(tmp_path):
 @pytest.mark.parametrize(
   "new, taker",
   [
-    ({"host": "node7", "since": "now"}, f"process {os.getpid()} on node7 since now"),
+    ({"host": "node7", "since": "now"}, "process {} on node7 since now"),
     (None, "another program"),
   ],
 )
@@ -103,6 +103,7 @@ def test_a_holder_that_was_silent_for_too_long_ends(tmp_path, new, taker):
   text = write(tmp_path, **new).read_text() if new else None
   holder.send_signal(signal.SIGCONT)
   _, said = holder.communicate(timeout=20)
+  taker = taker.format(os.getpid())
   line = f"was taken by {taker}, for this program was silent for too long; it ends here"
   assert (holder.returncode, said) == (2, f"error: {tmp_path} {line}\n")
   assert lock._read(path) == text
