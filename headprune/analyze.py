@@ -131,7 +131,7 @@ def _print(result: Result, before: Sequence[Result]) -> None:
 
 
 def _parse() -> argparse.Namespace:
-  parser = argparse.ArgumentParser(prog="headprune analyze", description=__doc__)
+  parser = cli.Parser(prog="headprune analyze", description=__doc__)
   add = parser.add_argument
   add("--workdir", required=True, help="a trained run")
   add("--checkpoint", default=LAST, help="last, best, or a step")

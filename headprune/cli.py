@@ -1,4 +1,4 @@
-"""How every command starts and how it reports a user's mistake."""
+"""How every command reads its arguments, starts, and reports a user's mistake."""
 
 import argparse
 import atexit
@@ -14,6 +14,26 @@ import jax
 
 from headprune import huge_pages
 from headprune.errors import Stopped, UserError
+
+
+class Parser(argparse.ArgumentParser):
+  """argparse's, to which an empty word is a mistake, such as a shell's variable that is not set."""
+
+  def __init__(self, **settings):
+    super().__init__(**settings)
+    self.register("type", None, _not_empty)
+    self.register("type", pathlib.Path, lambda text: pathlib.Path(_not_empty(text)))
+
+  def add_subparsers(self, **settings):
+    action = super().add_subparsers(**settings)
+    action.type = str  # it has all words behind it, which its parsers check
+    return action
+
+
+def _not_empty(text: str) -> str:
+  if not text:
+    raise argparse.ArgumentTypeError("is empty")
+  return text
 
 
 def run(command) -> None:
@@ -83,13 +103,6 @@ def _run_and_flush(command) -> None:
     command()
   finally:
     sys.stdout.flush()
-
-
-def not_empty(text: str) -> str:
-  """argparse's type of a path: an empty one is a mistake, such as a shell's unset variable."""
-  if not text:
-    raise argparse.ArgumentTypeError("is empty")
-  return text
 
 
 def _ignore_signals() -> None:

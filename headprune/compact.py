@@ -85,15 +85,13 @@ def _pairs(run: run_lib.Run, text, sentences: int) -> tuple[list, list]:
 
 
 def _parse() -> argparse.Namespace:
-  parser = argparse.ArgumentParser(prog="headprune compact", description=__doc__)
+  parser = cli.Parser(prog="headprune compact", description=__doc__)
   add = parser.add_argument
-  add(
-    "--workdir", required=True, type=cli.not_empty, help="any run: gated, fixed, dense or compact"
-  )
-  add("--out", required=True, type=cli.not_empty, help="folder for the smaller model")
+  add("--workdir", required=True, help="any run: gated, fixed, dense or compact")
+  add("--out", required=True, help="folder for the smaller model")
   add("--checkpoint", default="last", help="last, best, or a step")
-  add("--src", type=cli.not_empty, help="source text to compare on (default: the run's dev data)")
-  add("--tgt", type=cli.not_empty, help="its translations, as many lines")
+  add("--src", help="source text to compare on (default: the run's dev data)")
+  add("--tgt", help="its translations, as many lines")
   add("--sentences", type=int, default=100, help="how many of them (default: 100)")
   return parser.parse_args()
 

@@ -38,7 +38,7 @@ def _export(args) -> str:
 
 
 def _parse() -> argparse.Namespace:
-  parser = argparse.ArgumentParser(prog="headprune convert", description=__doc__.splitlines()[0])
+  parser = cli.Parser(prog="headprune convert", description=__doc__.splitlines()[0])
   commands = parser.add_subparsers(required=True, metavar="program")
   add = commands.add_parser
   _add_marian(add("marian", help="a MarianMT (opus-mt) folder of Hugging Face transformers"))

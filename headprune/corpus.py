@@ -69,7 +69,7 @@ def _parsed(data) -> dict[str, dict[str, list[str]]]:
 
 def _parse(corpus) -> argparse.Namespace:
   """The options, whose defaults are those of a config's `data.corpus` section."""
-  parser = argparse.ArgumentParser(prog="headprune corpus", description=__doc__)
+  parser = cli.Parser(prog="headprune corpus", description=__doc__)
   add = parser.add_argument
   add(
     "--out", required=True, type=pathlib.Path,

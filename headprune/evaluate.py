@@ -47,14 +47,14 @@ def _test_set(run: Run) -> tuple[list[str], list[str]]:
 
 
 def _parse() -> argparse.Namespace:
-  parser = argparse.ArgumentParser(prog="headprune evaluate", description=__doc__)
+  parser = cli.Parser(prog="headprune evaluate", description=__doc__)
   add = parser.add_argument
-  add("--workdir", required=True, type=cli.not_empty, help="a trained run")
-  add("--src", type=cli.not_empty, help="source text, one sentence a line (.gz is fine)")
-  add("--ref", type=cli.not_empty, help="reference translations, as many lines")
+  add("--workdir", required=True, help="a trained run")
+  add("--src", help="source text, one sentence a line (.gz is fine)")
+  add("--ref", help="reference translations, as many lines")
   add("--checkpoint", default="last", help="last, best, or a step")
   add("--precision", choices=PRECISIONS, help="of products; default: the run's")
-  add("--out", type=cli.not_empty, help="file for the translations")
+  add("--out", help="file for the translations")
   return parser.parse_args()
 
 

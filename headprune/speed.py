@@ -80,7 +80,7 @@ def _names(text: str, known, flag: str) -> list[str]:
 
 
 def _parse() -> argparse.Namespace:
-  parser = argparse.ArgumentParser(prog="headprune speed", description=__doc__)
+  parser = cli.Parser(prog="headprune speed", description=__doc__)
   add = parser.add_argument
   add("--sizes", default="small,base", help=", ".join(speed.SIZES))
   add("--heads", default="dense,half,quarter", help="heads kept; gain over first")

@@ -69,6 +69,9 @@ def _sweep(argv: list[str]) -> None:
 
 def _wanted() -> Sweep:
   """What the flags say."""
+  for flag in (_BASELINES, _METHODS, _COMPARE, _COEFS):
+    if flag.present and not flag.value:
+      raise UserError(f"--{flag.name} is empty: leave it out, or say which")
   try:
     coefs = [float(text) for text in _COEFS.value]
   except ValueError as error:

@@ -39,11 +39,11 @@ def main() -> None:
 
 def _parse() -> argparse.Namespace:
   description, _, more = __doc__.partition("\n\n")
-  parser = argparse.ArgumentParser(prog="headprune table", description=description, epilog=more)
+  parser = cli.Parser(prog="headprune table", description=description, epilog=more)
   add = parser.add_argument
   add("runs", nargs="+", metavar="RUN", help="folders of runs; others among them are left out")
   add(
-    "--out", type=cli.not_empty, metavar="FOLDER",
+    "--out", metavar="FOLDER",
     help="also write tables, figures, a page and structures there",
   )  # fmt: skip
   add(
@@ -55,7 +55,7 @@ def _parse() -> argparse.Namespace:
     help="time the compact models of the first seed against the unpruned one (minutes)",
   )  # fmt: skip
   add(
-    "--structures", type=cli.not_empty, metavar="FILE",
+    "--structures", metavar="FILE",
     help="write the open heads of all runs to a JSON file",
   )  # fmt: skip
   return parser.parse_args()

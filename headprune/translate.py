@@ -129,9 +129,9 @@ def _decode(row: bytes, number: int) -> str:
 
 
 def _parse() -> argparse.Namespace:
-  parser = argparse.ArgumentParser(prog="headprune translate", description=__doc__)
+  parser = cli.Parser(prog="headprune translate", description=__doc__)
   add = parser.add_argument
-  add("--workdir", required=True, type=cli.not_empty, help="a trained run")
+  add("--workdir", required=True, help="a trained run")
   add("--checkpoint", default="last", help="last, best, or a step")
   add(
     "--max-tokens", type=int, default=512, metavar="N", help="a line's most tokens (default: 512)"

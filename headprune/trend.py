@@ -88,7 +88,7 @@ def _follow(
 
 def _parse() -> argparse.Namespace:
   description, _, more = __doc__.partition("\n\n")
-  parser = argparse.ArgumentParser(prog="headprune trend", description=description, epilog=more)
+  parser = cli.Parser(prog="headprune trend", description=description, epilog=more)
   add = parser.add_argument
   add("--workdir", nargs="+", required=True, help="runs, finished or not")
   add(

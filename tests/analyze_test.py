@@ -237,7 +237,6 @@ def test_before_and_after(folder, monkeypatch, capsys, tmp_path):
     (["--target-conllu", "{}/parsed.conllu", "--syntactic", 10], "--syntactic 10 is a share"),
     (["--alignments", "{}/links", "--aligning", 40], "--aligning 40 is a share"),
     (["--conllu", "missing.conllu"], "missing.conllu: no such file"),
-    (["--frequencies", ""], "no such file"),  # of a shell's variable that is not set
     (["--text", "missing.a", "missing.b"], "missing.a: no such file"),
     (["--alignments", "{}/src"], "src, line 1: 'the' is not a link"),
   ],

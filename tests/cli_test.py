@@ -1,7 +1,7 @@
 """Exit codes of commands and the one line each leaves on stderr."""
 
-import argparse
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -133,12 +133,15 @@ def test_commands_work_in_32_bits_and_python_says_so(monkeypatch):
     jax.config.update("jax_enable_x64", False)
 
 
-def test_an_empty_path_is_a_mistake_that_names_its_flag(capsys):
-  parser = argparse.ArgumentParser()
-  parser.add_argument("--out", type=cli.not_empty)
-  assert parser.parse_args(["--out", "x"]).out == "x" and parser.parse_args([]).out is None
+@pytest.mark.parametrize("kind", [None, pathlib.Path])
+def test_an_empty_argument_is_a_mistake_that_names_its_flag(capsys, kind):
+  parser = cli.Parser()
+  command = parser.add_subparsers().add_parser("a command")  # is of the same class
+  command.add_argument("--out", type=kind, nargs="+")
+  assert parser.parse_args(["a command"]).out is None
+  assert parser.parse_args(["a command", "--out", "x"]).out == [(kind or str)("x")]
   with pytest.raises(SystemExit) as caught:
-    parser.parse_args(["--out", ""])
+    parser.parse_args(["a command", "--out", "x", ""])
   assert caught.value.code == 2
   assert capsys.readouterr().err.endswith("error: argument --out: is empty\n")
 

@@ -123,7 +123,6 @@ def test_text_and_compiled_programs_serve_all_checkpoints(folder, monkeypatch):
   "arguments, message",
   [
     (["--checkpoints", "10,50"], "run/checkpoints: no checkpoint '50'; there are 0, 10, 100"),
-    (["--checkpoints", ""], "no checkpoint ''; there are 0, 10, 100"),
     (["--positional", 1.5], "--positional 1.5 is a share, from 0 to 1"),
     (["--sentences", 0], "--sentences 0 must be at least 1"),
     (["--text", "missing.a", "missing.b"], "missing.a: no such file"),
