@@ -53,7 +53,7 @@ def _parse(
     raise UserError(f"unknown argument {rest[1]!r}")
   if not Workdir.at(WORKDIR.value).is_run():  # what has begun goes on as it was
     fields = derived.flatten(CONFIG.value)
-    changed = [name for name in _named(argv) if fields[name] != given[name]]
+    changed = [name for name in named(argv) if fields[name] != given[name]]
     effect.check(CONFIG.value, changed, instead)
   return rest
 
@@ -82,8 +82,8 @@ def _check_file(name: str) -> None:
     raise UserError(f"--config {name}: no such file, nor one of {', '.join(defaults.PARTS)}")
 
 
-def _named(argv: list[str]) -> list[str]:
-  """The fields that `argv` sets."""
+def named(argv: Sequence[str]) -> list[str]:
+  """The fields of the config that `argv` sets."""
   return [match[1] for match in map(_FIELD.match, argv) if match]
 
 
@@ -104,7 +104,7 @@ def _fields_before(argv: list[str]) -> dict:
   except Exception as error:  # the file is a program, which may raise anything
     reason = (str(error) or repr(error)).strip().splitlines()[-1].strip()
     raise UserError(f"--config: {reason}") from error
-  for name in _named(argv):
+  for name in named(argv):
     if fields and name not in fields:  # a section is none: setting it would drop its fields
       near = difflib.get_close_matches(name, fields, n=1, cutoff=0.0)[0]
       raise UserError(f"--config.{name}: no such field; did you mean --config.{near}?")

@@ -34,10 +34,11 @@ def main() -> None:
   wanted = [
     (path, which) for path in args.workdir for which in _checkpoints(path, args.checkpoints)
   ]
+  workdir = Workdir.at(args.workdir[0])
+  workdir.check_writable()
   with Meter() as meter:
     found = _compare(args, wanted, chosen, meter)
     meter.begin("drawing", 0)
-    workdir = Workdir.at(args.workdir[0])
     write(workdir, found)
   print(page.describe(found))
   print(page.table(found))

@@ -13,7 +13,7 @@ from headprune import cli
 from headprune.errors import UserError
 from headprune.files import write_text
 from headprune.runs import defaults
-from headprune.runs.workdir import new_folder
+from headprune.runs.workdir import check_unused, new_folder
 from headprune.text import grammar, sources
 
 
@@ -35,6 +35,7 @@ def write(data, out: pathlib.Path) -> str:
   Raises:
     UserError: `out` is in use, or there is no such corpus.
   """
+  check_unused(out)
   grammatical = data.corpus.kind == "grammar"
   languages = grammar.LANGUAGES if grammatical else ("en", data.corpus.locale)
   splits = _parsed(data) if grammatical else _plain(data, languages)

@@ -12,9 +12,14 @@ from headprune.errors import UserError
 def write_bytes(path: pathlib.Path, data: bytes) -> None:
   """Writes a file whole: an interrupted program leaves the old one, or none.
 
-  Links stay and lead to the new file; a device or a pipe gets the data.
+  Links stay and lead to the new file; a device, a pipe or a stream of this program gets the data.
   """
+  stream = _stream(path)
   with writing(path):
+    if stream is not None:
+      with open(stream, "wb", closefd=False) as file:
+        file.write(data)
+      return
     if _is_device(path):
       path.write_bytes(data)
       return
@@ -58,6 +63,8 @@ def read_json(path: pathlib.Path, object_pairs_hook: Callable | None = None):
 
 def check_file(path: pathlib.Path) -> None:
   """Raises a UserError if there is no place for a file, for those who write it after long work."""
+  if _stream(path) is not None:
+    return
   if path.is_dir():
     raise UserError(f"{path} is a folder, not a file")
   place = path if _is_device(path) else without_links(path).parent
@@ -69,6 +76,13 @@ def check_file(path: pathlib.Path) -> None:
 
 def _is_device(path: pathlib.Path) -> bool:
   return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _stream(path: pathlib.Path) -> int | None:
+  """Which open file of this program a path names: of /dev/stdout it is 1."""
+  named = {"/dev/stdout": "1", "/dev/stderr": "2"}.get(str(path))
+  number = path.name if str(path.parent) in ("/dev/fd", "/proc/self/fd") else named
+  return int(number) if number and number.isdecimal() else None
 
 
 def without_links(path: pathlib.Path) -> pathlib.Path:

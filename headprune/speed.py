@@ -6,7 +6,6 @@ with --against another engine does too, by turns, with BLEU and the model's size
 """
 
 import argparse
-import json
 import pathlib
 
 import jax
@@ -14,6 +13,7 @@ import jax
 from headprune import cli
 from headprune.bench import deployed, speed
 from headprune.errors import UserError, check_least
+from headprune.files import check_file, write_json
 from headprune.nn.config import PRECISIONS
 from headprune.runs.run import load
 
@@ -22,14 +22,14 @@ def main() -> None:
   args = _parse()
   for name in ("repeats", "sentences"):
     check_least(f"--{name}", getattr(args, name), 1)
-  if args.json and not args.json.absolute().parent.is_dir():
-    raise UserError(f"--json {args.json}: its folder does not exist")
+  if args.json:
+    check_file(args.json)
   if args.against and not args.workdir:
     raise UserError("--against needs --workdir: runs that both translate with")
   rows = list(_on_text(args) if args.workdir else _random(args))
   if args.json:
     content = {"precision": args.precision, "device": _device(), "rows": rows}
-    args.json.write_text(json.dumps(content, indent=2) + "\n")
+    write_json(args.json, content)
 
 
 def _random(args):

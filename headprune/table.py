@@ -19,6 +19,7 @@ from headprune.curve import rows as rows_lib
 from headprune.curve.structures import structures
 from headprune.errors import UserError
 from headprune.files import write_json
+from headprune.runs.workdir import Workdir
 
 
 def main() -> None:
@@ -26,13 +27,15 @@ def main() -> None:
   rows = rows_lib.rows(args.runs)
   if not rows:
     raise UserError("none of these folders is a finished run: name some, such as runs/*")
+  if args.structures:
+    write_json(pathlib.Path(args.structures), structures(rows), indent=None)
+  if args.out:
+    Workdir.at(args.out).check_writable()
   p_values = None
   if args.significance:
     p_values = significance.p_values(rows, aggregate.common_split(rows))
   timed = speeds.measure(rows) if args.speed else ()
   print(output.text(rows, p_values, timed), end="")
-  if args.structures:
-    write_json(pathlib.Path(args.structures), structures(rows), indent=None)
   if args.out:
     output.write(rows, pathlib.Path(args.out), p_values, timed)
     print(f"\nfiles: {args.out}")

@@ -32,6 +32,7 @@ def main() -> None:
   named = () if args.checkpoints == "all" else [x.strip() for x in args.checkpoints.split(",")]
   steps = {path: stored.kept(Workdir.at(path), named) for path in args.workdir}
   names, workdir = name_runs(args.workdir), Workdir.at(args.workdir[0])
+  workdir.check_writable()
   with Meter() as meter:
     prepared = _prepare(args, steps, meter)
     runs = [

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import os
 import shutil
 import sys
 
@@ -237,7 +238,6 @@ def test_before_and_after(folder, monkeypatch, capsys, tmp_path):
     (["--target-conllu", "{}/parsed.conllu", "--syntactic", 10], "--syntactic 10 is a share"),
     (["--alignments", "{}/links", "--aligning", 40], "--aligning 40 is a share"),
     (["--conllu", "missing.conllu"], "missing.conllu: no such file"),
-    (["--frequencies", ""], "no such file"),  # of a shell's variable that is not set
     (["--text", "missing.a", "missing.b"], "missing.a: no such file"),
     (["--alignments", "{}/src"], "src, line 1: 'the' is not a link"),
   ],
@@ -246,6 +246,13 @@ def test_a_mistake_is_one_line(folder, monkeypatch, arguments, message):
   arguments = [str(a).format(folder) for a in arguments]
   with pytest.raises(UserError, match=message):
     command(monkeypatch, folder / "run", *arguments)
+
+
+def test_a_run_that_one_may_not_write_to_is_told_before_anything_is_measured(folder, monkeypatch):
+  monkeypatch.setattr(survey, "measure", None)
+  monkeypatch.setattr(os, "access", lambda *_: False)
+  with pytest.raises(UserError, match="run is not a folder that one may write to"):
+    command(monkeypatch, folder / "run")
 
 
 def test_text_of_which_nothing_is_left(folder, monkeypatch, tmp_path):

@@ -1,6 +1,7 @@
 """Tests of headprune.contributions: the command on small runs, from workdirs to page."""
 
 import json
+import os
 import shutil
 import sys
 import zlib
@@ -113,6 +114,13 @@ def test_own_prefixes_are_the_translations(folder, monkeypatch):
 def test_a_mistake_is_one_line(folder, monkeypatch, arguments, message):
   with pytest.raises(UserError, match=message):
     command(monkeypatch, "--workdir", folder / "run", *arguments)
+
+
+def test_a_run_that_one_may_not_write_to_is_told_before_anything_is_measured(folder, monkeypatch):
+  monkeypatch.setattr(contributions, "load", None)
+  monkeypatch.setattr(os, "access", lambda *_: False)
+  with pytest.raises(UserError, match="run is not a folder that one may write to"):
+    command(monkeypatch, "--workdir", folder / "run")
 
 
 def test_runs_that_cannot_be_used(folder, monkeypatch, tmp_path):

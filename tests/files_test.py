@@ -1,6 +1,8 @@
 """Files: whole writes, checked reads, one line for what cannot be written."""
 
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -51,6 +53,22 @@ def test_a_device_or_a_pipe_gets_what_is_written(tmp_path):
   assert not (tmp_path / "pipe").is_file(), "it was replaced"
   reader.join()
   assert read == ["2"]
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_what_stdout_was_redirected_to_is_written_on(tmp_path, name):
+  program = f"""
+import pathlib
+from headprune import files
+print("before", flush=True)
+files.check_file(pathlib.Path("{name}"))
+files.write_text(pathlib.Path("{name}"), "2\\n")
+print("after")
+"""
+  with (tmp_path / "log").open("w") as log:
+    subprocess.run([sys.executable, "-c", program], stdout=log, check=True)
+  assert (tmp_path / "log").read_text() == "before\n2\nafter\n"
+  assert [path.name for path in tmp_path.iterdir()] == ["log"]
 
 
 def test_files_that_cannot_be_written_are_told_before(tmp_path, monkeypatch):

@@ -45,7 +45,8 @@ def test_each_case_is_printed_once_and_kept(command, capsys, tmp_path):
     (["--heads", "dense,most"], "--heads: 'most' is not one of dense, half, quarter"),
     (["--sizes", "huge"], "--sizes: 'huge' is not one of small, base"),
     (["--repeats", 0], "--repeats 0 must be at least 1"),
-    (["--json", "none/x.json"], "--json none/x.json: its folder does not exist"),
+    (["--json", "none/x.json"], "none/x.json: its folder does not exist"),
+    (["--json", "/"], "/ is a folder, not a file"),
   ],
 )
 def test_mistakes(command, arguments, message):

@@ -143,6 +143,10 @@ def test_a_point_is_loaded_like_any_run(swept):
     (["--heads="], "--heads and --coefs are both empty"),
     (["--coefs", "0.1,x"], "--coefs 0.1,x: not all numbers"),
     (["--seeds", "0"], "--seeds 0 --together 0: at least 1 and 0"),
+    (
+      ["--baselines", "x", "--config.pretrain.train.steps=9"],
+      "--config.pretrain.train.steps has no effect with --baselines",
+    ),
     (["--baselines="], "--baselines is empty"),
     (["--baselines", "nowhere"], "--baselines nowhere: there is no finished run"),
     (["--methods", "scratch"], "--methods scratch takes the heads that l0 finds"),

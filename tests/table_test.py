@@ -52,6 +52,17 @@ def test_no_run(call, tmp_path):
 
 
 @pytest.mark.parametrize("flag", ["--out", "--structures"])
+def test_files_that_cannot_be_written_are_told_before_anything_is_timed(
+  call, tmp_path, monkeypatch, flag
+):
+  folders = runs.sweep(tmp_path / "runs")
+  (tmp_path / "file").write_text("")
+  monkeypatch.setattr(table.speeds, "measure", None)
+  with pytest.raises(UserError, match="x cannot be (written|made)"):
+    call(*folders, "--speed", flag, tmp_path / "file" / "x")
+
+
+@pytest.mark.parametrize("flag", ["--out", "--structures"])
 def test_an_empty_flag_is_not_one_that_is_left_out(call, capsys, flag):
   with pytest.raises(SystemExit) as caught:
     call("runs/x", flag, "")

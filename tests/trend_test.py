@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import sys
 
@@ -123,7 +124,6 @@ def test_text_and_compiled_programs_serve_all_checkpoints(folder, monkeypatch):
   "arguments, message",
   [
     (["--checkpoints", "10,50"], "run/checkpoints: no checkpoint '50'; there are 0, 10, 100"),
-    (["--checkpoints", ""], "no checkpoint ''; there are 0, 10, 100"),
     (["--positional", 1.5], "--positional 1.5 is a share, from 0 to 1"),
     (["--sentences", 0], "--sentences 0 must be at least 1"),
     (["--text", "missing.a", "missing.b"], "missing.a: no such file"),
@@ -132,6 +132,13 @@ def test_text_and_compiled_programs_serve_all_checkpoints(folder, monkeypatch):
 def test_a_mistake_is_one_line(folder, monkeypatch, arguments, message):
   with pytest.raises(UserError, match=message):
     command(monkeypatch, "--workdir", folder / "run", *arguments)
+
+
+def test_a_run_that_one_may_not_write_to_is_told_before_anything_is_measured(folder, monkeypatch):
+  monkeypatch.setattr(trend, "load", None)
+  monkeypatch.setattr(os, "access", lambda *_: False)
+  with pytest.raises(UserError, match="run is not a folder that one may write to"):
+    command(monkeypatch, "--workdir", folder / "run")
 
 
 def test_runs_that_cannot_be_used(folder, monkeypatch, tmp_path):

@@ -18,6 +18,7 @@ from headprune.layout import duration
 from headprune.nn.config import ModelConfig
 from headprune.runs import config as config_lib
 from headprune.runs import derived, inherit, lock, stored, targets
+from headprune.runs import heads as heads_lib
 from headprune.runs.heads import Lists, count_open
 from headprune.runs.run import load
 from headprune.runs.summary import Summary
@@ -201,14 +202,25 @@ def _config(wanted: Sweep, point: Point, source: Workdir | None, own: Workdir) -
 def _heads(wanted: Sweep, point: Point) -> Lists:
   """The gates of a point whose heads are chosen by how important they are in the baseline."""
   path = wanted.workdir / f"importance-{point.method}-seed{point.seed}.json"
-  start, which = wanted.start(point.seed), wanted.config.init_checkpoint
-  known = read_json(path) if path.is_file() else {}
-  if known.get("of") != [str(start), which]:
+  start, which, model = wanted.start(point.seed), wanted.config.init_checkpoint, _model(wanted)
+  of = [str(start), which]
+  scores = _known_scores(path, of, model)
+  if scores is None:
     print(f"how important heads are by {point.method}, of {start}", flush=True)
     scores = importance.scores(load(start, which), wanted.config.data, point.method, point.seed)
-    known = {"of": [str(start), which], "scores": scores}
-    write_json(path, known)
-  return importance.choose(known["scores"], point.heads, wanted.config.gates.types, _model(wanted))
+    write_json(path, {"of": of, "scores": scores})
+  return importance.choose(scores, point.heads, wanted.config.gates.types, model)
+
+
+def _known_scores(path: pathlib.Path, of: list[str], model: ModelConfig) -> Lists | None:
+  """The scores in a file; None if there is none, or one that is damaged or of another model."""
+  try:
+    known = read_json(path)
+    scores = heads_lib.checked(known["scores"])
+    counts = {name: tuple(map(len, scores[name])) for name in model.heads}
+  except (KeyError, TypeError, UserError, ValueError):
+    return None
+  return scores if known.get("of") == of and counts == model.heads else None
 
 
 def _train_all(

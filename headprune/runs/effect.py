@@ -30,17 +30,19 @@ class _Need:
 
   fields: tuple[str, ...]  # names, or beginnings of names
   other: str
-  values: tuple[str, ...] = ()  # that the other one must have; () is any but ""
+  values: tuple[str, ...] = ()  # that the other one must have; () is any but "" and 0
+  alternative: str = ""  # a field that does as well as the other one
 
   def is_met(self, fields: Mapping[str, object]) -> bool:
-    value = fields[self.other]
+    value = fields[self.other] or fields.get(self.alternative, "")
     return value in self.values or bool(value and not self.values)
 
   def advice(self, fields: Mapping[str, object]) -> str:
     """What to change where it is not met."""
     other = f"config.{self.other}"
     values = " or ".join(map(repr, self.values))
-    wanted = f"have {other}={values}" if values else f"set {other}"
+    either = f"{other} or config.{self.alternative}" if self.alternative else other
+    wanted = f"have {other}={values}" if values else f"set {either}"
     return f"{other}={fields[self.other]!r}: leave it out, or {wanted}"
 
 
@@ -57,6 +59,7 @@ _NEEDS = (
   _Need(("l0.ramp", "l0.ascent", "l0.settled"), "l0.target_heads"),
   _Need(("l0.ramp", "l0.ascent"), "gates.kind", ("concrete",)),
   _Need(("mrt.",), "train.loss", ("mrt",)),
+  _Need(("train.word_dropout_by",), "train.src_word_dropout", alternative="train.tgt_word_dropout"),
   _Need(("init_checkpoint", "train.distill"), "init_from"),
 )
 

@@ -264,7 +264,7 @@ def _parse_meta(data: bytes) -> dict:
   if meta["kind"] not in (*KINDS, "marian") or {type(meta[x]) for x in _FLAGS} != {bool}:
     raise ValueError(f"not a kind in {', '.join(KINDS)} and {' and '.join(_FLAGS)} true or false")
   if "crc32" in meta:  # older folders have none
-    found, own = set(dict(meta["crc32"])), set(_names(meta))
+    found, own = {**meta["crc32"]}.keys(), set(_names(meta))
     if not (found <= set(marian_tokenizer.FILES) if meta["kind"] == "marian" else found == own):
       raise ValueError("crc32 is of other files than there are")
   return meta

@@ -1,5 +1,6 @@
 """Which runs of a sweep are trained when: groups, failures, and runs that another program is at."""
 
+import json
 import pathlib
 
 import pytest
@@ -176,3 +177,23 @@ def test_points_of_other_baselines_are_not_taken_for_these(tmp_path):
   sweeping.plan(mine("a"))
   with pytest.raises(UserError, match=r"control-seed0 holds .*init_from: '.*/a' -> '.*/b'"):
     sweeping.plan(mine("b"))
+
+
+def test_scores_are_measured_once_and_anew_where_their_file_is_damaged(tmp_path, monkeypatch):
+  finished.make(tmp_path / "a", 39.0)
+  sweep = wanted(tmp_path, baselines=[str(tmp_path / "a")])
+  monkeypatch.setattr(sweeping, "load", lambda *_: None)
+  measured = []
+  scores = lambda *_: measured.append(1) or finished.gates(1, 4, 7)
+  monkeypatch.setattr(sweeping.importance, "scores", scores)
+  path, point = tmp_path / "importance-lrp-seed0.json", Point("lrp", 0, "5")
+  chosen = sweeping._heads(sweep, point)
+  assert sweeping._heads(sweep, point) == chosen and len(measured) == 1
+  known = json.loads(path.read_text())
+  one_layer = {name: rows[:1] for name, rows in finished.gates().items()}
+  for count, damage in enumerate(
+    ("[]", "{", "{}", *(json.dumps(known | {"scores": x}) for x in ({}, one_layer, "x"))), 2
+  ):
+    path.write_text(damage)
+    assert sweeping._heads(sweep, point) == chosen and len(measured) == count
+    assert json.loads(path.read_text()) == known

@@ -40,6 +40,12 @@ def check(config: str, changes: dict, instead=()) -> None:
       9,
       "'cross-entropy': .*have config.train.loss='mrt'$",
     ),
+    (
+      "baseline",
+      "train.word_dropout_by",
+      "random",
+      "src_word_dropout=0.0: .*or set config.train.src_word_dropout or config.train.tgt_word_d",
+    ),
     ("baseline", "init_checkpoint", "best", "or set config.init_from$"),
   ],
 )
@@ -63,6 +69,7 @@ def test_a_top_k_has_no_ramp():
     ("concrete:cldr", {"gates.kind": "none", "l0.coef": 0.0}),  # a control; the default again
     ("concrete", {"l0.target_heads": "9", "l0.ramp": 0.1, "l0.ascent": 2.0, "l0.settled": 0.2}),
     ("fixed", {"gates.fixed_from": "", "gates.fixed.enc_self": ((1,),)}),
+    ("baseline", {"train.word_dropout_by": "random", "train.tgt_word_dropout": 0.1}),
     ("concrete", {"pretrain.optim.gates_factor": 3.0, "init_checkpoint": "best"}),
   ],
 )

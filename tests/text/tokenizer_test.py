@@ -320,6 +320,10 @@ def test_load_errors(tmp_path):
     ({"kind": "bpe", "shared": 0, "lowercase": False}, "tokenizer.json: .* shared and lowercase"),
     ({"kind": "whitespace", "shared": False, "lowercase": False}, "src.vocab: .* first lines"),
     ({"kind": "bpe", "shared": True, "lowercase": False}, "shared.model: .* No such file"),
+    (
+      {"kind": "bpe", "shared": True, "lowercase": False, "crc32": [["shared.model", 1]]},
+      "tokenizer.json: damaged .* not a mapping",
+    ),
   ):
     (tmp_path / "tokenizer.json").write_text(json.dumps(meta))
     with pytest.raises(UserError, match=message):
