@@ -7,6 +7,7 @@ import pytest
 
 from headprune.analysis import plug, pointing
 from headprune.analysis.measured import rare_words
+from headprune.runs import defaults
 from headprune.text import tokenizer
 from tests.analysis import subjects
 
@@ -81,7 +82,8 @@ def test_words_are_counted_in_a_file_or_else_in_the_text(tmp_path):
     "rare": 0.5, "rare_top": 0, "frequencies": plug.checksum(["b b", "b a"]),
   }  # fmt: skip
   assert plan.measure(subject).scores[0].values == {"enc_self": [[0.0]]}  # a is the rarest, not b
-  subject.run.config = types.SimpleNamespace(data=types.SimpleNamespace(kind="nothing"))
+  subject.run.config = defaults.base()
+  subject.run.config.data.kind = "text"  # whose files nobody has named
   subject.lines[:] = ["a a b"]
   plan = rare_words.prepare(subject, types.SimpleNamespace(frequencies=None, rare=0.5, rare_top=0))
   assert plan.settings == {"rare": 0.5, "rare_top": 0}
