@@ -10,7 +10,7 @@ import textwrap
 import zlib
 
 from headprune.errors import UserError
-from headprune.text import cldr, grammar
+from headprune.text import grammar
 
 SPLITS = ("train", "dev", "test")
 KINDS = ("corpus", "text", "tfds")  # data.kind
@@ -140,6 +140,8 @@ def _from_corpus(config, splits) -> dict:
 
 
 def _from_cldr(config, splits) -> dict:
+  from headprune.text import cldr  # here, for every command reads this file, and Babel takes time
+
   sizes = {split: config.corpus[split] for split in SPLITS if config.corpus[split]}
   return cldr.generate(config.corpus.locale, sizes, seed=0)  # each depends on all sizes
 
