@@ -60,7 +60,8 @@ def _sweep(argv: list[str]) -> None:
   earlier = sorted(path.parent for path in wanted.workdir.glob("*/summary.json"))
   found = rows.rows([*folders, *earlier])
   output.write(found, wanted.workdir)
-  print(f"\n{markdown(found)}\nfiles: {wanted.workdir}: curve.html, curve.md, curve.csv, figures")
+  files = "curve.html, curve.md, curve.csv, structures.json, figures"
+  print(f"\n{markdown(found)}\nfiles: {wanted.workdir}: {files}")
   for name, error in failed.items():
     print(f"error: {name}: {error}", file=sys.stderr)
   if failed:
