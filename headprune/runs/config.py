@@ -38,6 +38,11 @@ def load(workdir: Workdir) -> ConfigDict:
   if not workdir.is_run():
     raise UserError(f"{workdir.path}: not a run (there is no config.json)")
   fields = read_json(workdir.config)
+  if isinstance(fields, dict) and "model_type" in fields:  # of transformers
+    raise UserError(
+      f"{workdir.path}: not a run but a model of transformers: make one with headprune convert "
+      f"marian --dir {workdir.path} --out RUN"
+    )
   try:
     fields = upgrade.config(fields)
     config = ConfigDict(_tuples(_with_defaults(fields, defaults.base().to_dict())))

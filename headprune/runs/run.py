@@ -206,7 +206,9 @@ def _check_parallel(sources, targets) -> None:
     raise UserError(f"{len(sources)} sources but {len(targets)} targets: they must be parallel")
 
 
-def load(workdir: str | pathlib.Path, which: str = "last", precision: str | None = None) -> Run:
+def load(
+  workdir: str | pathlib.Path, which: str | int = "last", precision: str | None = None
+) -> Run:
   """Loads a run.
 
   Args:
@@ -225,7 +227,7 @@ def load(workdir: str | pathlib.Path, which: str = "last", precision: str | None
   if precision:
     attention = attention_precision(precision, platform)
     sizes = dataclasses.replace(sizes, precision=precision, attention_precision=attention)
-  params = checkpoint.load_params(workdir, which, *derived.averaging(config))
+  params = checkpoint.load_params(workdir, str(which), *derived.averaging(config))
   _check_shapes(workdir, sizes, params["model"])
   fixed_gates = derived.fixed_gates(config.gates, sizes)
   log_alphas, gate_values = targets.as_tested(config, sizes, fixed_gates, params["gates"])

@@ -68,6 +68,14 @@ def test_older_configs_have_the_defaults_of_newer_fields(tmp_path):
   assert config_lib.load(workdir).to_dict() == changed(model__activation_dropout=0.3).to_dict()
 
 
+def test_a_folder_of_transformers_is_told_from_a_damaged_run(tmp_path):
+  (tmp_path / "config.json").write_text('{"model_type": "marian"}')
+  with pytest.raises(
+    UserError, match=f"not a run but .*convert marian --dir {tmp_path} --out RUN$"
+  ):
+    config_lib.load(Workdir(tmp_path))
+
+
 @pytest.mark.parametrize(
   "content",
   [b"", b"[]", b"{}", b'{"model": 3}', b'{"model": {}, "data": []}', b"\xff", b'"text"'],

@@ -85,7 +85,7 @@ def test_heads_json_holds_the_gates(run):
 
 
 def test_checkpoints_by_name(run):
-  for which in ("5", "best"):
+  for which in ("5", 5, "best"):
     other = headprune.load(run.workdir.path, which)
     same = jax.tree.map(np.array_equal, other.translator.params, run.translator.params)
     assert all(jax.tree.leaves(same))
