@@ -113,6 +113,8 @@ class Run:
   def bleu(self, sources: list[str], references: list[str], **search) -> tuple[float, str]:
     """sacreBLEU of the translations in percent, and its signature; `search` as in `translate`."""
     _check_parallel(sources, references)
+    if not sources:
+      raise UserError("bleu: there are no lines to score")
     return bleu.score(self.translate(sources, **search), references, self.config.eval)
 
   def gates(self) -> dict[str, np.ndarray]:

@@ -238,6 +238,8 @@ def test_bleu_is_that_of_the_translations(run):
   sources, references = map(list, zip(*PAIRS[:3]))
   expected = bleu.score(run.translate(sources), references, run.config.eval)
   assert run.bleu(sources, references) == expected
+  with pytest.raises(UserError, match="bleu: there are no lines to score"):
+    run.bleu([], [])
 
 
 def test_a_run_is_shown_in_one_line(run):
