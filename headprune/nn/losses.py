@@ -3,6 +3,9 @@
 Logits of a large vocabulary never exist whole: positions are scored piece by piece.
 """
 
+from collections.abc import Callable
+import functools
+
 from flax import struct
 import jax
 import jax.numpy as jnp
@@ -64,12 +67,44 @@ def token_losses(
     if not teacher:
       return loss_BT
     taught_BTV = apply(*of_teacher, *taught_BTD, method="logits")
-    taught_BT = divergence(logits_BTV, jax.lax.stop_gradient(taught_BTV))
+    taught_BT = divergence(logits_BTV, taught_BTV)
     return (1.0 - teacher.share) * loss_BT + teacher.share * taught_BT
 
   pieces = num_pieces(length, len(outs) * rows * length * config.tgt_vocab / MAX_LOGITS)
   result_BT = in_pieces(loss_BT, pieces, batch["tgt_BT"], *outs)
   return jnp.where(batch["tgt_segment_BT"] > 0, result_BT, 0.0)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def cross_entropy(soft_label: Callable, logits_BTV, label):
+  """-sum over words of p log softmax(logits), for labels p that sum to one.
+
+  For the gradient, softmax(logits) - p, only the logits are kept of what has a vocabulary's size.
+  Plain autodiff would write p and the exponentials as well, and read them again.
+
+  Args:
+    soft_label: label -> p_BTV, cheap: it is called for the value and for the gradient.
+    logits_BTV: float32.
+    label: what `soft_label` takes, which has no gradient.
+  Returns:
+    loss_BT.
+  """
+  return _cross_entropy_fwd(soft_label, logits_BTV, label)[0]
+
+
+def _cross_entropy_fwd(soft_label, logits_BTV, label):
+  norm_BT = jax.nn.logsumexp(logits_BTV, axis=-1)
+  loss_BT = norm_BT - jnp.sum(soft_label(label) * logits_BTV, axis=-1)
+  return loss_BT, (logits_BTV, norm_BT, label)
+
+
+def _cross_entropy_bwd(soft_label, kept, cotangent_BT):
+  logits_BTV, norm_BT, label = kept
+  p_BTV = jnp.exp(logits_BTV - norm_BT[..., None])
+  return cotangent_BT[..., None] * (p_BTV - soft_label(label)), None
+
+
+cross_entropy.defvjp(_cross_entropy_fwd, _cross_entropy_bwd)
 
 
 def smoothed_loss(logits_BTV, target_BT, smoothing: float):
@@ -88,13 +123,13 @@ def smoothed_loss(logits_BTV, target_BT, smoothing: float):
   """
   vocab = logits_BTV.shape[-1]
   low, high = smoothing / (vocab - 1), 1.0 - smoothing
-  label_BTV = jnp.arange(vocab)[None, None, :] == target_BT[..., None]
-  weight_BTV = jnp.where(label_BTV, high, low)
-  cross_entropy_BT = jax.nn.logsumexp(logits_BTV, axis=-1) - jnp.sum(
-    weight_BTV * logits_BTV, axis=-1
-  )
+
+  def soft_label(target_BT):
+    label_BTV = jnp.arange(vocab)[None, None, :] == target_BT[..., None]
+    return jnp.where(label_BTV, high, low)
+
   entropy = -high * np.log(high) - (smoothing * np.log(low) if smoothing else 0.0)
-  return cross_entropy_BT - entropy
+  return cross_entropy(soft_label, logits_BTV, target_BT) - entropy
 
 
 def divergence(logits_BTV, teacher_BTV):
@@ -102,13 +137,15 @@ def divergence(logits_BTV, teacher_BTV):
 
   Args:
     logits_BTV: float32.
-    teacher_BTV: float32, the teacher's logits.
+    teacher_BTV: float32, the teacher's logits, which get no gradient.
   Returns:
     loss_BT.
   """
-  p_BTV = jax.nn.softmax(teacher_BTV, axis=-1)
-  apart_BTV = jax.nn.log_softmax(teacher_BTV, axis=-1) - jax.nn.log_softmax(logits_BTV, axis=-1)
-  return jnp.sum(p_BTV * apart_BTV, axis=-1)
+  teacher_BTV = jax.lax.stop_gradient(teacher_BTV)
+  norm_BT = jax.nn.logsumexp(teacher_BTV, axis=-1)
+  soft_label = lambda taught: jnp.exp(taught[0] - taught[1][..., None])
+  entropy_BT = norm_BT - jnp.sum(soft_label((teacher_BTV, norm_BT)) * teacher_BTV, axis=-1)
+  return cross_entropy(soft_label, logits_BTV, (teacher_BTV, norm_BT)) - entropy_BT
 
 
 def in_pieces(f, pieces: int, *arrays):

@@ -44,8 +44,29 @@ def _product_bwd(equation, dtype, operands, cotangent):
   terms, out = equation.split("->")
   x_term, w_term = terms.split(",")
   dx = product(f"{out},{w_term}->{x_term}", cotangent, w, dtype)
-  dw = product(f"{x_term},{out}->{w_term}", x, cotangent, dtype)
-  return dx, dw
+  return dx, _summed_over_rows((x_term, x), (out, cotangent), w_term, dtype)
+
+
+def _summed_over_rows(one, other, result: str, dtype):
+  """The product of two large operands that sums over their common rows, with the smaller one first.
+
+  XLA's products on CPUs copy a first operand whose rows are summed over into another order; of what
+  feed-forward and output layers hold that takes longer than the product. The barrier keeps XLA from
+  exchanging the operands again.
+
+  Args:
+    one, other: (term, array) each.
+    result: the term of what is returned; its indices stand in `one`, `other` or both.
+    dtype: see `product`.
+  """
+  (first, x), (second, y) = sorted((one, other), key=lambda operand: operand[1].size)
+  shared = [i for i in result if i in first and i in second]
+  own = [i for term in (first, second) for i in term if i in result and i not in shared]
+  natural = "".join(shared + own)
+  sum_ = product(f"{first},{second}->{natural}", x, y, dtype)
+  if natural == result:
+    return sum_
+  return jnp.einsum(f"{natural}->{result}", jax.lax.optimization_barrier(sum_))
 
 
 product.defvjp(_product_fwd, _product_bwd)

@@ -41,6 +41,31 @@ def test_smoothed_loss_is_a_divergence(smoothing):
     np.testing.assert_allclose(best, 0.0, atol=1e-6)
 
 
+def test_cross_entropy_keeps_the_logits_alone_for_its_gradient_softmax_less_label():
+  rng = np.random.default_rng(0)
+  logits, teacher = (rng.normal(size=(2, 3, 7)).astype(np.float32) for _ in range(2))
+  word_BT = rng.integers(0, 7, (2, 3))
+  label_BTV = np.where(np.eye(7)[word_BT] == 1, 0.9, 0.1 / 6)
+  softmax = lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True)
+  cotangent_BT = rng.normal(size=(2, 3)).astype(np.float32)
+  for loss, p_BTV, kept in (
+    (lambda logits, _: losses.smoothed_loss(logits, word_BT, 0.1), label_BTV, 1),
+    (losses.divergence, softmax(teacher), 2),
+  ):
+    _, pull = jax.vjp(loss, logits, teacher)
+    close(pull(cotangent_BT)[0], cotangent_BT[..., None] * (softmax(logits) - p_BTV))
+    assert not np.any(pull(cotangent_BT)[1]), "a teacher has no gradient"
+    assert sum(x.shape == logits.shape for x in jax.tree.leaves(pull)) == kept
+
+
+def test_divergence_is_that_of_two_distributions():
+  rng = np.random.default_rng(0)
+  logits, teacher = rng.normal(size=(2, 1, 1, 7)).astype(np.float32)
+  log_q, log_p = (x[0, 0] - np.log(np.exp(x[0, 0]).sum()) for x in (logits, teacher))
+  close(losses.divergence(logits, teacher)[0, 0], np.sum(np.exp(log_p) * (log_p - log_q)))
+  close(losses.divergence(teacher, teacher), [[0.0]])
+
+
 def test_pieces_give_what_the_whole_gives():
   rng = np.random.default_rng(0)
   x_BTD, w_DV = rng.normal(size=(2, 6, 3)), rng.normal(size=(3, 5))

@@ -55,6 +55,18 @@ def test_bfloat16_gradients_round_the_cotangent_too():
   np.testing.assert_allclose(dw, want, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("x_last, w_last", [(8, 3), (3, 8)])
+def test_a_sum_over_rows_has_the_smaller_operand_first(x_last, w_last):
+  x, w, cotangent = np.ones((2, 4, x_last)), np.ones((x_last, w_last)), np.ones((2, 4, w_last))
+  gradient = lambda w: jax.vjp(lambda w: ops.product("BTD,DV->BTV", x, w, "float32"), w)[1]
+  traced = jax.make_jaxpr(lambda w, out: gradient(w)(out))(w, cotangent.astype(np.float32)).jaxpr
+  inner = traced.eqns[2].params["call_jaxpr"].jaxpr  # after the product and the gradient of x
+  assert [v.aval.shape for v in inner.eqns[-1].invars] == [(2, 4, 3), (2, 4, 8)]
+  # Else XLA turns the transposition of the result into an exchange of the operands.
+  turned = ["optimization_barrier", "transpose"] if x_last > w_last else []
+  assert [str(eqn.primitive) for eqn in traced.eqns[3:]] == turned
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_accelerators_take_all_bits_of_float32_operands(dtype):
   (dot,) = jax.make_jaxpr(lambda x, w: ops.product("BD,DV->BV", x, w, dtype))(
