@@ -44,7 +44,8 @@ def commands() -> list[list[str]]:
 def folder(tmp_path_factory):
   """A folder that has what the examples name."""
   folder = tmp_path_factory.mktemp("readme")
-  for name in ("data/grammar/test.en", "data/grammar/test.art", "mydata/dev.en", "mydata/dev.de"):
+  texts = [f"mydata/{split}.{language}" for split in ("dev", "test") for language in ("en", "de")]
+  for name in ("data/grammar/test.en", "data/grammar/test.art", *texts):
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text("".join(f"{line}\n" for line in LINES))
   test_set = {f"data__text__test_{side}": "mydata/dev.en" for side in ("src", "tgt")}

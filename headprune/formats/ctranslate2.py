@@ -3,6 +3,16 @@
 The format has one head count for a whole stack: the encoder, and the decoder with both its
 attentions. Heads that a layer lacks are filled up with zeros, so that only the largest count of a
 stack makes the engine faster. Gates are folded in; the source bias is a part of the position table.
+Padding that a vocabulary has takes no part of the probability there. The engine reads and writes
+pieces, of text that is lower-cased first where the run does that:
+
+  import ctranslate2, sentencepiece
+  engine = ctranslate2.Translator("x-ct2")
+  # or src.model and tgt.model; of a MarianMT model source.spm and target.spm
+  pieces = sentencepiece.SentencePieceProcessor(model_file="x-ct2/tokenizer/shared.model")
+  lines = ["ein mann schläft auf einem grünen sofa."]
+  found = engine.translate_batch(pieces.encode(lines, out_type=str), beam_size=4)
+  print(*pieces.decode([one.hypotheses[0] for one in found]), sep="\\n")
 """
 
 import pathlib

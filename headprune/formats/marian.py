@@ -1,7 +1,10 @@
 """MarianMT models (opus-mt) of Hugging Face's transformers, from and to runs.
 
 A run that came from such a folder keeps its tokenizer's files as they are, and so does whatever is
-pruned or trained on from it.
+pruned or trained on from it. Read are config.json, model.safetensors, source.spm, target.spm,
+vocab.json and, where they are there, target_vocab.json, tokenizer_config.json and
+generation_config.json. Where vocabularies are separate, training unties target embedding and output
+layer, which are one table there: freeze both (optim.rules) to export the run.
 """
 
 import json

@@ -2,6 +2,32 @@
 
 Compact models have narrower matrices; hp.heads, which that program does not know, counts their
 heads.
+
+That program's options (hp and command line) -> a run's config:
+  num_layers, num_heads           model.layers, .num_heads
+  ff_size, hid_size / emb_size    model.ff_size, .model_size
+  res_dropout, attn_dropout       model.residual_dropout (embed_dropout), .attention_dropout
+  relu_dropout                    model.activation_dropout
+  label_smoothing, share_emb      train.label_smoothing, model.share_embeddings
+  concrete_heads                  gates.kind="concrete" and gates.types
+  concrete_coef                   l0.coef (the paper's lambda: l0.per_head)
+  alive_heads                     gates.kind="fixed" and gates.fixed or gates.fixed_from
+  beam_size, len_alpha            eval.beams, .alpha
+  beam_spread                     eval.spread
+  --batch-len times the number    train.batch_tokens (a side, over all devices)
+    of GPUs
+  --max-srclen, --max-dstlen      data.row_length
+  --optimizer-opts: beta1, beta2  optim.b1, .b2
+    sync_every_steps, variables   train.accumulate, optim.rules
+  --learning-rate, --decay-steps  optim.learning_rate = learning rate / sqrt(model.model_size *
+    (t2t_noam)                    decay steps), optim.warmup = decay steps / train.steps
+  --pre-init-model-checkpoint     init_from
+  --num-batches, --seed           train.steps, seed
+  --score-dev-every               train.eval_every
+  --translate-dev-every           train.translate_every
+  --checkpoint-every-steps        train.checkpoint_every
+  --keep-checkpoints-max          train.keep
+  lib/tools/average_npz.py        eval.average
 """
 
 from collections.abc import Mapping
