@@ -17,7 +17,7 @@ import numpy as np
 import sentencepiece
 
 from headprune.errors import UserError
-from headprune.files import read_json
+from headprune.files import check_fetched, read_json
 from headprune.text import spans
 
 EOS, UNK, PAD = "</s>", "<unk>", "<pad>"
@@ -216,6 +216,7 @@ def _check_added(settings: Mapping, folder: pathlib.Path, tokens: tuple[str, ...
 def _read_model(path: pathlib.Path) -> sentencepiece.SentencePieceProcessor:
   try:
     data = path.read_bytes()
+    check_fetched(path, data)
     if data:
       return sentencepiece.SentencePieceProcessor(model_proto=data)
   except FileNotFoundError:

@@ -21,6 +21,7 @@ import numpy as np
 import sentencepiece
 
 from headprune.errors import UserError
+from headprune.files import check_fetched
 from headprune.text import marian_tokenizer, pieces, spans
 from headprune.text.pieces import BOS, EOS, RESERVED, UNK
 
@@ -253,7 +254,9 @@ def load(folder: pathlib.Path) -> tuple[Tokenizer, Tokenizer]:
 def _read(path: pathlib.Path, parse: Callable, *further):
   """What `parse` makes of a file's bytes; a UserError that names the file if it cannot."""
   try:
-    return parse(path.read_bytes(), *further)
+    data = path.read_bytes()
+    check_fetched(path, data)
+    return parse(data, *further)
   except (KeyError, OSError, RecursionError, RuntimeError, TypeError, ValueError) as error:
     reason = " ".join(str(error).split())
     raise UserError(f"{path}: damaged tokenizer, restore the file: {reason}") from error
