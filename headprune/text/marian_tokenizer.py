@@ -70,6 +70,14 @@ class Marian:
     """The id of padding, of which no sentence has any."""
     return self.tokens.index(PAD)
 
+  @functools.cached_property
+  def known(self) -> float:
+    """Share of the SentencePiece model's pieces that are in the vocabulary."""
+    model, ids = self.processor, range(self.processor.get_piece_size())
+    none = model.is_control, model.is_unknown, model.is_unused, model.is_byte
+    pieces = [model.id_to_piece(i) for i in ids if not any(is_none(i) for is_none in none)]
+    return len(set(pieces).intersection(self.tokens)) / max(len(pieces), 1)
+
   @property
   def special(self) -> tuple[int, ...]:
     """Ids that are no words, in ascending order."""
