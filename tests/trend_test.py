@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
   """A text, and two runs whose dev data it is: `run` with three checkpoints, `dense` with one."""
   folder = tmp_path_factory.mktemp("runs")
   (folder / "text").write_text("".join(f"{line}\n" for line in LINES))
-  (folder / "links").write_text("0-0 1-1\n" * len(LINES))
+  (folder / "links").write_text("0-0 1-1\n" * (len(LINES) - 1) + "0-0\n")
   fields = {f"data__text__dev_{side}": str(folder / "text") for side in ("src", "tgt")}
   run = small_run.make(folder / "run", **fields)
   for step in (10, 100):
