@@ -117,12 +117,12 @@ def _parse() -> argparse.Namespace:
   add("--workdir", nargs="+", required=True, help="trained runs that share a tokenizer")
   add(
     "--checkpoints", default="last", metavar="LIST",
-    help="last, best, steps such as 250,500, or all that the runs keep (default: last)",
+    help="last, best, steps such as 250,500, or all that the runs keep",
   )  # fmt: skip
   add(
     "--prefix", default=prefixes.REFERENCE, metavar="LIST",
     help="what was written before: reference, own (the run's translation) or random (another "
-    "sentence), or several of them (default: reference)",
+    "sentence), or several of them",
   )  # fmt: skip
   add("--sentences", type=int, default=200, metavar="N", help="at most so many of each line")
   add(
@@ -131,11 +131,11 @@ def _parse() -> argparse.Namespace:
   )  # fmt: skip
   add(
     "--resamples", type=int, default=1000, metavar="N",
-    help="of the sentences, for intervals; 0: none (default: 1000)",
+    help="of the sentences, for intervals; 0: none",
   )  # fmt: skip
   add(
     "--seed", type=int, default=0, metavar="N",
-    help="of --resamples and of random prefixes (default: 0)",
+    help="of --resamples and of random prefixes",
   )  # fmt: skip
   add("--text", nargs=2, metavar=("SRC", "TGT"), help="parallel text instead of the dev set")
   return parser.parse_args()

@@ -136,9 +136,7 @@ def _parse() -> argparse.Namespace:
   add = parser.add_argument
   add("--workdir", required=True, help="a trained run")
   add("--checkpoint", default="last", help="last, best, or a step")
-  add(
-    "--max-tokens", type=int, default=512, metavar="N", help="a line's most tokens (default: 512)"
-  )
+  add("--max-tokens", type=int, default=512, metavar="N", help="a line's most tokens")
   add(
     "--long-lines", choices=("refuse", "split"), default="refuse",
     help="what to do with more: stop with the line's number (default), or translate it in parts, "

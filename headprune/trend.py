@@ -94,7 +94,7 @@ def _parse() -> argparse.Namespace:
   add("--workdir", nargs="+", required=True, help="runs, finished or not")
   add(
     "--checkpoints", default="all", metavar="LIST",
-    help="steps such as 250,500, or all that the runs keep (default: all)",
+    help="steps such as 250,500, or all that the runs keep",
   )  # fmt: skip
   survey.add_some_options(add, survey.FUNCTIONS)
   return parser.parse_args()
