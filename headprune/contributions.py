@@ -17,6 +17,7 @@ from headprune.analysis.contributions.result import Result
 from headprune.errors import UserError, check_least
 from headprune.files import write_bytes, write_json, write_text
 from headprune.meter import Meter
+from headprune.runs import config as config_lib
 from headprune.runs import stored
 from headprune.runs.run import load
 from headprune.runs.workdir import Workdir, name_runs
@@ -94,11 +95,12 @@ def _text(args: argparse.Namespace, first: tuple[str, str], meter: Meter) -> Pai
 
 def _checkpoints(path: str, named: str) -> list[str]:
   """Which of a run's checkpoints --checkpoints means."""
-  there = stored.choices(Workdir.at(path))
-  steps = [choice for choice in there if choice.isdigit()]
-  if not steps:
-    raise UserError(f"{path}: no finished checkpoint here")
-  return steps if named == "all" else _listed("checkpoints", named, there, f" of {path}")
+  workdir = Workdir.at(path)
+  config_lib.load(workdir)  # which says it if this is no run
+  steps = list(map(str, stored.some_steps(workdir)))
+  if named == "all":
+    return steps
+  return _listed("checkpoints", named, stored.choices(workdir), f" of {path}")
 
 
 def _listed(option: str, text: str, known, where: str = "") -> list[str]:

@@ -124,7 +124,7 @@ def test_a_run_that_one_may_not_write_to_is_told_before_anything_is_measured(fol
 
 
 def test_runs_that_cannot_be_used(folder, monkeypatch, tmp_path):
-  with pytest.raises(UserError, match="nowhere: no finished checkpoint here"):
+  with pytest.raises(UserError, match="nowhere: not a run"):
     command(monkeypatch, "--workdir", folder / "run", tmp_path / "nowhere")
   shutil.copytree(folder / "dense", tmp_path / "other")
   with pytest.raises(UserError, match="dev data cannot be read .*give --text SRC TGT"):

@@ -168,7 +168,7 @@ def test_without_its_trunk_a_fork_is_told_as_failed(tmp_path, monkeypatch):
 
 def test_points_of_other_baselines_are_not_taken_for_these(tmp_path):
   for name in ("a", "b"):
-    finished.make(tmp_path / name, 39.0)
+    (finished.make(tmp_path / name, 39.0).checkpoints / "5").mkdir(parents=True)
   mine = lambda name: wanted(tmp_path / "x", baselines=[str(tmp_path / name)], heads=["5"])
   (control, learned, *_), _ = sweeping.plan(mine("a"))[0]
   for point in (control, learned):

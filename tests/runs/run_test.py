@@ -205,7 +205,10 @@ def test_a_run_that_has_only_begun(run, tmp_path):
   with pytest.raises(UserError, match="no tokenizer here"):
     headprune.load(tmp_path)
   (tmp_path / "tokenizer").symlink_to(run.workdir.tokenizer)
-  with pytest.raises(UserError, match="no checkpoints here"):
+  with pytest.raises(UserError, match="checkpoints: no finished checkpoint here"):
+    headprune.load(tmp_path)
+  (tmp_path / "summary.json").write_text("{}")
+  with pytest.raises(UserError, match="its checkpoints are gone: .* remove summary.json and make"):
     headprune.load(tmp_path)
   params = {"model": run.translator.params, "gates": run.log_alphas}
   checkpoint.save_params(Workdir(tmp_path), params)
