@@ -142,12 +142,12 @@ def _how_many(config: ConfigDict, model: ModelConfig, goal: target.TargetConfig 
     modules = gates.num_modules(config.gates.types, model.heads)
     per_head = f"lambda {coef / modules:g} on a plain sum over heads ({modules} modules)"
     return f"l0.coef {coef:g} is {per_head}"
-  kept = f"kept exactly from step {goal.settle_step:,} on"
+  kept = f"kept exactly after step {goal.settle_step:,}"
   if goal.temperatures:
     first, last = goal.temperatures
     how = f"chosen anew at every step, at a temperature that falls from {first:g} to {last:g}"
   else:
-    how = f"aimed at from step {goal.ramp_steps:,} on"
+    how = f"aimed at after step {goal.ramp_steps:,}"
   return f"l0.target_heads {config.l0.target_heads}, {how} and {kept}"
 
 
