@@ -136,6 +136,7 @@ def wanted(folder: pathlib.Path, **changes) -> sweeping.Sweep:
   "changes, message",
   [
     ({"methods": ["random"], "heads": ["999"]}, "999 of 48"),
+    ({"methods": ["random"], "heads": ["0"]}, "target_heads='0' closes all heads of dec_enc"),
     ({"methods": ["random"], "fields": {"optim.warmup": 3.0}}, "config.optim.warmup=3.0"),
     ({"methods": ["topk"], "heads": [], "coefs": [0.1]}, "--coefs are prices for --methods l0"),
     ({"methods": ["l0", "topk"], "heads": [], "coefs": [0.1]}, "--heads is empty: methods"),
@@ -147,6 +148,12 @@ def test_what_cannot_work_is_told_before_anything_trains(tmp_path, changes, mess
   with pytest.raises(UserError, match=message):
     sweeping.plan(wanted(tmp_path / "x", **changes))
   assert not (tmp_path / "x").exists()
+
+
+def test_a_run_is_no_folder_for_a_sweep(tmp_path):
+  finished.make(tmp_path, 39.0)
+  with pytest.raises(UserError, match=f"--workdir {tmp_path} is a run: .* need another folder"):
+    sweeping.plan(wanted(tmp_path))
 
 
 def test_a_pretrained_model_has_no_recipe_to_train_it_from_scratch(tmp_path):
