@@ -13,7 +13,7 @@ import numpy as np
 from headprune.errors import UserError
 from headprune.nn import transformer
 from headprune.nn.config import TYPES, ModelConfig, attention_precision
-from headprune.runs import checkpoint, derived, heads, targets, validation
+from headprune.runs import checkpoint, derived, heads, own_tokenizer, targets, validation
 from headprune.runs import config as config_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir, new_folder
@@ -235,7 +235,7 @@ def load(
   validation.check_jax()
   workdir = Workdir.at(workdir)
   config = config_lib.load(workdir)
-  tokenizers = tokenizer_lib.load(workdir.tokenizer)
+  tokenizers = own_tokenizer.load(workdir)
   platform = jax.default_backend()
   sizes = derived.model_config(config.model, tokenizers, platform)
   if precision:

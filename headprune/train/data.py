@@ -8,6 +8,7 @@ import shutil
 from ml_collections import ConfigDict
 
 from headprune.errors import UserError
+from headprune.runs import own_tokenizer
 from headprune.runs.config import origin
 from headprune.runs.workdir import Workdir
 from headprune.text import encoding, sources, tokenizer
@@ -62,11 +63,12 @@ def _tokenizers(config: ConfigDict, workdir: Workdir, train_text) -> tuple:
     shutil.rmtree(workdir.tokenizer, ignore_errors=True)
     start = origin(config)
     if start:
+      own_tokenizer.check(start)
       tokenizer.write_files(workdir.tokenizer, tokenizer.read_files(start.tokenizer))
     else:
       c = config.tokenizer
       tokenizer.train(c.kind, *train_text, c.vocab_size, c.shared, c.lowercase, workdir.tokenizer)
-  return tokenizer.load(workdir.tokenizer)
+  return own_tokenizer.load(workdir) if workdir.is_run() else tokenizer.load(workdir.tokenizer)
 
 
 def _train_pairs(config: ConfigDict, workdir: Workdir, tokenizers, train_text, tell):
