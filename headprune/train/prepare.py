@@ -18,6 +18,7 @@ from headprune.train import (
   devices,
   first_params,
   mrt,
+  notes,
   optim,
   processes,
   step_settings,
@@ -74,6 +75,8 @@ def set_up(
       "note: dev targets have no spaces between words, which config.eval.tokenize="
       f"{config.eval.tokenize} looks for: BLEU says little; take zh, ja-mecab or char"
     )
+  for line in notes.seen(pairs["train"][1]):
+    say(f"note: {line}")
   _say_settings(config, step_config, knobs, params, say)
   if processes.is_first():
     config_lib.save(config, workdir)
