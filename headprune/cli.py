@@ -20,7 +20,7 @@ class Parser(argparse.ArgumentParser):
   """argparse's, to which an empty word is a mistake, such as a shell's variable that is not set."""
 
   def __init__(self, **settings):
-    super().__init__(**settings)
+    super().__init__(**{"formatter_class": _Help} | settings)
     self.register("type", None, _not_empty)
     self.register("type", pathlib.Path, lambda text: pathlib.Path(_not_empty(text)))
 
@@ -28,6 +28,15 @@ class Parser(argparse.ArgumentParser):
     action = super().add_subparsers(**settings)
     action.type = str  # it has all words behind it, which its parsers check
     return action
+
+
+class _Help(argparse.HelpFormatter):
+  """argparse's, which adds a flag's default where the text says nothing of it."""
+
+  def _get_help_string(self, action):
+    none = action.default in (None, [], argparse.SUPPRESS) or isinstance(action.default, bool)
+    said = none or "default" in action.help
+    return action.help if said else f"{action.help} (default: %(default)s)"
 
 
 def _not_empty(text: str) -> str:

@@ -92,7 +92,7 @@ def _parse() -> argparse.Namespace:
   add("--checkpoint", default="last", help="last, best, or a step")
   add("--src", help="source text to compare on (default: the run's dev data)")
   add("--tgt", help="its translations, as many lines")
-  add("--sentences", type=int, default=100, help="how many of them (default: 100)")
+  add("--sentences", type=int, default=100, help="how many of them")
   return parser.parse_args()
 
 

@@ -17,6 +17,7 @@ from headprune.analysis.contributions.result import Result
 from headprune.errors import UserError, check_least
 from headprune.files import write_bytes, write_json, write_text
 from headprune.meter import Meter
+from headprune.runs import config as config_lib
 from headprune.runs import stored
 from headprune.runs.run import load
 from headprune.runs.workdir import Workdir, name_runs
@@ -94,11 +95,12 @@ def _text(args: argparse.Namespace, first: tuple[str, str], meter: Meter) -> Pai
 
 def _checkpoints(path: str, named: str) -> list[str]:
   """Which of a run's checkpoints --checkpoints means."""
-  there = stored.choices(Workdir.at(path))
-  steps = [choice for choice in there if choice.isdigit()]
-  if not steps:
-    raise UserError(f"{path}: no finished checkpoint here")
-  return steps if named == "all" else _listed("checkpoints", named, there, f" of {path}")
+  workdir = Workdir.at(path)
+  config_lib.load(workdir)  # which says it if this is no run
+  steps = list(map(str, stored.some_steps(workdir)))
+  if named == "all":
+    return steps
+  return _listed("checkpoints", named, stored.choices(workdir), f" of {path}")
 
 
 def _listed(option: str, text: str, known, where: str = "") -> list[str]:
@@ -117,12 +119,12 @@ def _parse() -> argparse.Namespace:
   add("--workdir", nargs="+", required=True, help="trained runs that share a tokenizer")
   add(
     "--checkpoints", default="last", metavar="LIST",
-    help="last, best, steps such as 250,500, or all that the runs keep (default: last)",
+    help="last, best, steps such as 250,500, or all that the runs keep",
   )  # fmt: skip
   add(
     "--prefix", default=prefixes.REFERENCE, metavar="LIST",
     help="what was written before: reference, own (the run's translation) or random (another "
-    "sentence), or several of them (default: reference)",
+    "sentence), or several of them",
   )  # fmt: skip
   add("--sentences", type=int, default=200, metavar="N", help="at most so many of each line")
   add(
@@ -131,11 +133,11 @@ def _parse() -> argparse.Namespace:
   )  # fmt: skip
   add(
     "--resamples", type=int, default=1000, metavar="N",
-    help="of the sentences, for intervals; 0: none (default: 1000)",
+    help="of the sentences, for intervals; 0: none",
   )  # fmt: skip
   add(
     "--seed", type=int, default=0, metavar="N",
-    help="of --resamples and of random prefixes (default: 0)",
+    help="of --resamples and of random prefixes",
   )  # fmt: skip
   add("--text", nargs=2, metavar=("SRC", "TGT"), help="parallel text instead of the dev set")
   return parser.parse_args()

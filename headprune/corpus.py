@@ -85,7 +85,7 @@ def _parse(corpus) -> argparse.Namespace:
   )  # fmt: skip
   for split in sources.SPLITS:
     size = corpus[split]
-    add(f"--{split}", type=int, default=size, metavar="N", help=f"sentence pairs (default: {size})")
+    add(f"--{split}", type=int, default=size, metavar="N", help="sentence pairs")
   return parser.parse_args()
 
 

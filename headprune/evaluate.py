@@ -12,7 +12,7 @@ from headprune.errors import UserError
 from headprune.files import check_file, write_text
 from headprune.meter import Meter
 from headprune.nn.config import PRECISIONS
-from headprune.runs.run import Run, load
+from headprune.runs.run import load
 from headprune.text import bleu, chrf, sources
 
 
@@ -26,7 +26,7 @@ def main() -> None:
   with Meter() as meter:
     meter.begin(f"reading {args.workdir}", 0)
     run = load(args.workdir, args.checkpoint, args.precision)
-    src_lines, references = given or _test_set(run)
+    src_lines, references = given or sources.read_test(run.config.data, "give --src and --ref")
     meter.begin("translating", len(src_lines))
     hypotheses = run.translate(src_lines, progress=meter.add)
   settings = run.config.eval
@@ -37,13 +37,6 @@ def main() -> None:
   print(json.dumps(found), flush=True)  # first: it is the result, and the disk may be full
   if args.out:
     write_text(pathlib.Path(args.out), "".join(f"{line}\n" for line in hypotheses))
-
-
-def _test_set(run: Run) -> tuple[list[str], list[str]]:
-  pairs = sources.read_pairs(run.config.data, ("test",))
-  if "test" not in pairs:
-    raise UserError("the run's config names no test set: give --src and --ref")
-  return pairs["test"]
 
 
 def _parse() -> argparse.Namespace:

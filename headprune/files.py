@@ -8,6 +8,14 @@ import pathlib
 
 from headprune.errors import UserError
 
+_POINTER = b"version https://git-lfs.github.com/spec/"  # how one begins
+
+
+def check_fetched(path: pathlib.Path | str, start: bytes) -> None:
+  """Raises a UserError if a file's first bytes are those of a pointer that Git LFS left for it."""
+  if start.startswith(_POINTER):
+    raise UserError(f"{path}: a pointer of Git LFS, not the file itself: git lfs pull fetches it")
+
 
 def write_bytes(path: pathlib.Path, data: bytes) -> None:
   """Writes a file whole: an interrupted program leaves the old one, or none.
@@ -54,7 +62,9 @@ def read_json(path: pathlib.Path, object_pairs_hook: Callable | None = None):
     UserError: there is no such file, or it is damaged.
   """
   try:
-    return json.loads(path.read_bytes().decode("utf-8"), object_pairs_hook=object_pairs_hook)
+    data = path.read_bytes()
+    check_fetched(path, data)
+    return json.loads(data.decode("utf-8"), object_pairs_hook=object_pairs_hook)
   except FileNotFoundError:
     raise UserError(f"{path}: no such file") from None
   except (OSError, ValueError, RecursionError) as error:

@@ -13,6 +13,7 @@ import sys
 
 from headprune import cli
 from headprune.errors import UserError, check_least
+from headprune.files import check_fetched
 from headprune.meter import Meter
 from headprune.runs.run import Run, Translation, load
 from headprune.text import parts
@@ -121,7 +122,9 @@ def _chunks() -> Iterator[tuple[int, list[str]]]:
 
 
 def _decode(row: bytes, number: int) -> str:
-  row = row.removeprefix(codecs.BOM_UTF8) if number == 1 else row  # as for files of text
+  if number == 1:  # as for files of text
+    check_fetched("standard input", row)
+    row = row.removeprefix(codecs.BOM_UTF8)
   try:
     return row.decode("utf-8").rstrip("\r\n")
   except UnicodeDecodeError:
@@ -133,9 +136,7 @@ def _parse() -> argparse.Namespace:
   add = parser.add_argument
   add("--workdir", required=True, help="a trained run")
   add("--checkpoint", default="last", help="last, best, or a step")
-  add(
-    "--max-tokens", type=int, default=512, metavar="N", help="a line's most tokens (default: 512)"
-  )
+  add("--max-tokens", type=int, default=512, metavar="N", help="a line's most tokens")
   add(
     "--long-lines", choices=("refuse", "split"), default="refuse",
     help="what to do with more: stop with the line's number (default), or translate it in parts, "

@@ -22,6 +22,7 @@ from headprune.analysis.trend import Checkpoint
 from headprune.errors import UserError
 from headprune.files import write_bytes, write_json, write_text
 from headprune.meter import Meter
+from headprune.runs import config as config_lib
 from headprune.runs import metrics, stored
 from headprune.runs.run import load
 from headprune.runs.workdir import Workdir, name_runs
@@ -30,7 +31,7 @@ from headprune.runs.workdir import Workdir, name_runs
 def main() -> None:
   args = _parse()
   named = () if args.checkpoints == "all" else [x.strip() for x in args.checkpoints.split(",")]
-  steps = {path: stored.kept(Workdir.at(path), named) for path in args.workdir}
+  steps = {path: _steps(path, named) for path in args.workdir}
   names, workdir = name_runs(args.workdir), Workdir.at(args.workdir[0])
   workdir.check_writable()
   with Meter() as meter:
@@ -46,6 +47,12 @@ def main() -> None:
   for note in dict.fromkeys(note for points in runs for point in points for note in point.notes):
     print(f"note: {note}")
   print(f"files: {workdir.trend}, {workdir.trend_table}, {workdir.trend_figure}")
+
+
+def _steps(path: str, named: Sequence[str]) -> list[str]:
+  workdir = Workdir.at(path)
+  config_lib.load(workdir)  # which says it if this is no run
+  return stored.kept(workdir, named)
 
 
 def write(workdir: Workdir, settings: dict, points: Sequence[Checkpoint]) -> None:
@@ -94,7 +101,7 @@ def _parse() -> argparse.Namespace:
   add("--workdir", nargs="+", required=True, help="runs, finished or not")
   add(
     "--checkpoints", default="all", metavar="LIST",
-    help="steps such as 250,500, or all that the runs keep (default: all)",
+    help="steps such as 250,500, or all that the runs keep",
   )  # fmt: skip
   survey.add_some_options(add, survey.FUNCTIONS)
   return parser.parse_args()

@@ -157,3 +157,20 @@ def test_without_a_home_nothing_is_kept_and_all_works(tmp_path, monkeypatch):
       assert (jax.config.jax_compilation_cache_dir is not None) == cached
   finally:
     jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_help_says_each_default_once():
+  parser = cli.Parser(prog="x")
+  for flag, default, text in (
+    ("--share", 0.5, "how much"), ("--seed", 0, "of the draw"), ("--own", "a", "by default an a"),
+    ("--none", None, "if any"), ("--list", [], "some"),
+  ):  # fmt: skip
+    parser.add_argument(flag, default=default, metavar="N", help=text)
+  parser.add_argument("--plain", action="store_true", help="yes or no")
+  said = [" ".join(line.split()) for line in parser.format_help().splitlines()]
+  for line in (
+    "--share N how much (default: 0.5)", "--seed N of the draw (default: 0)",
+    "--own N by default an a", "--none N if any", "--list N some", "--plain yes or no",
+    "-h, --help show this help message and exit",
+  ):  # fmt: skip
+    assert line in said

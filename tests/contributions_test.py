@@ -124,7 +124,7 @@ def test_a_run_that_one_may_not_write_to_is_told_before_anything_is_measured(fol
 
 
 def test_runs_that_cannot_be_used(folder, monkeypatch, tmp_path):
-  with pytest.raises(UserError, match="nowhere: no finished checkpoint here"):
+  with pytest.raises(UserError, match="nowhere: not a run"):
     command(monkeypatch, "--workdir", folder / "run", tmp_path / "nowhere")
   shutil.copytree(folder / "dense", tmp_path / "other")
   with pytest.raises(UserError, match="dev data cannot be read .*give --text SRC TGT"):
@@ -136,5 +136,11 @@ def test_runs_that_cannot_be_used(folder, monkeypatch, tmp_path):
   fields = json.loads(meta.read_text())
   fields["crc32"]["src.vocab"] = zlib.crc32(vocabulary.read_bytes())
   meta.write_text(json.dumps(fields))
+  with pytest.raises(UserError, match="other/tokenizer: not the tokenizer that the run was made"):
+    command(monkeypatch, "--workdir", folder / "run", tmp_path / "other")
+  config = tmp_path / "other" / "config.json"
+  fields = json.loads(config.read_text())
+  del fields["tokenizer_files"]
+  config.write_text(json.dumps(fields))
   with pytest.raises(UserError, match="other and .*run have other tokens for the same text"):
     command(monkeypatch, "--workdir", folder / "run", tmp_path / "other")

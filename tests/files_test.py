@@ -9,12 +9,37 @@ import pytest
 
 from headprune import files
 from headprune.errors import UserError
-from tests import file_limit
+from headprune.formats import marian_tensors, npz
+from headprune.text import marian_tokenizer, sources, tokenizer
+from tests import file_limit, tiny
 
 
 def test_missing_json_is_named(tmp_path):
   with pytest.raises(UserError, match="x.json: no such file"):
     files.read_json(tmp_path / "x.json")
+
+
+POINTER = f"""version https://git-lfs.github.com/spec/v1
+oid sha256:{"4d7a2146" * 8}
+size 12345
+"""
+
+
+@pytest.mark.parametrize(
+  "name, read",
+  [
+    ("dev.en", sources.read_lines),
+    ("vocab.json", files.read_json),
+    ("model.npz", npz.read),
+    ("model.safetensors", lambda path: marian_tensors.read(path, tiny.even())),
+    ("source.spm", marian_tokenizer._read_model),
+    ("tokenizer.json", lambda path: tokenizer.load(path.parent)),
+  ],
+)
+def test_a_pointer_of_git_lfs_is_not_the_file(tmp_path, name, read):
+  (tmp_path / name).write_text(POINTER)
+  with pytest.raises(UserError, match=f"^{tmp_path / name}: a pointer of Git LFS, .* git lfs pull"):
+    read(tmp_path / name)
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):

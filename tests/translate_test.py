@@ -56,6 +56,13 @@ def test_text_that_is_not_utf8(run, command, capfd):
   assert err == "error: standard input, line 4: not UTF-8; convert the text first\n"
 
 
+def test_a_pointer_of_git_lfs_is_not_translated(run, command, capfd):
+  with pytest.raises(SystemExit):
+    command(run.workdir.path, b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n")
+  out, err = capfd.readouterr()
+  assert not out and err.startswith("error: standard input: a pointer of Git LFS")
+
+
 def test_no_run(command, capfd, tmp_path):
   with pytest.raises(SystemExit) as caught:
     command(tmp_path, b"")

@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
   """A text, and two runs whose dev data it is: `run` with three checkpoints, `dense` with one."""
   folder = tmp_path_factory.mktemp("runs")
   (folder / "text").write_text("".join(f"{line}\n" for line in LINES))
-  (folder / "links").write_text("0-0 1-1\n" * len(LINES))
+  (folder / "links").write_text("0-0 1-1\n" * (len(LINES) - 1) + "0-0\n")
   fields = {f"data__text__dev_{side}": str(folder / "text") for side in ("src", "tgt")}
   run = small_run.make(folder / "run", **fields)
   for step in (10, 100):
@@ -144,8 +144,13 @@ def test_a_run_that_one_may_not_write_to_is_told_before_anything_is_measured(fol
 def test_runs_that_cannot_be_used(folder, monkeypatch, tmp_path):
   monkeypatch.setattr(survey, "find", None)  # nothing is measured before all is known to be there
   for path in (tmp_path / "nowhere", tmp_path):
-    with pytest.raises(UserError, match=f"{path}/checkpoints: no finished checkpoint here"):
+    with pytest.raises(UserError, match=f"{path}: not a run"):
       command(monkeypatch, "--workdir", folder / "run", path)
+  shutil.copytree(folder / "dense", tmp_path / "begun")
+  for part in ("checkpoints", "summary.json"):
+    (tmp_path / "begun" / part).rename(tmp_path / part)
+  with pytest.raises(UserError, match="begun/checkpoints: no finished checkpoint here"):
+    command(monkeypatch, "--workdir", folder / "run", tmp_path / "begun")
   shutil.copytree(folder / "run", tmp_path / "run")
   other = Workdir(tmp_path / "run")
   (other.checkpoints / "10" / "params" / "_METADATA").write_text("{}")

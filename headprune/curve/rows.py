@@ -28,6 +28,8 @@ COLUMNS = (
   "dev_bleu", "test_bleu", "dev_chrf", "test_chrf", "dev_loss", "seconds", "run",
 )  # fmt: skip
 
+_COPIES = {"compact": "was cut out of", "converted": "was converted from"}  # kinds of summaries
+
 PValues = dict[tuple[str, bool], float]  # (folder, whether tuned) -> p, see significance
 
 
@@ -115,7 +117,7 @@ def _summary(workdir: Workdir) -> Summary | str:
   if summary is None:
     return "is not finished"
   if summary.kind != "trained":
-    return f"was {summary.kind}, not trained"
+    return f"{_COPIES[summary.kind]} {summary.origin or 'another model'}, not trained"
   if config_lib.load(workdir).gates.chosen_by == TRUNK:
     seconds = duration(summary.train_seconds)
     return f"is a trunk, whose {seconds} of training serve all onepass runs of its seed together"

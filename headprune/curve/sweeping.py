@@ -102,6 +102,8 @@ def plan(wanted: Sweep) -> dict[int, tuple[list[Point], list[Point]]]:
 
 def _check_flags(wanted: Sweep) -> None:
   config = wanted.config
+  if Workdir(wanted.workdir).is_run():
+    raise UserError(f"--workdir {wanted.workdir} is a run: a sweep's runs need another folder")
   if config.gates.kind != "concrete":
     raise UserError("--config: take concrete, with any preset; --methods says how heads are chosen")
   for amount in wanted.compare:
@@ -152,7 +154,7 @@ def _check_configs(wanted: Sweep, first: list[Point], later: list[Point]) -> Non
   for point in first + later:
     workdir = Workdir(wanted.workdir / point.name)
     if point.method in points.CHOSEN:
-      targets.parse(point.heads, config.gates.types, _model(wanted))
+      targets.check_reads_source(point.heads, config.gates.types, _model(wanted))
     given = str(start), {}, ""
     if workdir.is_run():  # it has its own gates, and a fork its own place on the trunk
       begun = config_lib.load(workdir)

@@ -24,6 +24,8 @@ from headprune.runs.workdir import check_unused, new_folder
 from headprune.text import marian_tokenizer, tokenizer
 from headprune.translator.translator import Translator
 
+_KNOWN = 0.75  # of a SentencePiece model's pieces; nearly all where nothing was mixed up
+
 _PICKLE = (
   "is a pickle, which may run any code when it is read; where you trust it, transformers makes "
   'model.safetensors of it: python -c "from transformers import MarianMTModel as M; '
@@ -48,6 +50,7 @@ def read(folder: pathlib.Path, out: pathlib.Path) -> str:
     raise UserError(f"{folder}: no such folder")
   hf = marian_config.read(folder)
   tokenizers = marian_tokenizer.load(folder)
+  _check_pieces(folder, *tokenizers)
   marian_config.check_vocabularies(folder / "config.json", hf, *tokenizers)
   shared = tokenizers[0].tokens == tokenizers[1].tokens
   config = marian_config.run_config(hf, shared)
@@ -65,6 +68,17 @@ def read(folder: pathlib.Path, out: pathlib.Path) -> str:
     f"{out}: {model.enc_layers}+{model.dec_layers} layers, D {model.model_size}, "
     f"{model.enc_self[0]} and {model.dec_self[0]} heads, vocabulary {vocabularies}"
   )
+
+
+def _check_pieces(folder: pathlib.Path, *sides: marian_tokenizer.Marian) -> None:
+  """Raises a UserError if most words would be unknown, for a file is another model's."""
+  target = "vocab.json" if sides[0].tokens == sides[1].tokens else "target_vocab.json"
+  for side, name, vocabulary in zip(sides, ("source.spm", "target.spm"), ("vocab.json", target)):
+    if side.known < _KNOWN:
+      raise UserError(
+        f"{folder / name}: {side.known:.0%} of its pieces are in {vocabulary}: one of these files "
+        "is another model's"
+      )
 
 
 def write(run: run_lib.Run, out: pathlib.Path) -> str:

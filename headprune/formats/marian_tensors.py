@@ -10,6 +10,7 @@ import safetensors
 import safetensors.numpy
 
 from headprune.errors import UserError
+from headprune.files import check_fetched
 from headprune.nn import ops
 from headprune.nn.config import ModelConfig
 
@@ -102,6 +103,8 @@ def read(path: pathlib.Path, config: ModelConfig) -> dict:
     UserError: the file or one of its tensors cannot be used; names it.
   """
   try:
+    with path.open("rb") as file:
+      check_fetched(path, file.read(100))
     arrays = safetensors.numpy.load_file(path)
   except FileNotFoundError:
     raise UserError(f"{path}: no such file") from None

@@ -3,12 +3,15 @@
 import numpy as np
 
 from headprune.errors import UserError
+from headprune.files import check_fetched
 
 
 def read(path) -> dict[str, np.ndarray]:
   """All arrays of an .npz file, without ever unpickling."""
   arrays, name = {}, "the file"
   try:
+    with open(path, "rb") as file:
+      check_fetched(path, file.read(100))
     archive = np.load(path, allow_pickle=False)
     if not isinstance(archive, np.lib.npyio.NpzFile):
       raise UserError(f"{path}: one array, expected an .npz file of named arrays")

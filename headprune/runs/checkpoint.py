@@ -235,10 +235,7 @@ def load_params(
   Raises:
     UserError: there is no such checkpoint, or it is damaged; names one that is whole.
   """
-  folder = workdir.checkpoints
-  if not folder.is_dir():
-    raise UserError(f"{workdir.path}: no checkpoints here")
-  steps = stored.some_steps(folder)
+  folder, steps = workdir.checkpoints, stored.some_steps(workdir)
   if which == "last":
     chosen = averaging.newest(steps, average, reach, settled)
   elif which == "best":

@@ -5,7 +5,7 @@ from ml_collections import ConfigDict
 from headprune.errors import UserError
 from headprune.files import damaged, read_json, write_json
 from headprune.nn.config import TYPES
-from headprune.runs import defaults, fixed, presets, upgrade
+from headprune.runs import defaults, fixed, own_tokenizer, presets, upgrade
 from headprune.runs.derived import as_tuple
 from headprune.runs.validation import validate
 from headprune.runs.workdir import Workdir
@@ -14,8 +14,9 @@ _ALIKE = {bool: [bool], int: [int], float: [int, float], str: [str], tuple: [lis
 
 
 def save(config: ConfigDict, workdir: Workdir) -> None:
-  """Writes the config; gates from another run's file are written out."""
-  write_json(workdir.config, self_contained(config).to_dict(), indent=2)
+  """Writes the config, gates from another run's file written out, and what tells its tokenizer."""
+  fields = self_contained(config).to_dict() | own_tokenizer.record(workdir)
+  write_json(workdir.config, fields, indent=2)
 
 
 def self_contained(config: ConfigDict) -> ConfigDict:
@@ -45,6 +46,7 @@ def load(workdir: Workdir) -> ConfigDict:
     )
   try:
     fields = upgrade.config(fields)
+    fields.pop(own_tokenizer.FIELD, None)
     config = ConfigDict(_tuples(_with_defaults(fields, defaults.base().to_dict())))
     validate(config)
   except UserError as error:

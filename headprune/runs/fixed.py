@@ -5,6 +5,7 @@ import pathlib
 
 from headprune.errors import UserError
 from headprune.files import read_json
+from headprune.nn.config import TYPES
 from headprune.runs.workdir import Workdir
 
 
@@ -31,7 +32,7 @@ def read(source: str) -> tuple[dict, str]:
   Returns:
     (attention type -> gates per layer, not checked; what names them in messages).
   Raises:
-    UserError: there is no such file, or no such structure in it.
+    UserError: there is no such file, or no such structure in it, or several and no name.
   """
   path, name = _named(source)
   path = Workdir(path).heads if path.is_dir() else path
@@ -44,6 +45,17 @@ def read(source: str) -> tuple[dict, str]:
       near = ", ".join(difflib.get_close_matches(name, known, cutoff=0.0)) or "nothing"
       raise UserError(f"config.gates.fixed_from: {path} has no {name!r}; near it is {near}")
     values, where = values[name], f"{path}#{name}"
+  elif _are_named(values):
+    raise UserError(
+      f"config.gates.fixed_from={source}: name one of its structures, as {path}#NAME: "
+      + ", ".join(values)
+    )
   if not isinstance(values, dict):
     raise UserError(f"{where}: expected attention type -> list of gates per layer")
   return values, where
+
+
+def _are_named(values) -> bool:
+  """Whether the content of a file is name -> structure, not itself a structure."""
+  several = isinstance(values, dict) and values and not values.keys() & set(TYPES)
+  return several and all(isinstance(value, dict) for value in values.values())

@@ -69,8 +69,8 @@ def _array(layers, config: ModelConfig, name: str, where: str) -> np.ndarray:
       size = len(row) if isinstance(row, (list, tuple)) else "no list of"
       raise UserError(f"{where}, layer {n + 1}: {size} gates; the layer has {count} heads")
     for value in row:
-      if not is_number(value):
-        raise UserError(f"{where}, layer {n + 1}: {value!r} is not a number for each head")
+      if not (is_number(value) and 0 <= float(value) <= 1):
+        raise UserError(f"{where}, layer {n + 1}: {value!r} is not a number from 0 to 1")
     gate_NH[n, :count] = row
   return gate_NH
 

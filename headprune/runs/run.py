@@ -1,6 +1,6 @@
 """A run as a value: everything that its folder holds, ready to use, and how one is written."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 import dataclasses
 import functools
 import pathlib
@@ -13,7 +13,7 @@ import numpy as np
 from headprune.errors import UserError
 from headprune.nn import transformer
 from headprune.nn.config import TYPES, ModelConfig, attention_precision
-from headprune.runs import checkpoint, derived, heads, targets, validation
+from headprune.runs import checkpoint, derived, heads, own_tokenizer, targets, validation
 from headprune.runs import config as config_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir, new_folder
@@ -125,9 +125,9 @@ class Run:
     """The same run with other gates, such as `enc_self=array`, [N, H] with numbers in 0..1.
 
     Raises:
-      UserError: no such attention type, or not the shape that `gates()` has.
+      UserError: no such attention type, not the shape that `gates()` has, or no such numbers.
     """
-    known = self.gates()
+    known, arrays = self.gates(), {}
     for name, gate_NH in gate_values.items():
       if name not in TYPES:
         raise UserError(f"with_gates: {name!r} is not one of {', '.join(TYPES)}")
@@ -136,7 +136,14 @@ class Run:
           f"with_gates: {name} has shape {np.shape(gate_NH)}, but the model's gates have "
           f"{known[name].shape}"
         )
-    arrays = {name: np.asarray(gate_NH, np.float32) for name, gate_NH in gate_values.items()}
+      arrays[name] = np.asarray(gate_NH, np.float32)
+      wrong = np.argwhere(~((0 <= arrays[name]) & (arrays[name] <= 1)))  # NaN is neither
+      if len(wrong):
+        n, h = wrong[0]
+        raise UserError(
+          f"with_gates: {name} has {arrays[name][n, h]} in layer {n + 1}, head {h + 1}: gates are "
+          "numbers from 0 to 1"
+        )
     return self.with_translator(self.translator.replace(gate_values=known | arrays))
 
   def with_translator(self, translator: Translator) -> "Run":
@@ -199,6 +206,11 @@ def _given(value, default):
 def _check_lines(lines) -> None:
   if isinstance(lines, str):
     raise UserError(f"a list of lines is needed, not one text: [{lines[:40]!r}]")
+  if not isinstance(lines, Collection):
+    raise UserError(f"a list of lines is needed, not {lines!r:.60}")
+  for i, line in enumerate(lines):
+    if not isinstance(line, str):
+      raise UserError(f"a list of lines is needed, but [{i}] is no str: {line!r:.60}")
 
 
 def _check_parallel(sources, targets) -> None:
@@ -223,7 +235,7 @@ def load(
   validation.check_jax()
   workdir = Workdir.at(workdir)
   config = config_lib.load(workdir)
-  tokenizers = tokenizer_lib.load(workdir.tokenizer)
+  tokenizers = own_tokenizer.load(workdir)
   platform = jax.default_backend()
   sizes = derived.model_config(config.model, tokenizers, platform)
   if precision:

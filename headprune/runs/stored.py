@@ -8,6 +8,9 @@ from headprune.errors import UserError
 from headprune.runs import checksums
 from headprune.runs.workdir import Workdir
 
+# Of a finished run.
+GONE = "its checkpoints are gone: restore them, or remove summary.json and make the run again"
+
 
 def newest_step(workdir: Workdir) -> int | None:
   """The step of the whole checkpoint that a run goes on from, None if there is none."""
@@ -46,15 +49,16 @@ def _steps(folder: pathlib.Path) -> list[int]:
   return sorted(int(name) for name in names if str(int(name)) == name)
 
 
-def some_steps(folder: pathlib.Path) -> list[int]:
-  """The finished checkpoints in a folder, oldest first.
+def some_steps(workdir: Workdir) -> list[int]:
+  """The finished checkpoints of a run, oldest first.
 
   Raises:
     UserError: there is none.
   """
-  steps = _steps(folder)
+  steps = _steps(workdir.checkpoints)
   if not steps:
-    raise UserError(f"{folder}: no finished checkpoint here")
+    reason = GONE if workdir.summary.is_file() else "no finished checkpoint here"
+    raise UserError(f"{workdir.checkpoints}: {reason}")
   return steps
 
 
@@ -77,8 +81,12 @@ def _instead(folder: pathlib.Path) -> str:
 
 
 def choices(workdir: Workdir) -> list[str]:
-  """What checkpoint.load_params can load of a run: "last", "best" and the steps that it keeps."""
-  return ["last", "best", *map(str, _steps(workdir.checkpoints))]
+  """What checkpoint.load_params can load of a run: "last", "best" and the steps that it keeps.
+
+  [] where it keeps none.
+  """
+  steps = _steps(workdir.checkpoints)
+  return ["last", "best", *map(str, steps)] if steps else []
 
 
 def kept(workdir: Workdir, wanted: Sequence[str] = ()) -> list[str]:
@@ -87,7 +95,7 @@ def kept(workdir: Workdir, wanted: Sequence[str] = ()) -> list[str]:
   Raises:
     UserError: there is none, one is not kept, or one is damaged.
   """
-  folder, steps = workdir.checkpoints, some_steps(workdir.checkpoints)
+  folder, steps = workdir.checkpoints, some_steps(workdir)
   unknown = [word for word in wanted if word not in map(str, steps)]
   if unknown:
     there = ", ".join(map(str, steps))

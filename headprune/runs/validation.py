@@ -1,12 +1,14 @@
 """Checks of a config before anything is compiled."""
 
+import difflib
+
 import jax
 from ml_collections import ConfigDict
 
 from headprune.errors import UserError
 from headprune.nn import gates
 from headprune.nn.config import ACTIVATIONS, NORMS, POSITIONS, PRECISIONS, TYPES, ModelConfig
-from headprune.runs import heads, targets
+from headprune.runs import defaults, heads, targets
 from headprune.runs.derived import LEARNED, fixed_gates, flatten, model_config, settle_step
 from headprune.text import sources, tokenizer
 
@@ -53,6 +55,7 @@ def check_jax() -> None:
 def validate(config: ConfigDict) -> None:
   """Raises a UserError that names the first field whose value cannot work."""
   fields = flatten(config)
+  _validate_names(fields)
   for name, choices in _CHOICES.items():
     if fields[name] not in choices:
       raise UserError(f"config.{name}={fields[name]!r}: choose one of {', '.join(choices)}")
@@ -87,6 +90,16 @@ def validate(config: ConfigDict) -> None:
   if config.model.share_embeddings and not config.tokenizer.shared:
     raise UserError("config.model.share_embeddings needs config.tokenizer.shared=True")
   _validate_gates(config)
+
+
+def _validate_names(fields: dict) -> None:
+  known = flatten(defaults.base())
+  for name, value in fields.items():
+    if name.removeprefix("pretrain.") not in known:
+      near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+      raise UserError(
+        f"config.{name}={value!r} is no field of this version; did you mean config.{near}?"
+      )
 
 
 def _validate_distill(config: ConfigDict) -> None:

@@ -1,6 +1,6 @@
 """The folder of a run: every file name in it, whether it is finished, and new folders made whole.
 
-config.json     all fields of its config; its existence makes a folder a run
+config.json     all fields of its config, and what tells its tokenizer; it makes a folder a run
 tokenizer/      see text.tokenizer
 encoded/        the training pairs as ids, see text.encoding; made anew if it is gone
 checkpoints/    see checkpoint; of a stopped run also stopped/; those found damaged are in damaged/

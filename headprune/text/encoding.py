@@ -1,6 +1,6 @@
 """Text as ids: encoded once, filtered by length, in memory or in files that are mapped into it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 import dataclasses
 import itertools
 import json
@@ -53,6 +53,7 @@ class Report:
   empty: int
   too_long: int
   keeps_99: int = 0  # the least row_length that keeps 99% of those with words, if this one does not
+  seen: dict[str, float] = dataclasses.field(default_factory=dict)  # see overlap.shares
 
   def __str__(self) -> str:
     dropped = f"{self.empty:,} with an empty side, {self.too_long:,} too long"
@@ -79,7 +80,14 @@ def encode(src_lines, tgt_lines, tokenizers, row_length: int) -> tuple[Pairs, Re
 
 
 def encode_to(
-  folder: pathlib.Path, key, src_lines, tgt_lines, tokenizers, row_length: int, say: Callable
+  folder: pathlib.Path,
+  key,
+  src_lines,
+  tgt_lines,
+  tokenizers,
+  row_length: int,
+  say: Callable,
+  seen: Mapping[str, float] = {},
 ) -> None:
   """`encode` into files of `folder`, chunk by chunk, for `load`; what was there is replaced.
 
@@ -91,6 +99,7 @@ def encode_to(
     tokenizers: (source, target).
     row_length: tokens.
     say: tells a person how far it is, every second.
+    seen: for the report.
   Raises:
     UserError: no pair is left.
   """
@@ -109,6 +118,7 @@ def encode_to(
   finally:
     for file in files.values():
       file.close()
+  report = dataclasses.replace(report, seen=dict(seen))
   header = {"key": key, "report": dataclasses.asdict(report), "sums": sums}
   write_text(folder / _HEADER, json.dumps(header))  # the last file: without it there is nothing
 

@@ -17,7 +17,7 @@ import numpy as np
 import sentencepiece
 
 from headprune.errors import UserError
-from headprune.files import read_json
+from headprune.files import check_fetched, read_json
 from headprune.text import spans
 
 EOS, UNK, PAD = "</s>", "<unk>", "<pad>"
@@ -69,6 +69,14 @@ class Marian:
   def pad(self) -> int:
     """The id of padding, of which no sentence has any."""
     return self.tokens.index(PAD)
+
+  @functools.cached_property
+  def known(self) -> float:
+    """Share of the SentencePiece model's pieces that are in the vocabulary."""
+    model, ids = self.processor, range(self.processor.get_piece_size())
+    none = model.is_control, model.is_unknown, model.is_unused, model.is_byte
+    pieces = [model.id_to_piece(i) for i in ids if not any(is_none(i) for is_none in none)]
+    return len(set(pieces).intersection(self.tokens)) / max(len(pieces), 1)
 
   @property
   def special(self) -> tuple[int, ...]:
@@ -216,6 +224,7 @@ def _check_added(settings: Mapping, folder: pathlib.Path, tokens: tuple[str, ...
 def _read_model(path: pathlib.Path) -> sentencepiece.SentencePieceProcessor:
   try:
     data = path.read_bytes()
+    check_fetched(path, data)
     if data:
       return sentencepiece.SentencePieceProcessor(model_proto=data)
   except FileNotFoundError:

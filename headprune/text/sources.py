@@ -7,15 +7,18 @@ import gzip
 import itertools
 import pathlib
 import textwrap
+from typing import BinaryIO
 import zlib
 
 from headprune.errors import UserError
+from headprune.files import check_fetched
 from headprune.text import grammar
 
 SPLITS = ("train", "dev", "test")
 KINDS = ("corpus", "text", "tfds")  # data.kind
 CORPORA = ("cldr", "grammar")  # data.corpus.kind
 _TRAIN_FILES = ("train_src", "train_tgt")
+_GZIP = b"\x1f\x8b"  # how its files begin; no UTF-8 text does
 
 
 def read_pairs(config, splits=SPLITS) -> dict[str, tuple[list[str], list[str]]]:
@@ -64,10 +67,22 @@ def held_out(config) -> dict:
 
 def read_dev(config, instead: str) -> tuple[list[str], list[str]]:
   """The dev data of a finished run; if its files have moved, `instead` says what to give."""
+  return _read_again(config, "dev", instead)["dev"]
+
+
+def read_test(config, instead: str) -> tuple[list[str], list[str]]:
+  """`read_dev` of the test data, which there may be none of."""
+  pairs = _read_again(config, "test", instead)
+  if "test" not in pairs:
+    raise UserError(f"the run's config names no test set: {instead}")
+  return pairs["test"]
+
+
+def _read_again(config, split: str, instead: str) -> dict:
   try:
-    return read_pairs(config, ("dev",))["dev"]
+    return read_pairs(config, (split,))
   except UserError as error:
-    raise UserError(f"the run's dev data cannot be read ({error}): {instead}") from error
+    raise UserError(f"the run's {split} data cannot be read ({error}): {instead}") from error
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -90,7 +105,7 @@ class Lines(Sequence):
 
 
 def read_lines(path: str | pathlib.Path) -> list[str]:
-  """Lines of a UTF-8 file, plain or .gz, without their line ends."""
+  """Lines of a UTF-8 file, plain or gzip, whatever its name, without their line ends."""
   return list(_read_rows(pathlib.Path(path)))
 
 
@@ -105,7 +120,7 @@ def _read_rows(path: pathlib.Path) -> Iterator[str]:
     raise UserError(f"{path}: no such {f'file, nor a folder {missing}' if missing else 'file'}")
   number = 0
   try:
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+    with _open(path) as file:
       for number, row in enumerate(file, 1):
         row = row.removeprefix(codecs.BOM_UTF8) if number == 1 else row
         yield row.removesuffix(b"\n").decode("utf-8").removesuffix("\r")
@@ -115,6 +130,13 @@ def _read_rows(path: pathlib.Path) -> Iterator[str]:
     raise UserError(f"{path}: cannot be read ({error})") from error
   if not number:
     raise UserError(f"{path}: the file is empty")
+
+
+def _open(path: pathlib.Path) -> BinaryIO:
+  with path.open("rb") as file:
+    start = file.read(100)
+  check_fetched(path, start)
+  return gzip.open(path) if start.startswith(_GZIP) else path.open("rb")
 
 
 def read_parallel(src: str | pathlib.Path, tgt: str | pathlib.Path) -> tuple[list[str], list[str]]:
@@ -173,10 +195,19 @@ def _from_files(config, splits) -> dict:
     for field, name in names.items():
       if not name:
         raise UserError(f"config.data.text.{field} is not set: name a file")
-    paths = [pathlib.Path(config.text.dir) / name for name in names.values()]
+    paths = {field: pathlib.Path(config.text.dir) / name for field, name in names.items()}
     read = _stream_lines if split == "train" else read_lines
-    pairs[split] = _check_parallel(*paths, *map(read, paths))
+    sides = (_read_field(field, path, read) for field, path in paths.items())
+    pairs[split] = _check_parallel(*paths.values(), *sides)
   return pairs
+
+
+def _read_field(field: str, path: pathlib.Path, read: Callable) -> Sequence[str]:
+  """What `read` makes of the file that a field names; its mistakes name the field as well."""
+  try:
+    return read(path)
+  except UserError as error:
+    raise UserError(f"config.data.text.{field}: {error}") from error
 
 
 def _from_tfds(config, splits) -> dict:

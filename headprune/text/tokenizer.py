@@ -21,6 +21,7 @@ import numpy as np
 import sentencepiece
 
 from headprune.errors import UserError
+from headprune.files import check_fetched
 from headprune.text import marian_tokenizer, pieces, spans
 from headprune.text.pieces import BOS, EOS, RESERVED, UNK
 
@@ -227,6 +228,17 @@ def owns(path: pathlib.Path) -> bool:
   return marian or path.name.split(".")[0] in (*_SIDE_NAMES, "tokenizer")
 
 
+def describe(folder: pathlib.Path) -> dict:
+  """What tells a tokenizer folder from others: its kind, and the checksum of each of its files.
+
+  Raises:
+    UserError: there is no tokenizer in the folder, or it is damaged.
+  """
+  if not exists(folder):
+    raise UserError(f"{folder}: no tokenizer here ({_META} is missing)")
+  return _read(folder / _META, _parse_meta)
+
+
 def exists(folder: pathlib.Path) -> bool:
   """Whether `folder` holds a tokenizer that was written to its end."""
   return (folder / _META).is_file()
@@ -238,9 +250,7 @@ def load(folder: pathlib.Path) -> tuple[Tokenizer, Tokenizer]:
   Raises:
     UserError: there is no tokenizer in the folder, or one of its files is damaged.
   """
-  if not exists(folder):
-    raise UserError(f"{folder}: no tokenizer here ({_META} is missing)")
-  meta = _read(folder / _META, _parse_meta)
+  meta = describe(folder)
   for name, known in meta.get("crc32", {}).items():
     _read(folder / name, _check_sum, known)
   if meta["kind"] == "marian":
@@ -253,7 +263,9 @@ def load(folder: pathlib.Path) -> tuple[Tokenizer, Tokenizer]:
 def _read(path: pathlib.Path, parse: Callable, *further):
   """What `parse` makes of a file's bytes; a UserError that names the file if it cannot."""
   try:
-    return parse(path.read_bytes(), *further)
+    data = path.read_bytes()
+    check_fetched(path, data)
+    return parse(data, *further)
   except (KeyError, OSError, RecursionError, RuntimeError, TypeError, ValueError) as error:
     reason = " ".join(str(error).split())
     raise UserError(f"{path}: damaged tokenizer, restore the file: {reason}") from error

@@ -4,7 +4,7 @@ from ml_collections import ConfigDict
 
 from headprune.errors import UserError
 from headprune.runs import config as config_lib
-from headprune.runs import derived, effect, stored, validation
+from headprune.runs import derived, effect, stored, targets, validation
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
 from headprune.text import bleu, tokenizer
@@ -22,6 +22,7 @@ def check(config: ConfigDict, workdir: Workdir) -> None:
   _check_workdir(config, workdir)
   if not finished(config, workdir):
     mrt.check(config)
+    _check_target(config)
     _check_steps(config, workdir)
     start.check(config, workdir)
   there = config_lib.origin(config)
@@ -66,6 +67,13 @@ def _check_workdir(config: ConfigDict, workdir: Workdir) -> None:
   for path in foreign:
     if path.exists():
       raise UserError(f"{path} is there, but no config.json: not a run; take another folder")
+
+
+def _check_target(config: ConfigDict) -> None:
+  """Raises a UserError for a target that no model is of use with."""
+  if config.l0.target_heads:
+    model = derived.model_config(config.model)
+    targets.check_reads_source(config.l0.target_heads, config.gates.types, model)
 
 
 def _check_steps(config: ConfigDict, workdir: Workdir) -> None:

@@ -8,9 +8,10 @@ import shutil
 from ml_collections import ConfigDict
 
 from headprune.errors import UserError
+from headprune.runs import own_tokenizer
 from headprune.runs.config import origin
 from headprune.runs.workdir import Workdir
-from headprune.text import encoding, sources, tokenizer
+from headprune.text import encoding, overlap, sources, tokenizer
 from headprune.train import processes, progress
 
 
@@ -45,7 +46,7 @@ def load(
     )
     train = processes.first_before_others(
       "encoding the text",
-      lambda: known or _train_pairs(config, workdir, tokenizers, train_text, tell),
+      lambda: known or _train_pairs(config, workdir, tokenizers, train_text, tell, text),
     )
   found = {
     "train": train,
@@ -62,14 +63,15 @@ def _tokenizers(config: ConfigDict, workdir: Workdir, train_text) -> tuple:
     shutil.rmtree(workdir.tokenizer, ignore_errors=True)
     start = origin(config)
     if start:
+      own_tokenizer.check(start)
       tokenizer.write_files(workdir.tokenizer, tokenizer.read_files(start.tokenizer))
     else:
       c = config.tokenizer
       tokenizer.train(c.kind, *train_text, c.vocab_size, c.shared, c.lowercase, workdir.tokenizer)
-  return tokenizer.load(workdir.tokenizer)
+  return own_tokenizer.load(workdir) if workdir.is_run() else tokenizer.load(workdir.tokenizer)
 
 
-def _train_pairs(config: ConfigDict, workdir: Workdir, tokenizers, train_text, tell):
+def _train_pairs(config: ConfigDict, workdir: Workdir, tokenizers, train_text, tell, held_out):
   """(pairs, report) of the workdir; those of `init_from` if it has the same, or newly encoded."""
   key = _key(config, workdir)
   if processes.is_first():
@@ -77,8 +79,9 @@ def _train_pairs(config: ConfigDict, workdir: Workdir, tokenizers, train_text, t
     if start and encoding.load(start.encoded, key):
       encoding.link(start.encoded, workdir.encoded)
     else:
+      seen = overlap.shares(held_out, *train_text)
       length = config.data.row_length
-      encoding.encode_to(workdir.encoded, key, *train_text, tokenizers, length, tell)
+      encoding.encode_to(workdir.encoded, key, *train_text, tokenizers, length, tell, seen)
   found = encoding.load(workdir.encoded, key)
   if not found:  # the first process has just made them, of the text that it sees
     raise UserError(

@@ -15,6 +15,7 @@ _USABLE_BLEU = 15.0  # percent; below it heads have hardly learned what pruning 
 _CUT = 0.1  # share of the heads with gates
 _NEAR = 0.9  # share of the steps before gates settle
 _DROPPED = 0.01  # share of the pairs
+_SEEN = 0.05  # share of the dev or test pairs
 
 
 def of_run(
@@ -40,6 +41,7 @@ def of_run(
     *closed(log_alphas),
     *cut(config, history, log_alphas),
     *lengths(report, config.data.row_length),
+    *seen(report),
   )
 
 
@@ -130,4 +132,14 @@ def lengths(report: Report, row_length: int) -> list[str]:
   return [
     f"{share:.1%} of the training pairs were dropped as longer than "
     f"config.data.row_length={row_length}{keeps}"
+  ]
+
+
+def seen(report: Report) -> list[str]:
+  """Whether much of the dev or test text is training text, so that BLEU there tells little."""
+  return [
+    f"{share:.0%} of the {split} pairs are in the training text as well: BLEU there is of what was "
+    "learned by heart; take them out of either"
+    for split, share in report.seen.items()
+    if share > _SEEN
   ]

@@ -2,7 +2,7 @@
 
 from ml_collections import ConfigDict
 
-from headprune.runs import held_out, summary
+from headprune.runs import held_out, stored, summary
 from headprune.runs.config import origin
 from headprune.runs.workdir import Workdir
 
@@ -24,4 +24,6 @@ def table(config: ConfigDict, workdir: Workdir, done: summary.Summary) -> str:
       f"  {'note':<12}the dev loss of {start.path} is of other rows or tokens "
       "(config.data.row_length, config.tokenizer): not compared"
     )
+  if not stored.choices(workdir):
+    lines.append(f"  {'note':<12}{stored.GONE}")
   return "\n".join([*lines, f"  {'files':<12}{workdir.path}: {workdir.list_files()}"])

@@ -18,6 +18,7 @@ from headprune.train import (
   devices,
   first_params,
   mrt,
+  notes,
   optim,
   processes,
   step_settings,
@@ -74,6 +75,8 @@ def set_up(
       "note: dev targets have no spaces between words, which config.eval.tokenize="
       f"{config.eval.tokenize} looks for: BLEU says little; take zh, ja-mecab or char"
     )
+  for line in notes.seen(pairs["train"][1]):
+    say(f"note: {line}")
   _say_settings(config, step_config, knobs, params, say)
   if processes.is_first():
     config_lib.save(config, workdir)
@@ -142,12 +145,12 @@ def _how_many(config: ConfigDict, model: ModelConfig, goal: target.TargetConfig 
     modules = gates.num_modules(config.gates.types, model.heads)
     per_head = f"lambda {coef / modules:g} on a plain sum over heads ({modules} modules)"
     return f"l0.coef {coef:g} is {per_head}"
-  kept = f"kept exactly from step {goal.settle_step:,} on"
+  kept = f"kept exactly after step {goal.settle_step:,}"
   if goal.temperatures:
     first, last = goal.temperatures
     how = f"chosen anew at every step, at a temperature that falls from {first:g} to {last:g}"
   else:
-    how = f"aimed at from step {goal.ramp_steps:,} on"
+    how = f"aimed at after step {goal.ramp_steps:,}"
   return f"l0.target_heads {config.l0.target_heads}, {how} and {kept}"
 
 

@@ -26,6 +26,8 @@ def check(config: ConfigDict, workdir: Workdir) -> None:
 
 def _check_checkpoint(config: ConfigDict, there: Workdir) -> None:
   which, known = config.init_checkpoint, stored.choices(there)
+  if not known:
+    raise UserError(f"config.init_from={config.init_from}: {stored.GONE}")
   if which not in known:
     raise UserError(
       f"config.init_checkpoint={which}: there is no such checkpoint at "

@@ -88,6 +88,8 @@ def test_folders_that_are_left_out_are_named(tmp_path, capsys):
   runs.make(tmp_path / "going", 39.5).summary.unlink()
   compact = runs.make(tmp_path / "small", 39.5)
   write_json(compact.summary, Summary("compact", "runs/done", "last").to_json())
+  converted = runs.make(tmp_path / "taken", 39.5)
+  write_json(converted.summary, Summary("converted").to_json())
   runs.make(tmp_path / "stem", 39.5, gates__kind="concrete", gates__chosen_by="trunk")
   (tmp_path / "tables").mkdir()
   (tmp_path / "curve.csv").write_text("a file is no folder\n")
@@ -96,10 +98,11 @@ def test_folders_that_are_left_out_are_named(tmp_path, capsys):
   assert [row.run for row in found] == [str(tmp_path / "done")], "once"
   assert capsys.readouterr().err.splitlines() == [
     f"note: {tmp_path}/going is not finished: left out",
-    f"note: {tmp_path}/small was compact, not trained: left out",
+    f"note: {tmp_path}/small was cut out of runs/done, not trained: left out",
     f"note: {tmp_path}/stem is a trunk, whose 1:00 of training serve all onepass runs of its seed "
     "together: left out",
     f"note: {tmp_path}/tables is not a run, or has not begun (there is no config.json): left out",
+    f"note: {tmp_path}/taken was converted from another model, not trained: left out",
   ]
   with pytest.raises(UserError, match="elsewhere: no such folder"):
     rows.rows([tmp_path / "elsewhere"])

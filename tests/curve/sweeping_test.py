@@ -136,6 +136,7 @@ def wanted(folder: pathlib.Path, **changes) -> sweeping.Sweep:
   "changes, message",
   [
     ({"methods": ["random"], "heads": ["999"]}, "999 of 48"),
+    ({"methods": ["random"], "heads": ["0"]}, "target_heads='0' closes all heads of dec_enc"),
     ({"methods": ["random"], "fields": {"optim.warmup": 3.0}}, "config.optim.warmup=3.0"),
     ({"methods": ["topk"], "heads": [], "coefs": [0.1]}, "--coefs are prices for --methods l0"),
     ({"methods": ["l0", "topk"], "heads": [], "coefs": [0.1]}, "--heads is empty: methods"),
@@ -147,6 +148,12 @@ def test_what_cannot_work_is_told_before_anything_trains(tmp_path, changes, mess
   with pytest.raises(UserError, match=message):
     sweeping.plan(wanted(tmp_path / "x", **changes))
   assert not (tmp_path / "x").exists()
+
+
+def test_a_run_is_no_folder_for_a_sweep(tmp_path):
+  finished.make(tmp_path, 39.0)
+  with pytest.raises(UserError, match=f"--workdir {tmp_path} is a run: .* need another folder"):
+    sweeping.plan(wanted(tmp_path))
 
 
 def test_a_pretrained_model_has_no_recipe_to_train_it_from_scratch(tmp_path):
@@ -168,7 +175,7 @@ def test_without_its_trunk_a_fork_is_told_as_failed(tmp_path, monkeypatch):
 
 def test_points_of_other_baselines_are_not_taken_for_these(tmp_path):
   for name in ("a", "b"):
-    finished.make(tmp_path / name, 39.0)
+    (finished.make(tmp_path / name, 39.0).checkpoints / "5").mkdir(parents=True)
   mine = lambda name: wanted(tmp_path / "x", baselines=[str(tmp_path / name)], heads=["5"])
   (control, learned, *_), _ = sweeping.plan(mine("a"))[0]
   for point in (control, learned):

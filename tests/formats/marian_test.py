@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -96,6 +97,18 @@ def test_a_converted_run_is_an_ordinary_run(golden):
   logits_TV = logits_of(golden)[0].astype(np.float64)
   first = np.log(np.sum(np.exp(logits_TV[0]))) - logits_TV[0, 80]
   np.testing.assert_allclose(losses[0], first, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["source.spm", "target.spm"])
+def test_pieces_of_another_model_are_refused(tmp_path, name):
+  folder = marian_folder.make(tmp_path / "hf")
+  text = [f"{a} и {b}" for a in ("слово", "год", "день") for b in ("ночь", "вода", "лес")]
+  tokenizer.train("bpe", text, text, 40, True, False, tmp_path / "other")
+  shutil.copyfile(tmp_path / "other" / "shared.model", folder / name)
+  vocabulary = "vocab.json" if name == "source.spm" else "target_vocab.json"
+  with pytest.raises(UserError, match=f"/{name}: [0-9]%.* are in {vocabulary}: one of these files"):
+    marian.read(folder, tmp_path / "run")
+  assert not (tmp_path / "run").exists()
 
 
 def test_the_recorded_model_is_exported_as_it_came(golden, tmp_path):

@@ -158,7 +158,7 @@ def test_missing_checkpoints(saved, workdir):
   for which in ("3", "newest", "-4", "", "²", "04"):
     with pytest.raises(UserError, match=f"no checkpoint {which!r}; there are last, best, 2, 4, 5"):
       checkpoint.load_params(saved, which)
-  with pytest.raises(UserError, match="no checkpoints here"):
+  with pytest.raises(UserError, match="checkpoints: no finished checkpoint here"):
     checkpoint.load_params(workdir)
   workdir.checkpoints.mkdir()
   with pytest.raises(UserError, match="no finished checkpoint"):

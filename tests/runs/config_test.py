@@ -100,6 +100,26 @@ def test_a_value_that_cannot_be_names_the_file(tmp_path, change):
     config_lib.load(workdir)
 
 
+@pytest.mark.parametrize(
+  "section, name, near",
+  [("model", "norms", "model.norm"), ("pretrain", "steps", "train.steps"), ("", "sed", "seed")],
+)
+def test_a_field_that_is_not_known_is_named(tmp_path, section, name, near):
+  workdir = Workdir(tmp_path)
+  config_lib.save(changed(), workdir)
+  fields = json.loads(workdir.config.read_text())
+  (fields.setdefault(section, {}) if section else fields)[name] = 3
+  if section == "pretrain":
+    fields[section] |= {key: fields[key] for key in ("train", "optim")}
+  workdir.config.write_text(json.dumps(fields))
+  whole = f"{section}.{name}".removeprefix(".")
+  with pytest.raises(
+    UserError,
+    match=f"config.json: config.{whole}=3 is no field of this version; did you mean config.{near}?",
+  ):
+    config_lib.load(workdir)
+
+
 def test_a_run_from_scratch_has_no_origin(tmp_path):
   assert config_lib.origin(changed()) is None
   assert config_lib.origin(changed(init_from=str(tmp_path))) == Workdir(tmp_path)

@@ -139,6 +139,10 @@ def test_fixed_gates_by_the_name_of_a_structure(tmp_path):
     validation.validate(config("l0-3"))
   with pytest.raises(UserError, match="structures.json#l0-2: expected attention type"):
     validation.validate(config("l0-2"))
+  file.write_text(json.dumps({"l0-1": {"enc_self": [[0, 1], [1]]}, "random-1": {}}))
+  given = {"gates.kind": "fixed", "gates.fixed_from": str(file)}
+  with pytest.raises(UserError, match="one of its structures, as .*.json#NAME: l0-1, random-1$"):
+    validation.validate(changed(**SMALL, **given))
   file.write_text("[]")
   with pytest.raises(UserError, match="structures.json has no 'l0-1'; near it is nothing"):
     validation.validate(config("l0-1"))

@@ -35,6 +35,8 @@ def test_arrays_are_zero_where_there_is_no_head():
     (3, "enc_self has no list of layers"),
     ((("open", 0), (1,)), "enc_self, layer 1: 'open' is not a number"),
     (((float("nan"), 0), (1,)), "enc_self, layer 1: nan is not a number"),
+    (((1, 0), (1.5,)), "enc_self, layer 2: 1.5 is not a number from 0 to 1"),
+    (((1, -1), (1,)), "enc_self, layer 1: -1 is not a number from 0 to 1"),
   ],
 )
 def test_lists_of_a_wrong_shape(layers, message):

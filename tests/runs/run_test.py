@@ -205,7 +205,10 @@ def test_a_run_that_has_only_begun(run, tmp_path):
   with pytest.raises(UserError, match="no tokenizer here"):
     headprune.load(tmp_path)
   (tmp_path / "tokenizer").symlink_to(run.workdir.tokenizer)
-  with pytest.raises(UserError, match="no checkpoints here"):
+  with pytest.raises(UserError, match="checkpoints: no finished checkpoint here"):
+    headprune.load(tmp_path)
+  (tmp_path / "summary.json").write_text("{}")
+  with pytest.raises(UserError, match="its checkpoints are gone: .* remove summary.json and make"):
     headprune.load(tmp_path)
   params = {"model": run.translator.params, "gates": run.log_alphas}
   checkpoint.save_params(Workdir(tmp_path), params)
@@ -222,6 +225,29 @@ def test_a_run_with_other_gates(run):
     run.with_gates(enc_self=np.zeros((3, 2)))
   with pytest.raises(UserError, match="'encoder' is not one of enc_self, dec_self, dec_enc"):
     run.with_gates(encoder=np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize("value", [float("nan"), 5.0, -0.5])
+def test_gates_are_numbers_from_0_to_1(run, value):
+  gate_NH = np.array([[1, 0], [0.5, value]])
+  with pytest.raises(UserError, match=f"dec_self has {value} in layer 2, head 2: gates are numb"):
+    run.with_gates(enc_self=np.ones((2, 2)), dec_self=gate_NH)
+
+
+@pytest.mark.parametrize(
+  "lines, message",
+  [
+    (["cat", 1], r"a list of lines is needed, but \[1\] is no str: 1$"),
+    ([None], r"\[0\] is no str: None"),
+    (b"cat", r"\[0\] is no str: 99"),
+    (None, "a list of lines is needed, not None"),
+    ((line for line in LINES), "a list of lines is needed, not <generator"),
+  ],
+)
+def test_what_is_no_list_of_lines_is_refused(run, lines, message):
+  for call in (run.translate, run.attention, lambda lines: run.score(LINES, lines)):
+    with pytest.raises(UserError, match=message):
+      call(lines)
 
 
 def test_a_text_in_place_of_lines_is_refused(run):

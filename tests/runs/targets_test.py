@@ -53,6 +53,26 @@ def test_mistakes(text, message):
     targets.parse(text, TYPES, MODEL, "gates.chosen_for")
 
 
+@pytest.mark.parametrize(
+  "text, reads",
+  [("0", False), ("0%", False), ("0 a layer", False), ("dec_enc 0,enc_self 5", False),
+   ("1", True), ("dec_enc 1 a layer, enc_self 0", True)],
+)  # fmt: skip
+def test_some_head_is_to_read_the_source(text, reads):
+  if reads:
+    targets.check_reads_source(text, TYPES, MODEL)
+    return
+  with pytest.raises(
+    UserError, match=f"config.l0.target_heads='{text}' closes all heads of dec_en"
+  ):
+    targets.check_reads_source(text, TYPES, MODEL)
+
+
+def test_heads_that_do_not_read_the_source_may_all_go():
+  targets.check_reads_source("0", ("enc_self", "dec_self"), MODEL)
+  targets.check_reads_source("enc_self 5, dec_enc 0", TYPES, tiny.uneven(dec_enc=(0, 0)))
+
+
 def test_a_top_k_is_tested_with_its_likeliest_heads_and_other_gates_as_expected():
   config = defaults.config("concrete", "cldr")
   config.gates.types, config.l0.target_heads = TYPES, "3"

@@ -55,10 +55,18 @@ def test_unreadable_files(tmp_path):
   with pytest.raises(UserError, match="empty.gz: the file is empty"):
     sources.read_lines(_write(tmp_path / "empty.gz", b""))
   good = gzip.compress(b"text\n" * 100)
-  for name, data in (("plain", b"text"), ("cut", good[:-12]), ("broken", good[:12] + b"\xff" * 20)):
+  for name, data in (("cut", good[:-12]), ("broken", good[:12] + b"\xff" * 20)):
     (tmp_path / f"{name}.gz").write_bytes(data)
     with pytest.raises(UserError, match=f"{name}.gz: cannot be read"):
       sources.read_lines(tmp_path / f"{name}.gz")
+
+
+def test_what_a_file_is_called_does_not_matter(tmp_path):
+  data = "one\nzwölf\n".encode()
+  (tmp_path / "plain.gz").write_bytes(data)
+  (tmp_path / "packed").write_bytes(gzip.compress(data))
+  for name in ("plain.gz", "packed"):
+    assert sources.read_lines(tmp_path / name) == ["one", "zwölf"]
 
 
 def test_parallel_files_have_as_many_lines(tmp_path):
@@ -92,6 +100,23 @@ def test_dev_data_that_have_moved(text_config, tmp_path):
   (tmp_path / "dev.src").unlink()
   with pytest.raises(UserError, match="dev data cannot be read .*dev.src: no such.*: give --src"):
     sources.read_dev(text_config, "give --src")
+
+
+def test_test_data_that_have_moved_or_that_there_are_none_of(text_config, tmp_path):
+  assert sources.read_test(text_config, "give --src") == (["test src"], ["test tgt"])
+  (tmp_path / "test.tgt").unlink()
+  with pytest.raises(UserError, match="test data cannot be read .*test.tgt: no such.*: give --src"):
+    sources.read_test(text_config, "give --src")
+  text_config.text.test_src = text_config.text.test_tgt = ""
+  with pytest.raises(UserError, match="^the run's config names no test set: give --src$"):
+    sources.read_test(text_config, "give --src")
+
+
+@pytest.mark.parametrize("field", ["train_src", "dev_tgt", "test_tgt"])
+def test_a_file_that_is_not_there_is_named_with_its_field(text_config, tmp_path, field):
+  (tmp_path / text_config.text[field]).unlink()
+  with pytest.raises(UserError, match=f"^config.data.text.{field}: .*: no such file$"):
+    sources.read_pairs(text_config)
 
 
 @pytest.mark.parametrize("field", ["train_src", "dev_tgt", "test_tgt"])

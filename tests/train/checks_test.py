@@ -32,6 +32,16 @@ def test_what_a_failed_start_leaves_is_no_hindrance(tmp_path):
     checks.check(defaults.config("baseline", "cldr"), Workdir(tmp_path))
 
 
+def test_a_target_that_leaves_no_way_to_the_source_is_refused(tmp_path):
+  config = ConfigDict(defaults.config("concrete", "cldr").to_dict())
+  config.l0.target_heads = "0"
+  with pytest.raises(UserError, match="config.l0.target_heads='0' closes all heads of dec_enc"):
+    checks.check(config, Workdir(tmp_path))
+  config.gates.types = ("enc_self",)
+  config.optim.rules = defaults.config("concrete", "cldr,encoder").optim.rules
+  checks.check(config, Workdir(tmp_path))
+
+
 def test_a_run_does_not_end_before_it_has_its_number_of_heads(tmp_path, monkeypatch):
   config = ConfigDict(defaults.config("concrete", "cldr").to_dict())
   config.l0.target_heads, config.train.steps = "12", 800

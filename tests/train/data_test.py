@@ -11,7 +11,7 @@ from headprune.errors import UserError
 from headprune.runs import config as config_lib
 from headprune.runs import defaults
 from headprune.runs.workdir import Workdir
-from headprune.text import encoding, sources
+from headprune.text import encoding, sources, tokenizer
 from headprune.train import data
 
 
@@ -100,4 +100,22 @@ def test_processes_that_see_other_text_are_told(tmp_path, monkeypatch):
   (tmp_path / "train.src").write_text("a b\nc d\n")  # as on the disk of another machine
   monkeypatch.setattr(data.processes, "is_first", lambda: False)
   with pytest.raises(UserError, match="of other text files than this process sees, .*text.dir"):
-    data._train_pairs(config, workdir, None, None, None)
+    data._train_pairs(config, workdir, None, None, None, {})
+
+
+def test_the_share_of_dev_text_that_is_trained_on_is_kept(tmp_path):
+  config, workdir = text_config(tmp_path), Workdir(tmp_path / "run")
+  load(config, workdir)
+  assert data.load(config, workdir)[2]["train"][1].seen == {"dev": 1.0}
+
+
+def test_a_tokenizer_of_another_run_is_not_taken(tmp_path):
+  config, run = text_config(tmp_path), Workdir(tmp_path / "run")
+  load(config, run)
+  words = [*tokenizer.RESERVED, "c", "a", "b"]  # as many ids
+  tokenizer.write_files(run.tokenizer, tokenizer.whitespace_files(words, words))
+  with pytest.raises(UserError, match="run/tokenizer: not the tokenizer that the run was made"):
+    data.load(config, run)
+  config.init_from = str(run.path)
+  with pytest.raises(UserError, match="run/tokenizer: not the tokenizer that the run was made"):
+    data.load(config, Workdir(tmp_path / "new"))

@@ -109,7 +109,7 @@ def test_a_top_k_has_as_many_open_heads_at_any_step_and_goes_on_exactly(finished
   training.train(config, tmp_path / "x")
   assert (
     "gates on enc_self, dec_self, dec_enc: l0.target_heads 5, chosen anew at every step, at a "
-    "temperature that falls from 1 to 0.1 and kept exactly from step 7 on\n"
+    "temperature that falls from 1 to 0.1 and kept exactly after step 7\n"
   ) in capsys.readouterr().out
   rows = [row for row in untimed_rows(tmp_path / "x") if "open" in row]
   assert [sum(row["open"].values()) for row in rows] == [5, 5, 5, 5]

@@ -79,6 +79,15 @@ def test_long_pairs():
   assert notes.lengths(Report(98, 5, 2), 64)[0].endswith("row_length=64")  # from older files
 
 
+def test_dev_text_that_was_trained_on():
+  report = Report(99, 0, 0, seen={"dev": 0.05, "test": 0.0501})
+  (note,) = notes.seen(report)
+  assert note.startswith("5% of the test pairs are in the training text as well: BLEU there")
+  assert notes.seen(Report(99, 0, 0)) == []  # from older files
+  last = {"dev_loss": 3.9, "dev_bleu": 30.0}
+  assert notes.of_run(defaults.base(), 1, [], last, {}, report) == (note,)
+
+
 def test_of_a_run():
   config = defaults.base()
   history = [{"step": 50, "dev_loss": 4.0}, {"step": 75, "objective": 9.0}]

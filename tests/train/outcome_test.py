@@ -1,6 +1,7 @@
 """The closing table names what a run was before where both are measured on the same text."""
 
 import dataclasses
+import shutil
 
 import pytest
 
@@ -35,6 +36,12 @@ def test_a_run_on_the_same_text_is_compared(start):
   assert lines[0].split() == ["dev", "BLEU", "92.00", "->", "91.50"]
   assert lines[1].split()[2:5] == ["0.2000", "->", "0.2500"]
   assert lines[-1].startswith(f"  files       {start.path}: ") and "not compared" not in lines[-2]
+
+
+def test_checkpoints_that_are_gone_are_told(start):
+  assert not any("its checkpoints are gone" in line for line in _lines(start))
+  shutil.rmtree(start.checkpoints)
+  assert _lines(start)[-2].startswith("  note        its checkpoints are gone: restore them, or")
 
 
 def test_a_run_on_other_text_is_not(start):

@@ -18,12 +18,12 @@ from tests import small_run
     ),
     (
       {"l0.target_heads": "12"},
-      "l0.target_heads 12, aimed at from step 250 on and kept exactly from step 250 on",
+      "l0.target_heads 12, aimed at after step 250 and kept exactly after step 250",
     ),
     (
       {"l0.target_heads": "12", "gates.kind": "topk", "gates.topk_start": 2.0},
       "l0.target_heads 12, chosen anew at every step, at a temperature that falls from 2 to 0.1 "
-      "and kept exactly from step 250 on",
+      "and kept exactly after step 250",
     ),
   ],
 )

@@ -1,5 +1,7 @@
 """What a run may start from: checkpoints, gates and corpora of others."""
 
+import shutil
+
 from ml_collections import ConfigDict
 import pytest
 
@@ -23,6 +25,15 @@ def test_a_checkpoint_to_start_from_is_there_or_those_are_named(tmp_path):
     checks.check(config, Workdir(tmp_path / "new"))
   config.init_checkpoint = "first"
   with pytest.raises(UserError, match="init_checkpoint='first': choose last, best or a step"):
+    checks.check(config, Workdir(tmp_path / "new"))
+
+
+def test_a_start_whose_checkpoints_are_gone_is_none(tmp_path):
+  start = small_run.make(tmp_path / "start")
+  config = ConfigDict(start.config.to_dict())
+  config.init_from = str(tmp_path / "start")
+  shutil.rmtree(start.workdir.checkpoints)
+  with pytest.raises(UserError, match="config.init_from=.*start: its checkpoints are gone: resto"):
     checks.check(config, Workdir(tmp_path / "new"))
 
 

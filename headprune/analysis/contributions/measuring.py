@@ -7,9 +7,9 @@ from headprune.analysis.contributions import measures, prefixes, result
 from headprune.analysis.contributions.prefixes import Lengths, Pairs
 from headprune.analysis.contributions.result import Measured
 from headprune.errors import UserError
+from headprune.runs import own_tokenizer
 from headprune.runs.run import Run
 from headprune.runs.workdir import Workdir
-from headprune.text import tokenizer
 
 Begin = Callable[[str, int], Callable[[int], None]]  # (what, sentences) -> takes how many are done
 
@@ -35,7 +35,7 @@ def encode(
   subject = subject_lib.encode(run, src_lines, tgt_lines)
   sides = subject.source_ids, subject.target_ids
   for path in others:
-    loaded = tokenizer.load(Workdir.at(path).tokenizer)
+    loaded = own_tokenizer.load(Workdir.at(path))
     for side, ids, lines in zip(loaded, sides, zip(*subject.text)):
       if side.encode(list(lines)) != ids:
         raise UserError(

@@ -36,6 +36,7 @@ def prepare(subject: Subject, options) -> plug.Plan | None:
     links, needed = read(options.alignments), 1 + max(subject.numbers)
     if len(links) < needed:
       raise UserError(f"{options.alignments} has {len(links)} lines for {needed} sentence pairs")
+    _check_inside(subject, links, options.alignments)
     used = (str([sorted(side) for side in links[number]]) for number in subject.numbers)
     settings["alignments"] = plug.checksum(used)
   run = functools.partial(measure, links=links, limit=options.aligning)
@@ -99,6 +100,18 @@ def read(path: str | pathlib.Path) -> list[Links]:
   return links
 
 
+def _check_inside(subject: Subject, links: Sequence[Links], path: str) -> None:
+  """Raises a UserError for the first link of a word that its sentence does not have."""
+  for number, pair in zip(subject.numbers, subject.text):
+    src, tgt = (len(words.spans(line)) for line in pair)
+    for i, j in sorted(links[number][1]):
+      if i >= src or j >= tgt:
+        raise UserError(
+          f"{path}, line {number + 1}: {i}-{j} is outside of its sentences, which have {src} and "
+          f"{tgt} words (what stands between spaces, from 0 on): give the alignments of this text"
+        )
+
+
 def count(subject: Subject, links: Sequence[Links]) -> tuple[np.ndarray, np.ndarray]:
   """What the error rates of the heads at each of STEPS are made of: (hits_E2NH, cases_E2).
 
@@ -154,13 +167,9 @@ def count_links(top_NHU, src_words, tgt_words, links: Links) -> tuple[np.ndarray
     links drawn, plus sure links.
   """
   sure, possible = (
-    {(src_words[i], tgt_words[j]) for i, j in side if _inside(i, src_words, j, tgt_words)}
+    {(src_words[i], tgt_words[j]) for i, j in side if min(src_words[i], tgt_words[j]) >= 0}
     for side in links
   )
   right = [*sure, *possible]
   hits_NH = sum((top_NHU[..., t] == s for s, t in right), np.zeros(top_NHU.shape[:2], int))
   return hits_NH, top_NHU.shape[-1] + len(sure)
-
-
-def _inside(i: int, src_words: Sequence[int], j: int, tgt_words: Sequence[int]) -> bool:
-  return i < len(src_words) and j < len(tgt_words) and min(src_words[i], tgt_words[j]) >= 0

@@ -15,7 +15,7 @@ from headprune.text import batching
 
 def add_options(add) -> None:
   add("--lrp-sentences", type=int, default=200, help="0: no relevance")
-  add("--lrp-rule", choices=sorted(rules.RULES), default=rules.DEFAULT)
+  add("--lrp-rule", choices=sorted(rules.RULES), default=rules.DEFAULT, help="of relevance")
 
 
 def prepare(subject: Subject, options) -> plug.Plan | None:

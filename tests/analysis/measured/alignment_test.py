@@ -52,7 +52,7 @@ def test_error_rate_counts_possible_links():
 
 def test_words_without_pieces_have_no_links():
   top = np.array([[[0]]])
-  hits, cases = alignment.count_links(top, [0, -1], [0], ({(1, 0), (5, 0)}, {(0, 0)}))
+  hits, cases = alignment.count_links(top, [0, -1], [0], ({(1, 0)}, {(0, 0)}))
   assert hits.tolist() == [[1]] and cases == 1
 
 
@@ -113,7 +113,7 @@ def test_there_must_be_links_for_all_lines(tmp_path):
     ("9-9\n2p1 1-2 0-0\n1-1\n", True),  # the first line is not used, nor the links' order
     ("\n0-0 1-2 2-1\n1-1\n", False),
     ("\n0-0 1-2\n1-1\n", False),
-    ("\n1-1\n0-0 1-2 2p1\n", False),
+    ("\n1-1\n0-0\n", False),
   ):
     (tmp_path / "others").write_text(links)
     others = types.SimpleNamespace(alignments=str(tmp_path / "others"), aligning=0.5)
@@ -126,5 +126,9 @@ def test_there_must_be_links_for_all_lines(tmp_path):
   (tmp_path / "links").write_text("0-0\n1-1\n")
   with pytest.raises(UserError, match="links has 2 lines for 3 sentence pairs"):
     alignment.prepare(whole, options)
+  for link in ("3-0", "1p3"):  # of three words a side
+    (tmp_path / "links").write_text(f"9-9\n0-0 {link}\n1-1\n")
+    with pytest.raises(UserError, match=f"links, line 2: {link.replace('p', '-')} is outside of"):
+      alignment.prepare(whole, options)
   options = types.SimpleNamespace(alignments=None, aligning=0.5, text=None)
   assert alignment.prepare(whole, options) is None
