@@ -21,7 +21,7 @@ from headprune.runs import config as config_lib
 from headprune.runs import stored
 from headprune.runs.run import load
 from headprune.runs.workdir import Workdir, name_runs
-from headprune.text import sources
+from headprune.text import sources, textfile
 
 
 def main() -> None:
@@ -87,7 +87,7 @@ def _text(args: argparse.Namespace, first: tuple[str, str], meter: Meter) -> Pai
   meter.begin("reading the text", 0)
   run = load(*first)
   if args.text:
-    lines = sources.read_parallel(*args.text)
+    lines = textfile.read_parallel(*args.text)
   else:
     lines = sources.read_dev(run.config.data, "give --text SRC TGT")
   return measuring.encode(run, *lines, others=args.workdir[1:])

@@ -13,14 +13,14 @@ from headprune.files import check_file, write_text
 from headprune.meter import Meter
 from headprune.nn.config import PRECISIONS
 from headprune.runs.run import load
-from headprune.text import bleu, chrf, sources
+from headprune.text import bleu, chrf, sources, textfile
 
 
 def main() -> None:
   args = _parse()
   if (args.src is None) != (args.ref is None):
     raise UserError("give both --src and --ref, or neither")
-  given = sources.read_parallel(args.src, args.ref) if args.src else None
+  given = textfile.read_parallel(args.src, args.ref) if args.src else None
   if args.out:
     check_file(pathlib.Path(args.out))
   with Meter() as meter:

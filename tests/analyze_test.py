@@ -17,7 +17,7 @@ from headprune.errors import UserError
 from headprune.prune.cut import cut
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
-from headprune.text import sources
+from headprune.text import textfile
 from tests import small_run
 from tests.analysis.page import Page
 from tests.analysis.results import RESULT
@@ -258,6 +258,6 @@ def test_a_run_that_one_may_not_write_to_is_told_before_anything_is_measured(fol
 def test_text_of_which_nothing_is_left(folder, monkeypatch, tmp_path):
   long = tmp_path / "long"
   long.write_text("dog " * 200 + "\n")
-  assert sources.read_lines(long)
+  assert textfile.read_lines(long)
   with pytest.raises(UserError, match="no pair with 1 to 127 tokens"):
     command(monkeypatch, folder / "run", "--text", long, long)

@@ -15,7 +15,7 @@ from headprune.runs import defaults, heads
 from headprune.runs import run as run_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
-from headprune.text import sources, tokenizer
+from headprune.text import textfile, tokenizer
 from headprune.train import training
 from headprune.translator.translator import Translator
 from tests import recorded, small_run
@@ -44,7 +44,7 @@ def runs(tmp_path_factory):
   sizes_of_the_original(config)
   config.gates.kind, config.l0.coef, config.init_from = "concrete", 0.3, "elsewhere"
   config.pretrain = {"train": config.train, "optim": config.optim}
-  vocabularies = [sources.read_lines(GOLDEN / f"{side}.voc.txt") for side in ("src", "dst")]
+  vocabularies = [textfile.read_lines(GOLDEN / f"{side}.voc.txt") for side in ("src", "dst")]
   summary = Summary("trained", step=7, ends_at=(7, 0), dev_bleu=12.5, test_chrf=40.25)
   translator = Translator(model, params["model"], {n: np.ones((2, 4)) for n in HEADS})
   files = tokenizer.whitespace_files(*vocabularies)
@@ -62,7 +62,7 @@ def test_the_written_run_is_ordinary_and_translates_alike(runs):
   assert small.translator.config.heads == HEADS == small.config.model.heads.to_dict()
   assert small.config.gates.kind == "none" and not small.log_alphas
   assert small.translator.config.enc_head_size == 8
-  lines = sources.read_lines(TEXT[0])
+  lines = textfile.read_lines(TEXT[0])
   assert small.translate(lines) == masked.translate(lines)
   written = json.loads(small.workdir.heads.read_text())
   assert written == {name: [[1.0] * n for n in counts] for name, counts in HEADS.items()}

@@ -9,7 +9,7 @@ from headprune.analysis import conllu
 from headprune.analysis.measured import alignment
 from headprune.errors import UserError
 from headprune.runs import defaults
-from headprune.text import sources
+from headprune.text import sources, textfile
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_the_files_hold_what_a_run_of_those_numbers_trains_on(command, tmp_path)
   data = defaults.base().data
   data.corpus.update({"kind": "cldr", "locale": "de", "train": 30, "dev": 4, "test": 3})
   for split, pairs in sources.read_pairs(data).items():
-    assert sources.read_parallel(out / f"{split}.en", out / f"{split}.de") == pairs
+    assert textfile.read_parallel(out / f"{split}.en", out / f"{split}.de") == pairs
   with pytest.raises(UserError, match="exists and is not an empty folder"):
     command("--out", out, "--kind", "none")  # told before anything is made
 
@@ -49,7 +49,7 @@ def test_the_grammar_comes_with_parses_and_alignments(command, tmp_path):
   data = defaults.base().data
   data.corpus.update({"kind": "grammar", "train": 30, "dev": 4, "test": 3})
   for split, (src, tgt) in sources.read_pairs(data).items():
-    assert sources.read_parallel(out / f"{split}.en", out / f"{split}.art") == (src, tgt)
+    assert textfile.read_parallel(out / f"{split}.en", out / f"{split}.art") == (src, tgt)
     assert [sentence.text for sentence in conllu.read(out / f"{split}.conllu")] == src
     links = alignment.read(out / f"{split}.align")
     assert [len(sure) for sure, _ in links] == [len(line.split()) for line in src]

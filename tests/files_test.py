@@ -10,7 +10,7 @@ import pytest
 from headprune import files
 from headprune.errors import UserError
 from headprune.formats import marian_tensors, npz
-from headprune.text import marian_tokenizer, sources, tokenizer
+from headprune.text import marian_tokenizer, textfile, tokenizer
 from tests import file_limit, tiny
 
 
@@ -28,7 +28,7 @@ size 12345
 @pytest.mark.parametrize(
   "name, read",
   [
-    ("dev.en", sources.read_lines),
+    ("dev.en", textfile.read_lines),
     ("vocab.json", files.read_json),
     ("model.npz", npz.read),
     ("model.safetensors", lambda path: marian_tensors.read(path, tiny.even())),

@@ -17,7 +17,7 @@ from headprune.analysis import subject, survey
 from headprune.analysis.result import Function
 from headprune.runs import defaults
 from headprune.runs.run import Run
-from headprune.text import grammar, grammar_tree, lexicon, sources
+from headprune.text import grammar, grammar_tree, lexicon, sources, textfile
 from tests import xla_flags
 from tests.relations import accuracies, without
 
@@ -84,7 +84,7 @@ def train(folder: pathlib.Path) -> None:
 
 def functions(run: Run, text: pathlib.Path) -> dict[str, Function]:
   """What the analyses of syntax and of alignment find: name -> function."""
-  english, invented = (sources.read_lines(text / f"test.{x}") for x in grammar.LANGUAGES)
+  english, invented = (textfile.read_lines(text / f"test.{x}") for x in grammar.LANGUAGES)
   options = survey.options(
     conllu=[text / "test.conllu"], alignments=text / "test.align", lrp_sentences=0, chance=0,
     resamples=0,

@@ -11,7 +11,7 @@ import re
 
 from headprune.analysis.words import Span
 from headprune.errors import UserError
-from headprune.text import sources
+from headprune.text import textfile
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ def read(path: str | pathlib.Path, spaced: bool = False) -> list[Sentence]:
   Raises:
     UserError: a line that is not CoNLL-U.
   """
-  return parse(sources.read_lines(path), path, spaced)
+  return parse(textfile.read_lines(path), path, spaced)
 
 
 def parse(lines: Iterable[str], path: str | pathlib.Path, spaced: bool = False) -> list[Sentence]:

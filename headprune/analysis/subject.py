@@ -10,7 +10,7 @@ from headprune.errors import UserError, check_least
 from headprune.nn import gates
 from headprune.runs import heads as heads_lib
 from headprune.runs.run import Run
-from headprune.text import batching, sources
+from headprune.text import batching, sources, textfile
 from headprune.translator.translator import Translator
 
 MAX_TOKENS = 2048  # padded tokens a side in a batch; its attention weights then stay small
@@ -92,7 +92,7 @@ def read(run: Run, options) -> Subject:
   """
   check_least("--sentences", options.sentences, 1)
   if options.text:
-    text = sources.read_parallel(*options.text)
+    text = textfile.read_parallel(*options.text)
   else:
     text = sources.read_dev(run.config.data, "give --text SRC TGT")
   return encode(run, *text, options.sentences)

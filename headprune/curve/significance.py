@@ -12,7 +12,7 @@ from headprune.curve.rows import PValues, Row
 from headprune.errors import UserError
 from headprune.runs import config as config_lib
 from headprune.runs.workdir import Workdir
-from headprune.text import bleu, sources
+from headprune.text import bleu, sources, textfile
 
 LEVEL = 0.05  # p below which a difference counts
 SAMPLES = 1000
@@ -58,7 +58,7 @@ def _against(control: Row, others: Sequence[Row], split: str) -> PValues:
 
 def _translations(row: Row, split: str, count: int) -> list[str]:
   path = Workdir.at(row.run).translations(split, row.step)
-  lines = sources.read_lines(path)
+  lines = textfile.read_lines(path)
   if len(lines) != count:
     raise UserError(f"{path} has {len(lines)} lines, but the {split} set {count}: restore either")
   return lines

@@ -47,7 +47,7 @@ from headprune.runs import defaults, derived, heads, validation
 from headprune.runs import run as run_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import check_unused, new_folder
-from headprune.text import sources, tokenizer
+from headprune.text import textfile, tokenizer
 from headprune.translator.translator import Translator
 
 _CHOICES = (  # of a ModelConfig: its defaults are what that program computes
@@ -72,7 +72,7 @@ def read(npz_path, src_vocab, tgt_vocab, hp_path, out: pathlib.Path) -> str:
   """
   check_unused(out)
   arrays, hp = npz.read(npz_path), original_hp.read(hp_path)
-  tokens = sources.read_lines(src_vocab), sources.read_lines(tgt_vocab)
+  tokens = textfile.read_lines(src_vocab), textfile.read_lines(tgt_vocab)
   try:
     model, params = from_npz(arrays, hp)
     fixed = original_hp.fixed_gates(hp, model)

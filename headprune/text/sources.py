@@ -1,24 +1,14 @@
 """Where sentence pairs come from: the built-in corpora, parallel text files, TFDS sets."""
 
-import codecs
-from collections.abc import Callable, Iterator, Sequence
-import dataclasses
-import gzip
-import itertools
+from collections.abc import Callable, Sequence
 import pathlib
 import textwrap
-from typing import BinaryIO
-import zlib
 
 from headprune.errors import UserError
-from headprune.files import check_fetched
-from headprune.text import grammar
+from headprune.text import grammar, textfile
 
 SPLITS = ("train", "dev", "test")
-KINDS = ("corpus", "text", "tfds")  # data.kind
-CORPORA = ("cldr", "grammar")  # data.corpus.kind
 _TRAIN_FILES = ("train_src", "train_tgt")
-_GZIP = b"\x1f\x8b"  # how its files begin; no UTF-8 text does
 
 
 def read_pairs(config, splits=SPLITS) -> dict[str, tuple[list[str], list[str]]]:
@@ -33,8 +23,7 @@ def read_pairs(config, splits=SPLITS) -> dict[str, tuple[list[str], list[str]]]:
   Raises:
     UserError: what is wrong with which file, line or field.
   """
-  readers = {"corpus": _from_corpus, "text": _from_files, "tfds": _from_tfds}
-  pairs = readers[config.kind](config, splits)
+  pairs = _KINDS[config.kind](config, splits)
   for split in splits:
     if split not in pairs and split != "test":
       raise UserError(f"config.data.{config.kind}.{split}: there must be {split} data")
@@ -85,79 +74,11 @@ def _read_again(config, split: str, instead: str) -> dict:
     raise UserError(f"the run's {split} data cannot be read ({error}): {instead}") from error
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Lines(Sequence):
-  """Lines of text that are read anew each time, so that they take no memory."""
-
-  read: Callable[[], Iterator[str]]  # all of them
-  count: int
-
-  def __len__(self) -> int:
-    return self.count
-
-  def __iter__(self) -> Iterator[str]:
-    return self.read()
-
-  def __getitem__(self, which):
-    if isinstance(which, slice):
-      return list(itertools.islice(self.read(), *which.indices(self.count)))
-    return next(itertools.islice(self.read(), range(self.count)[which], None))
-
-
-def read_lines(path: str | pathlib.Path) -> list[str]:
-  """Lines of a UTF-8 file, plain or gzip, whatever its name, without their line ends."""
-  return list(_read_rows(pathlib.Path(path)))
-
-
-def _stream_lines(path: pathlib.Path) -> Lines:
-  """`read_lines` for large files; all is checked at once."""
-  return Lines(lambda: _read_rows(path), sum(1 for _ in _read_rows(path)))
-
-
-def _read_rows(path: pathlib.Path) -> Iterator[str]:
-  if not path.is_file():
-    missing = next((parent for parent in reversed(path.parents) if not parent.is_dir()), None)
-    raise UserError(f"{path}: no such {f'file, nor a folder {missing}' if missing else 'file'}")
-  number = 0
-  try:
-    with _open(path) as file:
-      for number, row in enumerate(file, 1):
-        row = row.removeprefix(codecs.BOM_UTF8) if number == 1 else row
-        yield row.removesuffix(b"\n").decode("utf-8").removesuffix("\r")
-  except UnicodeDecodeError:
-    raise UserError(f"{path}, line {number}: not UTF-8; convert the file first") from None
-  except (OSError, EOFError, zlib.error) as error:
-    raise UserError(f"{path}: cannot be read ({error})") from error
-  if not number:
-    raise UserError(f"{path}: the file is empty")
-
-
-def _open(path: pathlib.Path) -> BinaryIO:
-  with path.open("rb") as file:
-    start = file.read(100)
-  check_fetched(path, start)
-  return gzip.open(path) if start.startswith(_GZIP) else path.open("rb")
-
-
-def read_parallel(src: str | pathlib.Path, tgt: str | pathlib.Path) -> tuple[list[str], list[str]]:
-  """Lines of two files that must have the same number of them."""
-  return _check_parallel(src, tgt, read_lines(src), read_lines(tgt))
-
-
-def _check_parallel(src, tgt, src_lines: Sequence[str], tgt_lines: Sequence[str]) -> tuple:
-  if len(src_lines) != len(tgt_lines):
-    raise UserError(
-      f"{src} has {len(src_lines)} lines but {tgt} has {len(tgt_lines)}: they must be parallel"
-    )
-  return src_lines, tgt_lines
-
-
 def _from_corpus(config, splits) -> dict:
-  readers = {"cldr": _from_cldr, "grammar": _from_grammar}
   kind = config.corpus.kind
   if kind not in CORPORA:
     raise UserError(f"config.data.corpus.kind={kind!r}: choose one of {', '.join(CORPORA)}")
-  pairs = readers[kind](config, splits)
+  pairs = _CORPORA[kind](config, splits)
   return {split: pairs[split] for split in splits if split in pairs}
 
 
@@ -196,9 +117,9 @@ def _from_files(config, splits) -> dict:
       if not name:
         raise UserError(f"config.data.text.{field} is not set: name a file")
     paths = {field: pathlib.Path(config.text.dir) / name for field, name in names.items()}
-    read = _stream_lines if split == "train" else read_lines
+    read = textfile.stream_lines if split == "train" else textfile.read_lines
     sides = (_read_field(field, path, read) for field, path in paths.items())
-    pairs[split] = _check_parallel(*paths.values(), *sides)
+    pairs[split] = textfile.check_parallel(*paths.values(), *sides)
   return pairs
 
 
@@ -243,9 +164,14 @@ def _from_tfds(config, splits) -> dict:
   return pairs
 
 
-def _column(rows, feature: str) -> Lines:
-  return Lines(lambda: (row[feature].decode() for row in rows), len(rows))
+def _column(rows, feature: str) -> textfile.Lines:
+  return textfile.Lines(lambda: (row[feature].decode() for row in rows), len(rows))
 
 
 def _brief(error: Exception) -> str:
   return textwrap.shorten(str(error) or repr(error), 300)
+
+
+_KINDS = {"corpus": _from_corpus, "text": _from_files, "tfds": _from_tfds}
+_CORPORA = {"cldr": _from_cldr, "grammar": _from_grammar}
+KINDS, CORPORA = tuple(_KINDS), tuple(_CORPORA)  # data.kind, data.corpus.kind

@@ -12,7 +12,7 @@ from headprune.analysis.evidence import Counted, Evidence
 from headprune.analysis.result import Kind, Score
 from headprune.analysis.subject import Subject
 from headprune.errors import UserError
-from headprune.text import sources
+from headprune.text import textfile
 
 KIND = "aligning"
 STEPS = ("writing", "reading")  # the step that predicts a target piece; the next one, its reader
@@ -86,7 +86,7 @@ def read(path: str | pathlib.Path) -> list[Links]:
     UserError: something else on a line.
   """
   links = []
-  for number, line in enumerate(sources.read_lines(path), 1):
+  for number, line in enumerate(textfile.read_lines(path), 1):
     sure, possible = set(), set()
     for item in line.split():
       match = re.fullmatch(r"(\d+)([-p?])(\d+)", item)

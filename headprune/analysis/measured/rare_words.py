@@ -11,7 +11,7 @@ from headprune.analysis.evidence import Counted, Evidence
 from headprune.analysis.result import Kind
 from headprune.analysis.subject import Subject
 from headprune.errors import UserError
-from headprune.text import sources
+from headprune.text import sources, textfile
 
 KIND = "rare words"
 _CHUNK = 10_000  # lines encoded at a time
@@ -124,7 +124,7 @@ def ranks(lines: Iterable[str], tokenizer) -> np.ndarray:
 def _read_counted(subject: Subject, path: str | None) -> tuple[Sequence[str], tuple[str, ...]]:
   """(source lines to count words in, notes): a file, the training text, or else the subject's."""
   if path is not None:
-    return sources.read_lines(path), ()
+    return textfile.read_lines(path), ()
   try:
     return sources.read_pairs(subject.run.config.data, ("train",))["train"][0], ()
   except UserError as error:
