@@ -8,23 +8,23 @@ cldr, on two CPU cores (AMD EPYC): 500 steps in 0:51, median 39,272 tokens/s, de
 96.78, test BLEU 97.47.
 
 Without a preset, on two Intel Xeon cores with a little other work: 800 steps in 1:17, dev BLEU
-96.63, test BLEU 96.49; with --config.seed=1 96.50 and 97.26
+96.63, test BLEU 96.49; with --config.seed=1 96.50 and 97.26.
 On two AMD Zen 3 cores with other work: 2:29, dev BLEU 96.68, test BLEU 96.32. In other sizes, dev
 and test BLEU (peak rate by D^-0.5: --config.optim.learning_rate):
   D 32, F 64, 0.025: 77.44, 75.58; D 64, F 128, 0.0177: 93.08, 93.18
   --config.model.layers=1: 96.79, 95.59; =4: 95.84, 95.21
-Heads with a function there (trend --workdir runs/size-* --checkpoints 800):
+Heads with a function there, one seed (trend --workdir runs/size-* --checkpoints 800):
   D, encoder layers                               32, 2    64, 2   128, 2   128, 1   128, 4
   dev BLEU                                         77.4     93.1     96.7     96.8     95.8
   syntactic encoder heads                       1 of 16  2 of 16  4 of 16   2 of 8  5 of 32
   the strongest, above looking at one distance      +12      +31      +47      +26      +40
   the strongest at one position                     35%      42%      51%      51%      40%
   aligning heads of cross-attention              8 of 8   8 of 8   8 of 8   8 of 8   8 of 8
-When they get it (a checkpoint every 50 steps, BLEU 31.7 at step 200): two cross-attention heads
-align at step 150 and seven of eight at 250; the first syntactic head is there at 200, three or four
-from 400 on; none was ever positional. Of configs/concrete.py, which prunes it, three of the four
-encoder heads that are open at step 250 are syntactic. trend takes a second of processor time a
-checkpoint, 11 the first one with compilation.
+When they get it without a preset (a checkpoint every 50 steps, BLEU 31.7 at step 200): two
+cross-attention heads align at step 150 and seven of eight at 250; the first syntactic head is there
+at 200, three or four from 400 on; none was ever positional. Of configs/concrete.py, which prunes
+it, three of the four encoder heads that are open at step 250 are syntactic. trend takes a second of
+processor time a checkpoint, 11 the first one with compilation.
 
 multi30k, on two CPU cores (AMD EPYC, Zen 5):
   python -m headprune.main --config configs/baseline.py:multi30k --workdir runs/multi30k-baseline
@@ -34,8 +34,9 @@ multi30k, on two CPU cores (AMD EPYC, Zen 5):
   work was using too: 39.5 in 45:00; on slower ones with much other work 39.35 in 1:25:50. In
   bfloat16 39.63, in float32 39.65. Once 39.1, before the program's rounding changed.
   By an earlier analysis three of 16 encoder heads are positional at 60%: 2.4 and 4.1 look one piece
-  back, 2.2 one ahead. All of it, for 1,000 sentence pairs, 1,000 parsed sentences and relevance on
-  200 sentences, took 1:08 (0:47 without relevance), without the rows "idle" and "how sure".
+  back, 2.2 one ahead. `headprune analyze`, for 1,000 sentence pairs, 1,000 parsed sentences and
+  relevance on 200 sentences, took 1:08 (0:47 without relevance), without what README calls "idle"
+  and "how sure".
 
 marian, same machine with much other work beside it:
   5,000 steps in 1:21:05, dev BLEU 38.6, test2016 BLEU 38.8 (lower-cased, 13a), smoothed

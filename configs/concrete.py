@@ -3,8 +3,8 @@
   python -m headprune.main --config configs/concrete.py[:PRESET] --workdir runs/concrete
 
 PRESET: cldr, multi30k, marian, enru, opus, opus-cpu or base; none is the built-in grammar.
-`PRESET,encoder` (or `,encoder`)
-prunes encoder self-attention alone, with a frozen decoder, as section 6.2 of the paper does.
+`PRESET,encoder` (or `,encoder`) prunes encoder self-attention alone, with a frozen decoder, as
+section 6.2 of the paper does.
 
 If no finished baseline is at `init_from`, it is trained there first, as `pretrain` says.
 
@@ -40,7 +40,7 @@ With l0.ascent 1, on two Intel Xeon cores with other work; baseline 96.49, contr
   topk                   97.19         94.41  92.07   (5/3/8, 2/2/4, 1/1/4)
   random          97.9   98.02  96.7   95.51  93.83   (24 and 11 heads in another sweep)
   onepass                96.78                        (its other forks were not run)
-What each part of that schedule does, 6 and 8 heads (seed 0, in brackets seed 1):
+What each part of that schedule does, 6 and 8 heads (seed 0, in brackets seed 1; l0.ascent 1):
   gates.init glorot, target falls straight, l0.ramp 0.4, .settled 0.3: 6 heads 64.04, 68.42 (88.13)
   the same, but the target falls by the cube: 76.45; and l0.ramp 0.3, .settled 0.6: 87.92 (93.82)
     straight with 0.3 and 0.6: 0.18, no cross-attention is left; cube with 0.3 and 0.5: 86.22
@@ -178,8 +178,9 @@ lower-cased tokens, test2016:
 The baseline again in float32, twice, 38:43 and 37:50 on two AMD Zen 3 cores with other work: 37.2
 and 37.6. The smoothed dev loss is 1.493 after 750 steps, 1.388 after 900 and 1.312 and 1.319 at the
 end (the original's after 1,100 of as many tokens: 1.48).
-From the second one in float32, pruned with l0.ascent 5, train.distill 0.5 and the baseline's rate:
-1,700 steps at 0.002 (0.1, 0.5; optim.gates_factor 12.5) in 1:04:11, much other work beside it:
+From the second one in float32, pruned with l0.ascent 5, l0.settled 0.5, train.distill 0.5 and the
+baseline's rate: 1,700 steps at 0.002 (0.1, 0.5; optim.gates_factor 12.5) in 1:04:11, much other
+work beside it:
   10 of 72 heads (0/0/0, 2/0/0 and 2/2/4 in layers 1/2/3) 36.0 (-1.6), chrF 59.6 -> 59.0; dev loss
   1.450 -> 1.530, still falling: it was 1.615 when the gates settled, after 850 steps
 

@@ -3,8 +3,8 @@
   python -m headprune.main --config configs/fixed.py[:PRESET] --workdir runs/fixed
 
 PRESET: cldr, multi30k, marian, enru, opus, opus-cpu or base; none is the built-in grammar.
-By default parameters and gates are
-those of `runs/concrete` (`runs/PRESET-concrete`): the pruned structure is trained on without noise.
+By default parameters and gates are those of `runs/concrete` (`runs/PRESET-concrete`): the pruned
+structure is trained on without noise.
 `PRESET,scratch` (or `,scratch`) trains the structure from new parameters, like a baseline.
 
 multi30k, with the 3 of 16 encoder heads of multi30k,encoder (BLEU 39.5), on two CPU cores (AMD
@@ -18,7 +18,7 @@ EPYC, Zen 5) with other work beside it; test2016, lower-cased, 13a:
   5,000 steps in 28:27: BLEU 39.1
 
 configs/structures/ has the open heads of runs that concrete.py records: of its curve of cldr, and
-in multi30k-words.json the 10 of 72 heads of the original's sizes.
+in multi30k-words.json of both runs with 10 of 72 heads in the original's sizes.
   python -m headprune.main --config configs/fixed.py:cldr,scratch --workdir runs/structure \\
     --config.gates.fixed_from=configs/structures/cldr.json#l0-25pct-seed0
 """
