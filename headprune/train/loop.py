@@ -233,6 +233,7 @@ def _finish(work: _Work, state: steps.TrainState) -> Summary:
     with work.stop.waiting(patient=False):
       params = _averaged(work, state)
       row = evaluation.dev_losses(job, _place(job, params))
+      own_loss = evaluation.dev_losses(job, state.params)["dev_loss"]
       splits = [split for split in ("dev", "test") if split in job.text]
       row |= evaluation.translate(job, params, splits, step)
   except Stopped:
@@ -251,7 +252,7 @@ def _finish(work: _Work, state: steps.TrainState) -> Summary:
     ends_at=(job.config.train.steps, job.config.train.patience),
     tokens_per_second=float(np.median(rates)) if rates else 0.0,
     train_seconds=_trained_seconds(history),
-    notes=notes.of_run(job.config, step, history, row, lists, job.report),
+    notes=notes.of_run(job.config, step, history, row, own_loss, lists, job.report),
     **row,
   )
   if processes.is_first():

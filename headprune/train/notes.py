@@ -16,10 +16,17 @@ _CUT = 0.1  # share of the heads with gates
 _NEAR = 0.9  # share of the steps before gates settle
 _DROPPED = 0.01  # share of the pairs
 _SEEN = 0.05  # share of the dev or test pairs
+_APART = 0.01  # nats a token by which a mean of checkpoints is worse than the last one alone
 
 
 def of_run(
-  config: ConfigDict, step: int, history: list[dict], last: dict, log_alphas: dict, report: Report
+  config: ConfigDict,
+  step: int,
+  history: list[dict],
+  last: dict,
+  own_loss: float,
+  log_alphas: dict,
+  report: Report,
 ) -> tuple[str, ...]:
   """All notes on a run.
 
@@ -27,16 +34,16 @@ def of_run(
     config: of the run.
     step: its last one.
     history: the rows of its metrics.
-    last: the row of the last evaluation.
+    last: the row of the last evaluation, of a mean of checkpoints where they are averaged.
+    own_loss: dev loss of the last step's own parameters.
     log_alphas: attention type -> layer -> log_alpha of each head.
     report: of the training pairs.
   """
-  average = config.eval.average
-  points = [(at, loss) for at, loss in metrics.dev_losses(history, average).items() if at < step]
-  if average == 1:  # else the last evaluation is of another model, a mean
-    points.append((step, last["dev_loss"]))
+  losses = metrics.dev_losses(history, config.eval.average).items()
+  points = [(at, loss) for at, loss in losses if at < step] + [(step, own_loss)]
   return (
     *dev_loss(points, step, pruned=bool(log_alphas)),
+    *mean(last["dev_loss"], own_loss),
     *bleu(last["dev_bleu"]),
     *closed(log_alphas),
     *cut(config, history, log_alphas),
@@ -69,6 +76,17 @@ def dev_loss(points: Sequence[tuple[int, float]], steps: int, pruned: bool) -> l
       "lower config.train.steps, set config.train.patience, or raise dropout (config.model)"
     ]
   return []
+
+
+def mean(mean_loss: float, own_loss: float) -> list[str]:
+  """Whether the mean of checkpoints is worse than the last one of them alone."""
+  if mean_loss - own_loss <= _APART:
+    return []
+  return [
+    f"the mean of checkpoints has dev loss {mean_loss:.3f}, the last one alone {own_loss:.3f}: its "
+    "older ones are of much worse models; lower config.train.checkpoint_every or "
+    "config.eval.average"
+  ]
 
 
 def bleu(dev_bleu: float) -> list[str]:

@@ -48,6 +48,19 @@ def test_metrics_hold_losses_speed_bleu_and_gates(finished):
   assert row["open"]["dec_self"] == (log_alpha_NH > -np.log(11)).sum()
 
 
+def test_notes_are_told_what_the_last_checkpoint_has_without_the_others(tmp_path, monkeypatch):
+  config = small_config("baseline", "")
+  config.model.precision, config.optim.learning_rate, config.optim.cooldown = "float32", 0.05, 0.0
+  told = []
+  monkeypatch.setattr(loop.notes, "of_run", lambda *args: told.append(args) or ())
+  training.train(config, tmp_path / "x")
+  (_, step, _, last, own_loss, _, _) = told[0]
+  run = headprune.load(tmp_path / "x", step)  # a step is not averaged
+  losses = np.concatenate(run.score(*sources.read_dev(run.config.data, "")))
+  np.testing.assert_allclose(own_loss, losses.mean(), rtol=1e-4)
+  assert abs(own_loss / last["dev_loss"] - 1) > 1e-3, "that of a mean is another one"
+
+
 @pytest.mark.parametrize("wanted, types", [("2 a layer", [[2, 2]] * 3), ("5", None)])
 def test_as_many_heads_stay_open_as_are_asked_for(finished, tmp_path, wanted, types):
   config = small_config("concrete", finished[0] / "baseline")

@@ -85,7 +85,7 @@ def test_dev_text_that_was_trained_on():
   assert note.startswith("5% of the test pairs are in the training text as well: BLEU there")
   assert notes.seen(Report(99, 0, 0)) == []  # from older files
   last = {"dev_loss": 3.9, "dev_bleu": 30.0}
-  assert notes.of_run(defaults.base(), 1, [], last, {}, report) == (note,)
+  assert notes.of_run(defaults.base(), 1, [], last, 3.9, {}, report) == (note,)
 
 
 def test_of_a_run():
@@ -93,13 +93,21 @@ def test_of_a_run():
   history = [{"step": 50, "dev_loss": 4.0}, {"step": 75, "objective": 9.0}]
   history.append({"step": 100, "dev_loss": 3.0})  # written before a kill
   report, last = Report(100, 0, 0), {"dev_loss": 3.9, "dev_bleu": 30.0}
-  assert notes.of_run(config, 100, history, last, {}, report) == ()
-  assert len(notes.of_run(config, 100, history, last | {"dev_loss": 3.5}, {}, report)) == 1
-  config.eval.average = 2  # the last model is a mean: one evaluation is left
-  assert notes.of_run(config, 100, history, last | {"dev_loss": 3.5}, {}, report) == ()
+  assert notes.of_run(config, 100, history, last, 3.9, {}, report) == ()
+  (falling,) = notes.of_run(config, 100, history, last | {"dev_loss": 3.5}, 3.5, {}, report)
+  assert falling.startswith("dev loss was still falling, by 0.20")
+  config.eval.average = 2  # the last row is of a mean, its step's own parameters have own_loss
+  (falling,) = notes.of_run(config, 100, history, last | {"dev_loss": 3.0}, 3.5, {}, report)
+  assert falling.startswith("dev loss was still falling, by 0.20")
   history[2:2] = [{"step": 75, "dev_loss": 2.5}, {"step": 90, "dev_loss": 3.95}]  # ended at 75 once
-  assert notes.of_run(config, 100, history, last, {}, report) == ()
-  every = notes.of_run(
-    config, 100, history, last | {"dev_bleu": 1.0}, {"enc_self": [[0.0]]}, report
-  )
-  assert [line.split()[:2] for line in every] == [["dev", "BLEU"], ["no", "gate"]]
+  assert notes.of_run(config, 100, history, last, 3.94, {}, report) == ()
+  last |= {"dev_bleu": 1.0, "dev_loss": 3.96}
+  every = notes.of_run(config, 100, history, last, 3.94, {"enc_self": [[0.0]]}, report)
+  begins = [line.split()[:2] for line in every]
+  assert begins == [["the", "mean"], ["dev", "BLEU"], ["no", "gate"]]
+
+
+def test_a_mean_that_is_worse_than_its_last_checkpoint():
+  assert notes.mean(1.482, 1.473) == notes.mean(1.4, 1.473) == []
+  (note,) = notes.mean(1.482, 1.4517)
+  assert note.startswith("the mean of checkpoints has dev loss 1.482, the last one alone 1.452: ")
