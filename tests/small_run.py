@@ -8,7 +8,7 @@ from headprune.nn import gates
 from headprune.runs import defaults, derived
 from headprune.runs import run as run_lib
 from headprune.runs.summary import Summary
-from headprune.text import tokenizer
+from headprune.text import special, tokenizer, whitespace
 from headprune.translator.translator import Translator
 from tests import tiny
 
@@ -30,8 +30,8 @@ def make(out: pathlib.Path, **fields) -> run_lib.Run:
     "model.precision": "float32", "gates.kind": "concrete", "eval.beams": 2,
     "eval.batch_sentences": 2,
   } | {name.replace("__", "."): value for name, value in fields.items()})  # fmt: skip
-  files = tokenizer.whitespace_files(*[[*tokenizer.RESERVED, *WORDS]] * 2)
-  vocabularies = tuple(tokenizer.Whitespace((*tokenizer.RESERVED, *WORDS)) for _ in "ab")
+  files = tokenizer.whitespace_files(*[[*special.RESERVED, *WORDS]] * 2)
+  vocabularies = tuple(whitespace.Whitespace((*special.RESERVED, *WORDS)) for _ in "ab")
   sizes = derived.model_config(config.model, vocabularies)
   types = derived.gated_types(config)
   log_alphas = {n: np.array([[0.5, -3.0]] * 2, np.float32) for n in types}

@@ -21,7 +21,7 @@ from headprune.runs import derived, presets, validation
 from headprune.runs import run as run_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import check_unused, new_folder
-from headprune.text import marian_tokenizer, tokenizer
+from headprune.text import marian_tokenizer, pieces, tokenizer
 from headprune.translator.translator import Translator
 
 _KNOWN = 0.5  # of a SentencePiece model's pieces; nearly all where nothing was mixed up
@@ -154,7 +154,7 @@ def _tokenizer_files(run: run_lib.Run) -> dict[str, bytes]:
   if isinstance(sides[1], marian_tokenizer.Marian):
     files = tokenizer.read_files(run.workdir.tokenizer)
     return {name: data for name, data in files.items() if name in marian_tokenizer.FILES}
-  if not all(isinstance(side, tokenizer.SentencePiece) and not side.lowercase for side in sides):
+  if not all(isinstance(side, pieces.SentencePiece) and not side.lowercase for side in sides):
     raise UserError(
       f"config.tokenizer.kind={run.config.tokenizer.kind!r}, lowercase="
       f"{run.config.tokenizer.lowercase}: MarianMT has SentencePiece models that keep the case"
@@ -167,12 +167,12 @@ def _tokenizer_files(run: run_lib.Run) -> dict[str, bytes]:
   return files | ({"target_vocab.json": _json_bytes(tgt)} if src != tgt else {})
 
 
-def _vocabulary(side: tokenizer.SentencePiece) -> dict[str, int]:
+def _vocabulary(side: pieces.SentencePiece) -> dict[str, int]:
   """Piece -> id of a SentencePiece model made here, its reserved pieces under MarianMT's names."""
   special = marian_tokenizer.PAD, marian_tokenizer.EOS, marian_tokenizer.UNK
-  pieces = [*special, *side.pieces(range(len(special), side.vocab_size))]
-  ids = {piece: i for i, piece in enumerate(pieces)}
-  if len(ids) < len(pieces):
+  tokens = [*special, *side.pieces(range(len(special), side.vocab_size))]
+  ids = {token: i for i, token in enumerate(tokens)}
+  if len(ids) < len(tokens):
     raise UserError(f"config.tokenizer: one of {', '.join(special)} is an ordinary piece here")
   return ids
 

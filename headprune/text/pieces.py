@@ -1,16 +1,65 @@
-"""Training of SentencePiece models, and the ids that all vocabularies made here begin with."""
+"""SentencePiece models: what they make of text, and how they are trained."""
 
 from collections.abc import Sequence
+import dataclasses
 import io
 
+import numpy as np
 import sentencepiece
 
 from headprune.errors import UserError
-
-BOS, EOS, UNK = 0, 1, 2
-RESERVED = ("_BOS_", "_EOS_", "_UNK_")
+from headprune.text import spans
+from headprune.text.special import BOS, EOS, RESERVED, SPECIAL, UNK, content
 
 _MAX_LINES = 1_000_000  # of text to learn from
+
+
+@dataclasses.dataclass(frozen=True)
+class SentencePiece:
+  """A trained SentencePiece model; text is lower-cased first if `lowercase`."""
+
+  processor: sentencepiece.SentencePieceProcessor
+  lowercase: bool = False
+
+  eos = EOS  # the id that ends a sentence
+  unk = UNK  # that of what the vocabulary lacks
+  pad = None  # there is none of padding
+  special = SPECIAL
+
+  @property
+  def vocab_size(self) -> int:
+    """Number of ids, the reserved ones included."""
+    return self.processor.get_piece_size()
+
+  def encode(self, lines: Sequence[str]) -> list[list[int]]:
+    """Ids of each line and EOS; all cores work on the batch."""
+    texts = [line.lower() if self.lowercase else line for line in lines]
+    return self.processor.encode(texts, add_eos=True)
+
+  def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
+    """Text of each sequence up to its first EOS; an unknown piece shows as U+2047."""
+    rows = [content(row) for row in ids]
+    return self.processor.decode(rows) if rows else []  # [] alone would be taken for one sentence
+
+  def pieces(self, ids: Sequence[int]) -> list[str]:
+    """The pieces as they stand in the vocabulary; U+2581 marks the start of a word."""
+    return self.processor.id_to_piece(np.asarray(ids, np.int64).tolist())
+
+  def spans(self, line: str) -> list[tuple[int, int]]:
+    """Where each piece of `encode([line])[0]`, EOS left out, lies in `line`.
+
+    Args:
+      line: the text as it was before lower-casing and normalisation.
+
+    Returns:
+      (start, end) in characters for each piece, without the space in front of a word. The span of
+      a lone word mark is empty; the pieces of one character (a ligature) share that character.
+    """
+    if not self.lowercase:
+      return spans.of_pieces(self.processor, line)
+    text, origin = _lower(line)
+    found = spans.of_pieces(self.processor, text)
+    return [(origin[a], origin[b - 1] + 1 if a < b else origin[a]) for a, b in found]
 
 
 def train(
@@ -61,6 +110,15 @@ def train(
   return model.getvalue()
 
 
+def parse(data: bytes, lowercase: bool) -> SentencePiece:
+  """What `train` made; a RuntimeError or ValueError where it cannot be."""
+  processor = sentencepiece.SentencePieceProcessor(model_proto=data)
+  found = processor.bos_id(), processor.eos_id(), processor.unk_id()
+  if found != (BOS, EOS, UNK):
+    raise ValueError(f"BOS, EOS and unknown have the ids {found}, not {(BOS, EOS, UNK)}")
+  return SentencePiece(processor, lowercase)
+
+
 def _sample(parts: Sequence[Sequence[str]]) -> list[str]:
   """Evenly spaced lines of all parts one after the other; no random numbers needed."""
   step = -(-sum(map(len, parts)) // _MAX_LINES)
@@ -69,3 +127,10 @@ def _sample(parts: Sequence[Sequence[str]]) -> list[str]:
     sample += lines[skip::step]
     skip = (skip - len(lines)) % step
   return sample
+
+
+def _lower(line: str) -> tuple[str, list[int]]:
+  """The lower-cased line, and for each of its characters (and its end) the index in `line`."""
+  # "İ" becomes two characters.
+  origin = [i for i, char in enumerate(line) for _ in char.lower()]
+  return line.lower(), [*origin, len(line)]

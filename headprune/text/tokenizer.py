@@ -1,4 +1,4 @@
-"""Text to ids and back: SentencePiece models and whitespace vocabularies behind one interface.
+"""A tokenizer folder: trained, written, copied, loaded.
 
 Everywhere in this program the ids of a sentence end in EOS. The vocabularies made here start with
 0 `_BOS_` (never used), 1 `_EOS_`, 2 `_UNK_`. A tokenizer folder is self-contained: `tokenizer.json`
@@ -7,23 +7,16 @@ where `*` is `model` (SentencePiece) or `vocab` (one token a line in id order, U
 MarianMT model are its own files (see marian_tokenizer).
 """
 
-import collections
-from collections.abc import Callable, Iterable, Mapping, Sequence
-import dataclasses
-import functools
+from collections.abc import Callable, Mapping, Sequence
 import itertools
 import json
 import pathlib
-import re
 import zlib
-
-import numpy as np
-import sentencepiece
 
 from headprune.errors import UserError
 from headprune.files import check_fetched
-from headprune.text import marian_tokenizer, pieces, spans
-from headprune.text.pieces import BOS, EOS, RESERVED, UNK
+from headprune.text import marian_tokenizer, pieces, whitespace
+from headprune.text.special import RESERVED
 
 KINDS = ("bpe", "unigram", "whitespace")
 
@@ -32,95 +25,7 @@ _FLAGS = ("shared", "lowercase")
 _SIDE_NAMES = {"src": "source", "tgt": "target", "shared": "source and target"}
 
 
-@dataclasses.dataclass(frozen=True)
-class SentencePiece:
-  """A trained SentencePiece model; text is lower-cased first if `lowercase`."""
-
-  processor: sentencepiece.SentencePieceProcessor
-  lowercase: bool = False
-
-  eos = EOS  # the id that ends a sentence
-  unk = UNK  # that of what the vocabulary lacks
-  pad = None  # there is none of padding
-  special = (BOS, EOS, UNK)  # ids that are no words, in ascending order
-
-  @property
-  def vocab_size(self) -> int:
-    """Number of ids, the reserved ones included."""
-    return self.processor.get_piece_size()
-
-  def encode(self, lines: Sequence[str]) -> list[list[int]]:
-    """Ids of each line and EOS; all cores work on the batch."""
-    texts = [line.lower() if self.lowercase else line for line in lines]
-    return self.processor.encode(texts, add_eos=True)
-
-  def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
-    """Text of each sequence up to its first EOS; an unknown piece shows as U+2047."""
-    rows = [_content(row) for row in ids]
-    return self.processor.decode(rows) if rows else []  # [] alone would be taken for one sentence
-
-  def pieces(self, ids: Sequence[int]) -> list[str]:
-    """The pieces as they stand in the vocabulary; U+2581 marks the start of a word."""
-    return self.processor.id_to_piece(np.asarray(ids, np.int64).tolist())
-
-  def spans(self, line: str) -> list[tuple[int, int]]:
-    """Where each piece of `encode([line])[0]`, EOS left out, lies in `line`.
-
-    Args:
-      line: the text as it was before lower-casing and normalisation.
-
-    Returns:
-      (start, end) in characters for each piece, without the space in front of a word. The span of
-      a lone word mark is empty; the pieces of one character (a ligature) share that character.
-    """
-    if not self.lowercase:
-      return spans.of_pieces(self.processor, line)
-    text, origin = _lower(line)
-    found = spans.of_pieces(self.processor, text)
-    return [(origin[a], origin[b - 1] + 1 if a < b else origin[a]) for a, b in found]
-
-
-@dataclasses.dataclass(frozen=True)
-class Whitespace:
-  """A word list for text that is already split into pieces by single spaces."""
-
-  tokens: tuple[str, ...]
-  lowercase: bool = False
-
-  eos = EOS  # the id that ends a sentence
-  unk = UNK  # that of what the vocabulary lacks
-  pad = None  # there is none of padding
-  special = (BOS, EOS, UNK)  # ids that are no words, in ascending order
-
-  @property
-  def vocab_size(self) -> int:
-    """Number of ids, the reserved ones included."""
-    return len(self.tokens)
-
-  @functools.cached_property
-  def _ids(self) -> dict[str, int]:
-    # Without the reserved tokens: an `_EOS_` in the text must not end the sentence.
-    return {token: i for i, token in enumerate(self.tokens) if i > UNK}
-
-  def encode(self, lines: Sequence[str]) -> list[list[int]]:
-    """Ids of each line and EOS."""
-    rows = (_words(line, self.lowercase) for line in lines)
-    return [[*(self._ids.get(word, UNK) for word in words), EOS] for words in rows]
-
-  def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
-    """Tokens of each sequence up to its first EOS, joined by spaces; `_UNK_` stays visible."""
-    return [" ".join(self.tokens[i] for i in _content(row)) for row in ids]
-
-  def pieces(self, ids: Sequence[int]) -> list[str]:
-    """The tokens as they stand in the vocabulary."""
-    return [self.tokens[i] for i in ids]
-
-  def spans(self, line: str) -> list[tuple[int, int]]:
-    """(start, end) in characters of each token of `encode([line])[0]` but EOS."""
-    return [match.span() for match in re.finditer("[^ ]+", line)]
-
-
-Tokenizer = SentencePiece | Whitespace | marian_tokenizer.Marian
+Tokenizer = pieces.SentencePiece | whitespace.Whitespace | marian_tokenizer.Marian
 
 
 def train(
@@ -164,9 +69,8 @@ def train(
     if not any(line.strip() for line in itertools.chain(*parts)):
       raise UserError(f"{_SIDE_NAMES[side]} text: no line with text to train a tokenizer on")
     if kind == "whitespace":
-      files[f"{side}.vocab"] = _vocab_bytes(
-        side, _count_words(itertools.chain(*parts), vocab_size, lowercase)
-      )
+      tokens = whitespace.train(itertools.chain(*parts), vocab_size, lowercase)
+      files[f"{side}.vocab"] = whitespace.to_bytes(tokens, _SIDE_NAMES[side])
     else:
       files[f"{side}.model"] = pieces.train(kind, parts, vocab_size, lowercase, _SIDE_NAMES[side])
   write_files(folder, files | _meta_file(files, kind, shared, lowercase))
@@ -179,8 +83,8 @@ def whitespace_files(src_tokens: Sequence[str], tgt_tokens: Sequence[str]) -> di
     UserError: wrong reserved tokens, an empty or repeated token; names its line, counted from 1.
   """
   files = {
-    "src.vocab": _vocab_bytes("src", src_tokens),
-    "tgt.vocab": _vocab_bytes("tgt", tgt_tokens),
+    "src.vocab": whitespace.to_bytes(src_tokens, _SIDE_NAMES["src"]),
+    "tgt.vocab": whitespace.to_bytes(tgt_tokens, _SIDE_NAMES["tgt"]),
   }
   return files | _meta_file(files, "whitespace", shared=False, lowercase=False)
 
@@ -255,7 +159,7 @@ def load(folder: pathlib.Path) -> tuple[Tokenizer, Tokenizer]:
     _read(folder / name, _check_sum, known)
   if meta["kind"] == "marian":
     return marian_tokenizer.load(folder)
-  parse = _parse_vocab if meta["kind"] == "whitespace" else _parse_model
+  parse = (whitespace if meta["kind"] == "whitespace" else pieces).parse
   found = [_read(folder / name, parse, meta["lowercase"]) for name in _names(meta)]
   return found[0], found[-1]
 
@@ -291,65 +195,3 @@ def _names(meta: Mapping) -> list[str]:
 def _check_sum(data: bytes, known: int) -> None:
   if zlib.crc32(data) != known:
     raise ValueError(f"its checksum is not that in {_META}")
-
-
-def _parse_vocab(data: bytes, lowercase: bool) -> Whitespace:
-  # Not splitlines(): a token may hold U+2028 and its like.
-  tokens = tuple(data.decode("utf-8").removesuffix("\n").split("\n"))
-  if tokens[: len(RESERVED)] != RESERVED:
-    raise ValueError(f"its first lines are not {' '.join(RESERVED)}")
-  return Whitespace(tokens, lowercase)
-
-
-def _parse_model(data: bytes, lowercase: bool) -> SentencePiece:
-  processor = sentencepiece.SentencePieceProcessor(model_proto=data)
-  found = processor.bos_id(), processor.eos_id(), processor.unk_id()
-  if found != (BOS, EOS, UNK):
-    raise ValueError(f"BOS, EOS and unknown have the ids {found}, not {(BOS, EOS, UNK)}")
-  return SentencePiece(processor, lowercase)
-
-
-def _count_words(lines: Iterable[str], vocab_size: int, lowercase: bool) -> list[str]:
-  """The reserved tokens, then words by (frequency, word) descending."""
-  counts = collections.Counter()
-  for line in lines:
-    counts.update(_words(line, lowercase))
-  for token in RESERVED:
-    del counts[token]
-  words = sorted(counts, key=lambda word: (counts[word], word), reverse=True)
-  return [*RESERVED, *words][: vocab_size or None]
-
-
-def _vocab_bytes(side: str, tokens: Sequence[str]) -> bytes:
-  where = f"{_SIDE_NAMES[side]} vocabulary"
-  if len(tokens) < len(RESERVED):
-    raise UserError(f"{where}: {len(tokens)} tokens, but it must start with {' '.join(RESERVED)}")
-  lines = {}
-  for line, token in enumerate(tokens, start=1):
-    if line <= len(RESERVED) and token != RESERVED[line - 1]:
-      raise UserError(f"{where}, line {line}: must be {RESERVED[line - 1]}, not {token!r}")
-    if not token or "\n" in token:
-      raise UserError(f"{where}, line {line}: {token!r} is empty or has a line break")
-    if token in lines:
-      raise UserError(f"{where}, line {line}: {token!r} is in line {lines[token]} already")
-    lines[token] = line
-  return "".join(f"{token}\n" for token in tokens).encode("utf-8")
-
-
-def _words(line: str, lowercase: bool) -> list[str]:
-  return [word for word in (line.lower() if lowercase else line).split(" ") if word]
-
-
-def _lower(line: str) -> tuple[str, list[int]]:
-  """The lower-cased line, and for each of its characters (and its end) the index in `line`."""
-  # "İ" becomes two characters.
-  origin = [i for i, char in enumerate(line) for _ in char.lower()]
-  return line.lower(), [*origin, len(line)]
-
-
-def _content(ids: Sequence[int]) -> list[int]:
-  """The ids before the first EOS, without BOS; `ids` may be an array."""
-  row = np.asarray(ids, np.int64).tolist()
-  if EOS in row:
-    row = row[: row.index(EOS)]
-  return [i for i in row if i != BOS]

@@ -6,7 +6,7 @@ import types
 import numpy as np
 
 from headprune.analysis.subject import Subject
-from headprune.text import tokenizer
+from headprune.text import special, whitespace
 from tests import tiny
 
 Rule = Callable[[int, list[int], list[int]], int]
@@ -81,7 +81,7 @@ def both_sides(
     attention=attention,
     encoder_attention=lambda batch: attention(batch, ("enc_self",))["enc_self"],
   )
-  side = tokenizer.Whitespace((*tokenizer.RESERVED, *words))
+  side = whitespace.Whitespace((*special.RESERVED, *words))
   run = types.SimpleNamespace(translator=translator, src_tokenizer=side, tgt_tokenizer=side)
   count, ids = len(source_ids), (list(source_ids), list(target_ids))
   text = [tuple(" ".join(side.pieces(row[:-1])) for row in pair) if words else ("", "")

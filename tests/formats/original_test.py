@@ -20,7 +20,7 @@ from headprune.prune.cut import cut
 from headprune.runs import checkpoint, defaults
 from headprune.runs import config as config_lib
 from headprune.runs.workdir import Workdir
-from headprune.text import tokenizer
+from headprune.text import special
 from headprune.train import training
 from tests import tiny
 
@@ -199,7 +199,7 @@ def test_pruning_starts_from_a_converted_run(tmp_path):
   np.savez(tmp_path / "model.npz", **arrays)
   (tmp_path / "hp.json").write_text(json.dumps(hp))
   for side, words in (("src", "abcd"), ("tgt", "abcdef")):
-    tokens = [*tokenizer.RESERVED, *words]
+    tokens = [*special.RESERVED, *words]
     (tmp_path / f"{side}.voc").write_text("".join(f"{token}\n" for token in tokens))
     (tmp_path / f"text.{side}").write_text("a b c\nd b\n")
   files = (tmp_path / name for name in ("model.npz", "src.voc", "tgt.voc", "hp.json"))

@@ -9,14 +9,14 @@ from headprune.errors import UserError
 from headprune.runs import config as config_lib
 from headprune.runs import own_tokenizer
 from headprune.runs.workdir import Workdir
-from headprune.text import tokenizer
+from headprune.text import special, tokenizer
 from tests.base_config import changed
 
 
 def make(path, *words) -> Workdir:
   """A run that has begun, with these words on both sides."""
   workdir = Workdir(path)
-  tokens = [*tokenizer.RESERVED, *words]
+  tokens = [*special.RESERVED, *words]
   tokenizer.write_files(workdir.tokenizer, tokenizer.whitespace_files(tokens, tokens))
   config_lib.save(changed(), workdir)
   return workdir

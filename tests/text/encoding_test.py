@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from headprune.errors import UserError
-from headprune.text import encoding, tokenizer
+from headprune.text import encoding, special, whitespace
 
-WORDS = tokenizer.Whitespace((*tokenizer.RESERVED, *"abcdefgh"))
+WORDS = whitespace.Whitespace((*special.RESERVED, *"abcdefgh"))
 TOKENIZERS = WORDS, WORDS
 LENGTH = 8
 SRC = ["a b", "c", "", "d e f", "a " * LENGTH]
@@ -41,7 +41,7 @@ def test_encoded_pairs_end_in_eos_and_can_be_read_in_any_order():
 
 def test_reserved_words_in_the_text_are_unknown_words():
   pairs, _ = encoding.encode(["_EOS_ a _BOS_"], ["_UNK_"], TOKENIZERS, LENGTH)
-  assert _pair(pairs, 0) == ([tokenizer.UNK, 3, tokenizer.UNK, 1], [tokenizer.UNK, 1])
+  assert _pair(pairs, 0) == ([special.UNK, 3, special.UNK, 1], [special.UNK, 1])
 
 
 def test_the_filter_counts_what_it_drops():

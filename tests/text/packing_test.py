@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from headprune.errors import UserError
-from headprune.text import encoding, packing, tokenizer
+from headprune.text import encoding, packing, special
 
 LENGTH = 8
 
@@ -17,7 +17,7 @@ def _pairs(sizes) -> encoding.Pairs:
   """Pairs of given (source, target) sizes without EOS; pair i repeats id 10 + i."""
   sides = []
   for lengths in zip(*sizes):
-    rows = [[10 + i] * n + [tokenizer.EOS] for i, n in enumerate(lengths)]
+    rows = [[10 + i] * n + [special.EOS] for i, n in enumerate(lengths)]
     sides += [np.concatenate(rows).astype(np.int32), np.cumsum([len(row) for row in rows])]
   return encoding.Pairs(*sides)
 

@@ -12,13 +12,13 @@ from headprune.nn import gates
 from headprune.nn.config import open_gates
 from headprune.runs import checkpoint, defaults, metrics
 from headprune.runs.workdir import Workdir
-from headprune.text import batching, bleu, tokenizer
+from headprune.text import batching, bleu, special, whitespace
 from headprune.train import candidates, devices, mrt, steps, stopping, training
 from tests import small_run, tiny
 
 SOURCES, REFERENCES = [[3, 4, 1], [5, 1]] * 4, [[6, 7, 8, 1], [9, 1]] * 4
 SIZES = tiny.even(src_vocab=10, tgt_vocab=10)
-VOCABULARY = tokenizer.Whitespace((*tokenizer.RESERVED, *small_run.WORDS))
+VOCABULARY = whitespace.Whitespace((*special.RESERVED, *small_run.WORDS))
 
 
 def make_job(**fields):

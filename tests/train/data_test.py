@@ -11,7 +11,7 @@ from headprune.errors import UserError
 from headprune.runs import config as config_lib
 from headprune.runs import defaults
 from headprune.runs.workdir import Workdir
-from headprune.text import encoding, sources, tokenizer
+from headprune.text import encoding, sources, special, tokenizer
 from headprune.train import data
 
 
@@ -112,7 +112,7 @@ def test_the_share_of_dev_text_that_is_trained_on_is_kept(tmp_path):
 def test_a_tokenizer_of_another_run_is_not_taken(tmp_path):
   config, run = text_config(tmp_path), Workdir(tmp_path / "run")
   load(config, run)
-  words = [*tokenizer.RESERVED, "c", "a", "b"]  # as many ids
+  words = [*special.RESERVED, "c", "a", "b"]  # as many ids
   tokenizer.write_files(run.tokenizer, tokenizer.whitespace_files(words, words))
   with pytest.raises(UserError, match="run/tokenizer: not the tokenizer that the run was made"):
     data.load(config, run)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from headprune.runs.workdir import Workdir
-from headprune.text import encoding, packing, tokenizer
+from headprune.text import encoding, packing, special, whitespace
 from headprune.train import divergence
 
-WORDS = tokenizer.Whitespace((*tokenizer.RESERVED, *"abcdef"))
+WORDS = whitespace.Whitespace((*special.RESERVED, *"abcdef"))
 
 
 @pytest.mark.parametrize(

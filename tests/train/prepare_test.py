@@ -3,7 +3,7 @@
 import pytest
 
 from headprune.runs import defaults, derived
-from headprune.text import tokenizer
+from headprune.text import special, whitespace
 from headprune.train import prepare, step_settings, word_dropout
 from tests import small_run
 
@@ -36,7 +36,7 @@ def test_what_decides_how_many_heads_stay_is_told(fields, line):
 
 def test_words_are_hidden_as_the_config_says():
   config = defaults.config("baseline", "cldr")
-  words = tokenizer.Whitespace((*tokenizer.RESERVED, *small_run.WORDS))
+  words = whitespace.Whitespace((*special.RESERVED, *small_run.WORDS))
   assert prepare._hidden(config.train, (words, words)) == (None, None)
   config.train.src_word_dropout, config.train.word_dropout_by = 0.1, "random"
   how = word_dropout.Side(0.1, None, 10, (0, 1, 2))

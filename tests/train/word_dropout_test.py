@@ -8,7 +8,7 @@ import pytest
 
 from headprune.nn.config import open_gates
 from headprune.nn.losses import token_losses
-from headprune.text import tokenizer
+from headprune.text import special, whitespace
 from headprune.train import steps, word_dropout
 from headprune.train.word_dropout import Side
 from tests import tiny
@@ -40,7 +40,7 @@ def test_the_first_and_the_last_two_tokens_of_each_sentence_are_spared():
 
 def test_a_side_without_a_rate_is_left_alone():
   batch, _ = tiny.pack(SOURCES, TARGETS, [[0, 1], [2, 3]])
-  assert word_dropout.side(0.0, "random", tokenizer.Whitespace((*"abcdef",))) is None
+  assert word_dropout.side(0.0, "random", whitespace.Whitespace((*"abcdef",))) is None
   assert "tgt_read_BT" not in hide(batch, Side(ALL, 2, 12, ()))
   np.testing.assert_array_equal(hide(batch, None, Side(ALL, 2, 12, ()))["src_BS"], batch["src_BS"])
 
@@ -77,7 +77,7 @@ def test_the_key_decides():
 
 @pytest.mark.parametrize("by, unknown", [("unknown", 2), ("random", None)])
 def test_the_tokenizer_says_what_is_unknown_and_what_is_no_word(by, unknown):
-  words = tokenizer.Whitespace((*tokenizer.RESERVED, "a", "b"))
+  words = whitespace.Whitespace((*special.RESERVED, "a", "b"))
   assert word_dropout.side(0.1, by, words) == Side(0.1, unknown, 5, (0, 1, 2))
 
 

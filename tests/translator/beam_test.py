@@ -12,7 +12,7 @@ import pytest
 
 from headprune.nn.config import open_gates
 from headprune.text import batching
-from headprune.text.tokenizer import UNK
+from headprune.text.special import UNK
 from headprune.translator import beam as beam_lib
 from headprune.translator import slots as slots_lib
 from headprune.translator.beam import BeamConfig

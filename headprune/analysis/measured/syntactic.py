@@ -11,7 +11,7 @@ from headprune.analysis.edges import Counts, Edge, Rule
 from headprune.analysis.evidence import Counted
 from headprune.analysis.subject import BATCH_SIZE, MAX_LENGTH, MAX_TOKENS, Subject
 from headprune.text import batching
-from headprune.text.tokenizer import Whitespace
+from headprune.text.whitespace import Whitespace
 
 RELATIONS = ("nsubj", "obj", "amod", "advmod")
 

@@ -8,7 +8,7 @@ import pytest
 from headprune.analysis import plug, pointing
 from headprune.analysis.measured import rare_words
 from headprune.runs import defaults
-from headprune.text import tokenizer
+from headprune.text import special, whitespace
 from tests.analysis import subjects
 
 pytestmark = pytest.mark.usefixtures("small_batches")
@@ -38,7 +38,7 @@ def test_eos_is_skipped_and_every_occurrence_counts():
 
 def test_ranks_by_frequency_without_eos(monkeypatch):
   monkeypatch.setattr(rare_words, "_CHUNK", 2)
-  words, sizes = tokenizer.Whitespace((*tokenizer.RESERVED, "a", "b", "c")), []
+  words, sizes = whitespace.Whitespace((*special.RESERVED, "a", "b", "c")), []
 
   def encode(lines):
     sizes.append(len(lines))
