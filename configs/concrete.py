@@ -191,6 +191,8 @@ optim.gates_factor 12.5), of which the gates settle after 849 (l0.ramp 0.283, .s
 55:14:
   10 of 72 heads (0/0/1, 2/0/0 and 1/1/5 in layers 1/2/3) 37.40 (+0.4), chrF 59.84; dev BLEU 36.54
   -> 36.71, dev loss 1.452 -> 1.463; it was 1.539 after 1,000 steps, 1.483 after 1,500
+  half as many steps, another seed (seed 1, 1,500 steps, 0.12, 0.43; l0.ramp 0.566, .settled 0.434),
+  in 32:46: 10 heads (0/0/0, 3/0/0 and 0/2/5) 35.86 (-1.2), dev BLEU 35.12, dev loss 1.535
   compact: 11,674,880 -> 9,637,312 parameters, scoring 1.35, translation 1.55 times as fast
   analyze --positional 0.6 --alignments (eflomal) --conllu (EWT, lower-cased), before -> after:
   encoder heads at one position 0 of 24 (best 49%) -> 1 of 1 (3.3, one back, 66%), aligning heads
