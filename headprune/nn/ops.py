@@ -51,8 +51,8 @@ def _summed_over_rows(one, other, result: str, dtype):
   """The product of two large operands that sums over their common rows, with the smaller one first.
 
   XLA's products on CPUs copy a first operand whose rows are summed over into another order; of what
-  feed-forward and output layers hold that takes longer than the product. The barrier keeps XLA from
-  exchanging the operands again.
+  feed-forward and output layers hold that takes as long as the product, or longer. The barrier
+  keeps XLA from exchanging the operands again.
 
   Args:
     one, other: (term, array) each.

@@ -233,7 +233,8 @@ def _finish(work: _Work, state: steps.TrainState) -> Summary:
     with work.stop.waiting(patient=False):
       params = _averaged(work, state)
       row = evaluation.dev_losses(job, _place(job, params))
-      own_loss = evaluation.dev_losses(job, state.params)["dev_loss"]
+      single = job.config.eval.average == 1
+      own_loss = (row if single else evaluation.dev_losses(job, state.params))["dev_loss"]
       splits = [split for split in ("dev", "test") if split in job.text]
       row |= evaluation.translate(job, params, splits, step)
   except Stopped:
