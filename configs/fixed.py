@@ -2,7 +2,7 @@
 
   python -m headprune.main --config configs/fixed.py[:PRESET] --workdir runs/fixed
 
-PRESET: cldr, multi30k, marian, enru, opus, opus-cpu or base; none is the built-in grammar.
+PRESET: cldr, multi30k, marian, words, enru, opus, opus-cpu or base; none is the built-in grammar.
 By default parameters and gates are those of `runs/concrete` (`runs/PRESET-concrete`): the pruned
 structure is trained on without noise.
 `PRESET,scratch` (or `,scratch`) trains the structure from new parameters, like a baseline.

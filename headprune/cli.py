@@ -137,4 +137,4 @@ def _keep_compiled_code() -> None:
     except (OSError, RuntimeError):  # no home, or one that is not ours to write to
       return
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

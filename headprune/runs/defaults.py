@@ -232,6 +232,7 @@ def _fixed(result: ConfigDict, preset: str, part: str) -> None:
   result.train.checkpoint_every //= 3
   result.train.eval_every //= 3
   result.optim.warmup = min(1.0, 3 * result.optim.warmup)  # as many steps as there
+  result.train.distill = 0.0  # the model at init_from is the run's own start
   result.init_from = result.gates.fixed_from
 
 

@@ -56,6 +56,11 @@ def test_files_in_configs_are_the_methods(monkeypatch):
   assert {p.stem for p in (ROOT / "configs").glob("*.py")} == set(METHODS)
 
 
+def test_fixed_gates_have_no_teacher_for_it_would_be_where_the_run_starts():
+  assert defaults.config("concrete", "words").train.distill == 0.5
+  assert defaults.config("fixed", "words").train.distill == 0.0
+
+
 def test_a_name_may_bring_its_preset():
   assert defaults.get_config("concrete:enru,encoder").gates.types == ("enc_self",)
   assert defaults.get_config("baseline") == defaults.config("baseline")
@@ -68,7 +73,7 @@ def test_a_name_may_bring_its_preset():
     (
       "baseline",
       "multi3k",
-      "'multi3k': did you mean 'multi30k'\\? There are: cldr, multi30k, marian, enru, opus",
+      "'multi3k': did you mean 'multi30k'\\? There are: cldr, multi30k, marian, words, enru",
     ),
     ("concrete", "enru,encode", "'enru,encode': did you mean 'enru,encoder'"),
     ("baseline", "enru,encoder", "'enru,encoder': did you mean 'enru'"),

@@ -58,6 +58,6 @@ def test_a_run_does_not_end_before_it_has_its_number_of_heads(tmp_path, monkeypa
   checks.check(config, Workdir(tmp_path))
 
 
-@pytest.mark.parametrize("preset", ["", "cldr", "multi30k", "marian", "enru"])
+@pytest.mark.parametrize("preset", ["", "cldr", "multi30k", "marian", "words", "enru"])
 def test_every_preset_can_prune_the_encoder_alone(tmp_path, preset):
   checks.check(defaults.config("concrete", f"{preset},encoder"), Workdir(tmp_path / "x"))
