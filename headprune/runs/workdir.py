@@ -146,8 +146,9 @@ class Workdir:
     shutil.rmtree(self.stopped, ignore_errors=True)
 
   def reopen(self) -> None:
-    """The run goes on: it is not finished any more."""
+    """The run goes on: it is not finished any more, and its heads are not known."""
     self.summary.unlink(missing_ok=True)
+    self.heads.unlink(missing_ok=True)
 
   def check_writable(self) -> None:
     """Raises a UserError if the folder is not there and cannot be made."""

@@ -31,7 +31,7 @@ def test_a_run_is_finished_when_its_summary_is_there(tmp_path):
   assert json.loads((tmp_path / "heads.json").read_text()) == HEADS
   assert workdir.list_files() == "heads.json, summary.json"
   workdir.reopen()
-  assert workdir.read_summary() is None and workdir.heads.exists()
+  assert workdir.read_summary() is None and not workdir.heads.exists()
 
 
 @pytest.mark.parametrize(
