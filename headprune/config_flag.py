@@ -115,7 +115,7 @@ def _print_help(usage: str, known: Sequence[flags.FlagHolder]) -> None:
   print(usage)
   print()
   for flag in known:
-    default = "" if flag.default in (None, "", False) else f" (default: {_text(flag.default)})"
+    default = f" (default: {_text(flag.default)})" if flag.default else ""
     print(f"--{flag.name:<14} {flags.FLAGS[flag.name].help}{default}")
   print(f"\n{helptext.text(CONFIG.value)}")
 

@@ -9,7 +9,7 @@ from absl import flags
 from absl.testing import flagsaver
 import pytest
 
-from headprune import config_flag
+from headprune import config_flag, sweep
 from headprune.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -46,6 +46,13 @@ def test_help_shows_the_config_with_its_changes(parse, capsys):
   assert "with their defaults" in capsys.readouterr().out
   with pytest.raises(UserError, match="unknown preset 'enro'"):
     parse("--config concrete:enro --help")
+
+
+def test_help_shows_defaults_that_there_are(parse, capsys):
+  with pytest.raises(SystemExit):
+    config_flag.parser("usage", sweep._FLAGS)(["sweep", "--help"])
+  printed = capsys.readouterr().out
+  assert "(default: l0,random)" in printed and "(default: )" not in printed
 
 
 START = "--config configs/concrete.py --workdir w"
