@@ -58,6 +58,19 @@ def test_a_run_does_not_end_before_it_has_its_number_of_heads(tmp_path, monkeypa
   checks.check(config, Workdir(tmp_path))
 
 
+def test_a_run_does_not_end_before_where_it_is(tmp_path, monkeypatch):
+  config = ConfigDict(defaults.config("baseline", "cldr").to_dict())
+  config_lib.save(config, Workdir(tmp_path))
+  monkeypatch.setattr(checks.stored, "newest_step", lambda workdir: 250)
+  config.train.steps = 250
+  checks.check(config, Workdir(tmp_path))
+  config.train.steps = 249
+  with pytest.raises(
+    UserError, match="train.steps=249: the run is at step 250: give at least as many$"
+  ):
+    checks.check(config, Workdir(tmp_path))
+
+
 @pytest.mark.parametrize("preset", ["", "cldr", "multi30k", "marian", "enru"])
 def test_every_preset_can_prune_the_encoder_alone(tmp_path, preset):
   checks.check(defaults.config("concrete", f"{preset},encoder"), Workdir(tmp_path / "x"))
