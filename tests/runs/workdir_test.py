@@ -117,6 +117,8 @@ def test_a_new_folder_that_cannot_be_is_told_before(tmp_path, monkeypatch):
   monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)  # root may write anywhere
   with pytest.raises(UserError, match="x cannot be made"):
     workdir_lib.check_unused(tmp_path / "x")
+  with pytest.raises(UserError, match=f"^{tmp_path} is not a folder that one may write to"):
+    Workdir(tmp_path).check_writable()
 
 
 def test_folders_that_cannot_be_made(tmp_path):
