@@ -131,6 +131,10 @@ def test_a_run_that_has_begun_goes_on_with_fields_in_vain(parse, tmp_path):
     ("  return foo", "name 'foo' is not defined"),
     ("  return (", "was never closed|invalid syntax"),
     ("  return int('a')", "ValueError: invalid literal"),
+    (
+      "  import ml_collections as m\n  return m.ConfigDict({'seed': 1})",
+      "no config.data.corpus.dev: start",
+    ),
   ],
 )
 def test_a_config_file_that_fails(parse, tmp_path, body, message):
