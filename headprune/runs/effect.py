@@ -122,7 +122,7 @@ def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
 
 def _same(field: str, before, now) -> bool:
   """Whether two values mean the same; a folder may be named in several ways."""
-  folders = field == "init_from" and before and now
+  folders = field == "data.text.dir" or field == "init_from" and before and now
   return os.path.abspath(before) == os.path.abspath(now) if folders else before == now
 
 

@@ -150,5 +150,8 @@ def test_a_baseline_that_is_there_is_not_trained_otherwise(tmp_path):
 def test_a_folder_may_be_named_in_several_ways():
   here = {"init_from": os.path.abspath("runs/x")}
   assert _differences("baseline", {"init_from": "runs/x"}, here) == []
+  text = [{"data.kind": "text", "data.text.dir": path} for path in ("", os.getcwd(), "x")]
+  assert _differences("baseline", *text[:2]) == []
+  assert len(_differences("baseline", *text[1:])) == 1
   found = _differences("baseline", {"init_from": "runs/y"}, {"init_from": "runs/x"})
   assert found == ["init_from: 'runs/y' -> 'runs/x'"]
