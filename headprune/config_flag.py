@@ -91,7 +91,7 @@ def _fields_before(argv: list[str]) -> dict:
   """The config file's fields before `argv` changes them; {} without a file.
 
   Raises:
-    UserError: the file does not load, or lacks a field that `argv` sets.
+    UserError: the file does not load, or lacks a field, be it one that `argv` alone knows.
   """
   plain = flags.FlagValues()
   plain.set_gnu_getopt()
@@ -104,6 +104,12 @@ def _fields_before(argv: list[str]) -> dict:
   except Exception as error:  # the file is a program, which may raise anything
     reason = (str(error) or repr(error)).strip().splitlines()[-1].strip()
     raise UserError(f"--config: {reason}") from error
+  lacking = [name for name in derived.flatten(defaults.base()) if fields and name not in fields]
+  if lacking:
+    raise UserError(
+      f"--config: its get_config gives no config.{lacking[0]}: start from what "
+      "headprune.runs.defaults.config('concrete') or another method gives"
+    )
   for name in named(argv):
     if fields and name not in fields:  # a section is none: setting it would drop its fields
       near = difflib.get_close_matches(name, fields, n=1, cutoff=0.0)[0]
@@ -115,7 +121,7 @@ def _print_help(usage: str, known: Sequence[flags.FlagHolder]) -> None:
   print(usage)
   print()
   for flag in known:
-    default = "" if flag.default in (None, "", False) else f" (default: {_text(flag.default)})"
+    default = f" (default: {_text(flag.default)})" if flag.default else ""
     print(f"--{flag.name:<14} {flags.FLAGS[flag.name].help}{default}")
   print(f"\n{helptext.text(CONFIG.value)}")
 

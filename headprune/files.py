@@ -35,8 +35,11 @@ def write_bytes(path: pathlib.Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     own = f".{os.getpid()}.tmp"  # another program may write the file as well
     draft = path.with_name(f".{path.name}{own}")
-    draft.write_bytes(data)
-    draft.replace(path)
+    try:
+      draft.write_bytes(data)
+      draft.replace(path)
+    finally:
+      draft.unlink(missing_ok=True)  # of a write that failed, which would keep a full disk full
 
 
 def write_text(path: pathlib.Path, text: str) -> None:

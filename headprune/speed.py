@@ -24,8 +24,6 @@ def main() -> None:
     check_least(f"--{name}", getattr(args, name), 1)
   if args.json:
     check_file(args.json)
-  if args.against and not args.workdir:
-    raise UserError("--against needs --workdir: runs that both translate with")
   rows = list(_on_text(args) if args.workdir else _random(args))
   if args.json:
     content = {"precision": args.precision, "device": _device(), "rows": rows}
@@ -52,6 +50,8 @@ def _random(args):
 def _on_text(args):
   """Rows of trained runs on real text, printed as they come."""
   tasks = [task for task in _names(args.tasks, speed.TASKS, "tasks") if task != "train"]
+  if not tasks:
+    raise UserError(f"--tasks {args.tasks}: runs translate, so name a batch")
   runs = [load(workdir, precision=args.precision) for workdir in args.workdir]
   print(f"on {_device()}; ratios are to the first row", flush=True)
   for task in tasks:
@@ -80,6 +80,7 @@ def _names(text: str, known, flag: str) -> list[str]:
 
 
 def _parse() -> argparse.Namespace:
+  """The arguments, without those that have no effect."""
   parser = cli.Parser(prog="headprune speed", description=__doc__)
   add = parser.add_argument
   add("--sizes", default="small,base", help=", ".join(speed.SIZES))
@@ -89,9 +90,17 @@ def _parse() -> argparse.Namespace:
   add("--repeats", type=int, default=6, help="timed calls of each")
   add("--workdir", nargs="+", default=[], help="runs, instead of random weights")
   add("--against", nargs="+", default=[], help="ctranslate2, ctranslate2:int8, ...: with --workdir")
-  add("--sentences", type=int, default=1000, help="of the test set, at most")
+  add(
+    "--sentences", type=int, default=1000,
+    help="of the test set (the dev set where there is none), at most: with --workdir",
+  )  # fmt: skip
   add("--json", type=pathlib.Path, help="also write the rows there")
-  return parser.parse_args()
+  args = parser.parse_args()
+  for name in ("sizes", "heads") if args.workdir else ("against", "sentences"):
+    if getattr(args, name) != parser.get_default(name):
+      where = "with" if args.workdir else "without"
+      raise UserError(f"--{name} has no effect {where} --workdir: leave it out")
+  return args
 
 
 if __name__ == "__main__":

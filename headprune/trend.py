@@ -2,7 +2,7 @@
 
 At each kept checkpoint it counts the open heads that have each kind of function (positional,
 syntactic, rare words, aligning, idle; a head may have several) and says what the strongest head
-reaches, enough or not. Rules and options are those of `headprune analyze`. It writes trend.json,
+reaches, enough or not. Rules and options are as in `headprune analyze`. It writes trend.json,
 trend.csv and figures/trend.svg into the first run's folder. The text is the dev set that each run's
 config names, or --text.
 """

@@ -9,7 +9,7 @@ from absl import flags
 from absl.testing import flagsaver
 import pytest
 
-from headprune import config_flag
+from headprune import config_flag, sweep
 from headprune.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -46,6 +46,13 @@ def test_help_shows_the_config_with_its_changes(parse, capsys):
   assert "with their defaults" in capsys.readouterr().out
   with pytest.raises(UserError, match="unknown preset 'enro'"):
     parse("--config concrete:enro --help")
+
+
+def test_help_shows_defaults_that_there_are(parse, capsys):
+  with pytest.raises(SystemExit):
+    config_flag.parser("usage", sweep._FLAGS)(["sweep", "--help"])
+  printed = capsys.readouterr().out
+  assert "(default: l0,random)" in printed and "(default: )" not in printed
 
 
 START = "--config configs/concrete.py --workdir w"
@@ -124,6 +131,10 @@ def test_a_run_that_has_begun_goes_on_with_fields_in_vain(parse, tmp_path):
     ("  return foo", "name 'foo' is not defined"),
     ("  return (", "was never closed|invalid syntax"),
     ("  return int('a')", "ValueError: invalid literal"),
+    (
+      "  import ml_collections as m\n  return m.ConfigDict({'seed': 1})",
+      "no config.data.corpus.dev: start",
+    ),
   ],
 )
 def test_a_config_file_that_fails(parse, tmp_path, body, message):

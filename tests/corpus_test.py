@@ -57,6 +57,15 @@ def test_the_grammar_comes_with_parses_and_alignments(command, tmp_path):
   assert not list((tmp_path / "few").glob("test.*"))
 
 
+def test_a_longer_train_set_ends_in_new_sentences(command, tmp_path):
+  command("--out", tmp_path / "own", *SIZES)
+  command("--out", tmp_path / "more", *SIZES, "--train", 50)
+  lines = {path.stem: path.read_text().split("\n")[:-1] for path in tmp_path.glob("own/*.en")}
+  longer = (tmp_path / "more" / "train.en").read_text().split("\n")[:-1]
+  assert longer[:30] == lines["train"]
+  assert len(set(longer[30:]) - set(sum(lines.values(), []))) == 20
+
+
 @pytest.mark.parametrize(
   "arguments, message",
   [

@@ -124,7 +124,7 @@ def test_a_write_that_the_disk_does_not_take_is_one_line(tmp_path):
   with file_limit.bytes_of_a_file(1000):
     with pytest.raises(UserError, match="x.txt cannot be written .File too large.; what was saved"):
       files.write_text(path, "new" * 1000)
-  assert path.read_text() == "old"
+  assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
   (tmp_path / "file").write_text("")
   with pytest.raises(UserError, match="cannot be written .(Not a directory|File exists)"):
     files.write_text(tmp_path / "file" / "y.txt", "")

@@ -40,8 +40,12 @@ def test_each_case_is_printed_once_and_kept(command, capsys, tmp_path):
 @pytest.mark.parametrize(
   "arguments, message",
   [
-    (["--against", "ctranslate2"], "--against needs --workdir"),
-    (["--sentences", 0], "--sentences 0 must be at least 1"),
+    (["--against", "ctranslate2"], "--against has no effect without --workdir"),
+    (["--sentences", 9], "--sentences has no effect without --workdir"),
+    (["--workdir", "x", "--sizes", "base"], "--sizes has no effect with --workdir"),
+    (["--workdir", "x", "--heads", "half"], "--heads has no effect with --workdir"),
+    (["--workdir", "x", "--tasks", "train"], "--tasks train: runs translate, so name a batch"),
+    (["--workdir", "x", "--sentences", 0], "--sentences 0 must be at least 1"),
     (["--heads", "dense,most"], "--heads: 'most' is not one of dense, half, quarter"),
     (["--sizes", "huge"], "--sizes: 'huge' is not one of small, base"),
     (["--repeats", 0], "--repeats 0 must be at least 1"),

@@ -23,7 +23,7 @@ from headprune.runs.heads import Lists, count_open
 from headprune.runs.run import load
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
-from headprune.train import checks, mrt, step_settings, stopping, training
+from headprune.train import checks, mrt, prepare, step_settings, stopping, training
 
 _POLL = 5.0  # seconds between looks at runs that others are at
 _TOGETHER = 8  # on an accelerator
@@ -73,6 +73,7 @@ def sweep(
   plans, stop = plan(wanted), stop or stopping.Stop()
   there = pathlib.Path(wanted.config.init_from)
   own = wanted.start(wanted.config.seed)
+  prepare.print_inherited(*_started(wanted))
   if wanted.trains_baselines and there != own and Workdir(there).read_summary():
     print(f"note: each seed has a baseline of its own; --baselines {there} starts from that one")
   failed, folders = {}, []
@@ -141,9 +142,15 @@ def _fewest(wanted: Sweep) -> str:
 
 def _model(wanted: Sweep) -> ModelConfig:
   """The sizes of what points start from, whether it is there yet or not."""
+  _, config = _started(wanted)
+  return derived.model_config(config.model)
+
+
+def _started(wanted: Sweep) -> tuple[ConfigDict, ConfigDict]:
+  """The config of what starts where the first seed does: as given, as inherited from there."""
   config = ConfigDict(wanted.config.to_dict())
   config.init_from = str(wanted.start(config.seed))
-  return derived.model_config(inherit.inherit(config, Workdir(wanted.workdir)).model)
+  return config, inherit.inherit(config, Workdir(wanted.workdir))
 
 
 def _check_configs(wanted: Sweep, first: list[Point], later: list[Point]) -> None:

@@ -83,8 +83,8 @@ def base() -> ConfigDict:
 
   config.gates = ConfigDict()
   config.gates.kind = "none"  # "none", "concrete" or "topk" (learned), or "fixed"
-  config.gates.types = TYPES  # attention types with gates: enc_self, dec_self, dec_enc
-  config.gates.init = ""  # log_alpha's start: number or "glorot"; "": 2 with a target, else glorot
+  config.gates.types = TYPES  # types with gates: enc_self, dec_self, dec_enc; fixed: for tables
+  config.gates.init = ""  # log_alpha: number or "glorot"; "": concrete with a target 2, else glorot
   config.gates.topk_start = 1.0  # topk: temperature at the first step, in the unit of log_alpha
   config.gates.topk_end = 0.1  # topk: the one that it falls to, geometrically, until gates settle
   config.gates.chosen_by = ""  # fixed: what chose them, for tables: "gradient", "random", ...

@@ -54,6 +54,7 @@ _NEEDS = (
   _Need(("gates.topk_",), "gates.kind", ("topk",)),
   _Need(("gates.fixed", "gates.chosen_"), "gates.kind", ("fixed",)),
   _Need(("gates.fixed.",), "gates.fixed_from", ("",)),
+  _Need(("gates.types",), "gates.kind", (*LEARNED, "fixed")),
   _Need(("gates.init", "l0.", "optim.gates_factor"), "gates.kind", LEARNED),
   _Need(("l0.coef", "l0.per_head"), "l0.target_heads", ("",)),
   _Need(("l0.ramp", "l0.ascent", "l0.settled"), "l0.target_heads"),
@@ -88,9 +89,14 @@ def check(config: ConfigDict, named: Iterable[str], instead: Mapping[str, str] =
 
 
 def _check_pretrain(name: str, value, config: ConfigDict) -> None:
-  """Raises a UserError if the baseline that a field is of has been trained otherwise."""
+  """Raises a UserError if the baseline that a field is of is not trained, or was otherwise."""
   there = origin(config)
-  if there is None or not there.read_summary():
+  if there is None:
+    raise UserError(
+      f"--config.{name} has no effect with config.init_from='': leave it out, or set "
+      "config.init_from"
+    )
+  if not there.read_summary():
     return
   if flatten(load(there)).get(name.removeprefix("pretrain.")) != value:
     raise UserError(
@@ -116,7 +122,7 @@ def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
 
 def _same(field: str, before, now) -> bool:
   """Whether two values mean the same; a folder may be named in several ways."""
-  folders = field == "init_from" and before and now
+  folders = field == "data.text.dir" or field == "init_from" and before and now
   return os.path.abspath(before) == os.path.abspath(now) if folders else before == now
 
 

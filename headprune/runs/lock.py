@@ -92,7 +92,12 @@ def _take(path: pathlib.Path, own: str, wait: bool, say: Callable) -> None:
 def _create(path: pathlib.Path, own: str) -> bool:
   try:
     with path.open("x", encoding="utf-8") as file:
-      file.write(own)
+      try:
+        file.write(own)
+        file.flush()
+      except OSError:  # a full disk: what names nobody would be waited for
+        path.unlink()
+        raise
   except FileExistsError:
     return False
   return True

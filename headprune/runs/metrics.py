@@ -41,13 +41,13 @@ class Writer:
     self._file = workdir.metrics.open("a")
     with writing(workdir.tensorboard):
       workdir.tensorboard.mkdir(exist_ok=True)
-    # Not tensorboardX's SummaryWriter, which writes from a thread, two minutes late.
-    own = f".{time.time_ns()}"  # two writers in one second have two files
-    self._board = EventsWriter(str(workdir.tensorboard / "events"), own)
-    start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-    self._event(step + 1, session_log=start)  # later steps in older files do not count
-    for summary in board.hyper_parameters(fields):
-      self._event(step, summary=summary)
+      # Not tensorboardX's SummaryWriter, which writes from a thread, two minutes late.
+      own = f".{time.time_ns()}"  # two writers in one second have two files
+      self._board = EventsWriter(str(workdir.tensorboard / "events"), own)
+      start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+      self._event(step + 1, session_log=start)  # later steps in older files do not count
+      for summary in board.hyper_parameters(fields):
+        self._event(step, summary=summary)
 
   def write(self, step: int, row: dict) -> None:
     """Writes one row."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from headprune.errors import UserError
 from headprune.nn import transformer
-from headprune.nn.config import TYPES, ModelConfig, attention_precision
+from headprune.nn.config import PRECISIONS, TYPES, ModelConfig, attention_precision
 from headprune.runs import checkpoint, derived, heads, own_tokenizer, targets, validation
 from headprune.runs import config as config_lib
 from headprune.runs.summary import Summary
@@ -230,9 +230,11 @@ def load(
     which: checkpoint: "last" (averaged over config.eval.average), "best" (dev BLEU) or a step.
     precision: of matrix products, one of nn.config.PRECISIONS; by default that of the config.
   Raises:
-    UserError: there is no run or no such checkpoint.
+    UserError: there is no run, no such checkpoint or no such precision.
   """
   validation.check_jax()
+  if precision and precision not in PRECISIONS:
+    raise UserError(f"precision={precision!r}: choose one of {', '.join(PRECISIONS)}")
   workdir = Workdir.at(workdir)
   config = config_lib.load(workdir)
   tokenizers = own_tokenizer.load(workdir)

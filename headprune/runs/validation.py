@@ -33,8 +33,10 @@ _COUNTS = (  # at least 1
   "mrt.sentences", "mrt.samples", "eval.beams", "eval.batch_sentences", "eval.average",
 )  # fmt: skip
 _LAYERS = ("model.layers", "model.dec_layers")  # at most 1000
-_OVERRIDES = ("model.dec_layers", "model.dec_ff_size", "model.dec_num_heads")  # at least 0
-_NOT_NEGATIVE = ("optim.gates_factor", "l0.coef", "l0.per_head", "l0.ascent")
+_NOT_NEGATIVE = (
+  "model.dec_layers", "model.dec_ff_size", "model.dec_num_heads", "train.patience",
+  "optim.gates_factor", "l0.coef", "l0.per_head", "l0.ascent",
+)  # fmt: skip
 _PROBABILITIES = (
   "train.label_smoothing",
   "train.src_word_dropout",
@@ -59,10 +61,9 @@ def validate(config: ConfigDict) -> None:
   for name, choices in _CHOICES.items():
     if fields[name] not in choices:
       raise UserError(f"config.{name}={fields[name]!r}: choose one of {', '.join(choices)}")
-  for least, names in ((1, _COUNTS), (0, _OVERRIDES)):
-    for name in names:
-      if fields[name] < least:
-        raise UserError(f"config.{name}={fields[name]} must be at least {least}")
+  for name in _COUNTS:
+    if fields[name] < 1:
+      raise UserError(f"config.{name}={fields[name]} must be at least 1")
   for name in _LAYERS:
     if fields[name] > 1000:
       raise UserError(f"config.{name}={fields[name]} must be at most 1000")
@@ -80,6 +81,10 @@ def validate(config: ConfigDict) -> None:
     )
   if not 0 <= config.seed < 2**32:
     raise UserError(f"config.seed={config.seed} is not in 0 ... 4294967295")
+  if not config.eval.spread >= 0:  # infinite: none is dropped
+    raise UserError(f"config.eval.spread={config.eval.spread} must be at least 0")
+  if not heads.is_number(config.eval.alpha):
+    raise UserError(f"config.eval.alpha={config.eval.alpha} is not a finite number")
   if not config.model.norm_epsilon > 0:
     raise UserError(f"config.model.norm_epsilon={config.model.norm_epsilon} must be above 0")
   if config.eval.average > config.train.keep:

@@ -146,14 +146,16 @@ class Workdir:
     shutil.rmtree(self.stopped, ignore_errors=True)
 
   def reopen(self) -> None:
-    """The run goes on: it is not finished any more."""
+    """The run goes on: it is not finished any more, and its heads are not known."""
     self.summary.unlink(missing_ok=True)
+    self.heads.unlink(missing_ok=True)
 
   def check_writable(self) -> None:
-    """Raises a UserError if the folder is not there and cannot be made."""
+    """Raises a UserError if the folder cannot be written to, or is not there and cannot be made."""
     parent = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK):
-      raise UserError(f"{self.path} cannot be made: {parent} is not a folder that one may write to")
+      new = "" if parent == self.path else f"{self.path} cannot be made: "
+      raise UserError(f"{new}{parent} is not a folder that one may write to")
 
   def list_files(self) -> str:
     """What lies in the folder, for people."""

@@ -1,6 +1,7 @@
 """Text as ids: encoded once, filtered by length, in memory or in files that are mapped into it."""
 
 from collections.abc import Callable, Iterator, Mapping
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -13,7 +14,7 @@ import zlib
 import numpy as np
 
 from headprune.errors import UserError
-from headprune.files import write_text
+from headprune.files import write_text, writing
 
 _CHUNK = 10_000  # lines encoded at a time: Python's lists of ids are large
 _SAY_EVERY = 1.0  # seconds
@@ -101,23 +102,20 @@ def encode_to(
     say: tells a person how far it is, every second.
     seen: for the report.
   Raises:
-    UserError: no pair is left.
+    UserError: no pair is left, or the disk does not take what is written.
   """
   shutil.rmtree(folder, ignore_errors=True)
-  folder.mkdir(parents=True)
   sums = dict.fromkeys(_ARRAYS, 0)
-  files = {name: (folder / name).open("wb") for name in _ARRAYS}
+  with writing(folder), contextlib.ExitStack() as stack:
+    folder.mkdir(parents=True)
+    files = {name: stack.enter_context((folder / name).open("wb")) for name in _ARRAYS}
 
-  def write(name, array):
-    data = array.astype(_ARRAYS[name]).tobytes()
-    files[name].write(data)
-    sums[name] = zlib.crc32(data, sums[name])
+    def write(name, array):
+      data = array.astype(_ARRAYS[name]).tobytes()
+      files[name].write(data)
+      sums[name] = zlib.crc32(data, sums[name])
 
-  try:
     report = _encode(src_lines, tgt_lines, tokenizers, row_length, write, say)
-  finally:
-    for file in files.values():
-      file.close()
   report = dataclasses.replace(report, seen=dict(seen))
   header = {"key": key, "report": dataclasses.asdict(report), "sums": sums}
   write_text(folder / _HEADER, json.dumps(header))  # the last file: without it there is nothing
@@ -133,7 +131,8 @@ def link(there: pathlib.Path, here: pathlib.Path) -> None:
       shutil.copy2(source, target)
 
   shutil.rmtree(here, ignore_errors=True)
-  shutil.copytree(there, here, copy_function=one)
+  with writing(here):
+    shutil.copytree(there, here, copy_function=one)
 
 
 def load(folder: pathlib.Path, key) -> tuple[Pairs, Report] | None:

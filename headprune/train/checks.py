@@ -77,12 +77,16 @@ def _check_target(config: ConfigDict) -> None:
 
 
 def _check_steps(config: ConfigDict, workdir: Workdir) -> None:
-  """Raises a UserError if a run would end where it is, before it has the wanted number of heads."""
-  newest = stored.newest_step(workdir)
-  if not config.l0.target_heads or newest is None or config.train.steps > newest:
+  """Raises a UserError if a run is past its end, or there before it has its number of heads."""
+  newest, steps = stored.newest_step(workdir), config.train.steps
+  if newest is None or steps > newest or steps == config_lib.load(workdir).train.steps:
     return
-  if config.train.steps != config_lib.load(workdir).train.steps:
+  if config.l0.target_heads:
     raise UserError(
-      f"config.train.steps={config.train.steps}: the run is at step {newest}, and its last steps "
-      "bring it to config.l0.target_heads: give more"
+      f"config.train.steps={steps}: the run is at step {newest}, and its last steps bring it to "
+      "config.l0.target_heads: give more"
+    )
+  if steps < newest:
+    raise UserError(
+      f"config.train.steps={steps}: the run is at step {newest}: give at least as many"
     )

@@ -162,8 +162,9 @@ def _drive(jobs: list[tuple[prepare.Job, dict]], stop: stopping.Stop) -> list:
   except jax.errors.JaxRuntimeError as error:
     if "RESOURCE_EXHAUSTED" not in str(error):
       raise
+    field = "mrt.sentences" if mrt.wanted(jobs[0][0].config) else "train.batch_tokens"
     fewer = f" for {len(jobs)} runs at a time: lower --together, or" if len(jobs) > 1 else ": lower"
-    raise UserError(f"the device has no room{fewer} config.train.batch_tokens") from error
+    raise UserError(f"the device has no room{fewer} config.{field}") from error
 
 
 def _drive_all(jobs: list[tuple[prepare.Job, dict]], stop: stopping.Stop) -> list:

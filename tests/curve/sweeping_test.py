@@ -162,6 +162,15 @@ def test_a_pretrained_model_has_no_recipe_to_train_it_from_scratch(tmp_path):
     sweeping.plan(sweeping.Sweep(config, tmp_path, methods=["l0", "scratch"], heads=["12"]))
 
 
+def test_what_the_baseline_decides_is_told_once(training, tmp_path, capsys):
+  (finished.make(tmp_path / "a", 39.0).checkpoints / "5").mkdir(parents=True)
+  given = {"baselines": [str(tmp_path / "a")], "heads": ["5"], "methods": ["l0"]}
+  sweeping.sweep(wanted(tmp_path / "x", fields={"model.activation": "gelu"}, **given))
+  printed = capsys.readouterr().out
+  assert printed.count(f"as in config.init_from={tmp_path}/a: ") == 1
+  assert "model.activation relu" in printed
+
+
 def test_without_its_trunk_a_fork_is_told_as_failed(tmp_path, monkeypatch):
   monkeypatch.setattr(sweeping, "_train_baseline", lambda *_: None)
   lost = {"trunk-seed0": UserError("diverged")}

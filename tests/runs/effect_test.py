@@ -47,6 +47,7 @@ def check(config: str, changes: dict, instead=()) -> None:
       "src_word_dropout=0.0: .*or set config.train.src_word_dropout or config.train.tgt_word_d",
     ),
     ("baseline", "init_checkpoint", "best", "or set config.init_from$"),
+    ("baseline", "gates.types", ("enc_self",), "='concrete' or 'topk' or 'fixed'$"),
   ],
 )
 def test_what_is_set_in_vain_is_told(config, field, value, message):
@@ -139,10 +140,18 @@ def test_a_baseline_that_is_there_is_not_trained_otherwise(tmp_path):
   with pytest.raises(UserError, match="pretrain.train.steps has no effect: .*/x is finished, with"):
     effect.check(config, named)
   effect.check(config, named, {"gates.kind": "--methods"})  # a sweep trains its own
+  config.init_from = ""
+  with pytest.raises(
+    UserError, match="pretrain.train.steps has no effect with config.init_from=''"
+  ):
+    effect.check(config, named)
 
 
 def test_a_folder_may_be_named_in_several_ways():
   here = {"init_from": os.path.abspath("runs/x")}
   assert _differences("baseline", {"init_from": "runs/x"}, here) == []
+  text = [{"data.kind": "text", "data.text.dir": path} for path in ("", os.getcwd(), "x")]
+  assert _differences("baseline", *text[:2]) == []
+  assert len(_differences("baseline", *text[1:])) == 1
   found = _differences("baseline", {"init_from": "runs/y"}, {"init_from": "runs/x"})
   assert found == ["init_from: 'runs/y' -> 'runs/x'"]

@@ -15,6 +15,7 @@ import pytest
 
 from headprune.errors import UserError
 from headprune.runs import lock
+from tests import file_limit
 
 HOLD = """
 import pathlib, sys, time
@@ -74,6 +75,12 @@ def test_one_holds_it_and_the_next_is_told_who(tmp_path):
 def test_a_folder_that_one_may_not_write_to(tmp_path):
   (tmp_path / "file").write_text("")
   assert "file/run cannot be written to: Not a directory" in refused(tmp_path / "file" / "run")
+
+
+def test_a_full_disk_leaves_no_lock_of_nobody(tmp_path):
+  with file_limit.bytes_of_a_file(10):
+    assert "cannot be written to: File too large" in refused(tmp_path)
+  assert list(tmp_path.iterdir()) == []
 
 
 def test_a_killed_holder_is_no_hindrance(tmp_path):

@@ -5,8 +5,10 @@ import json
 import pytest
 from tensorboardX.proto import event_pb2
 
+from headprune.errors import UserError
 from headprune.runs import metrics
 from headprune.runs.workdir import Workdir
+from tests import file_limit
 
 
 @pytest.fixture
@@ -94,6 +96,12 @@ def test_the_board_forgets_steps_that_are_done_again(workdir):
     steps += [event.step] if event.HasField("session_log") else []
     data = data[16 + length :]
   assert steps == [21]  # TensorBoard drops what older files say of this step and later ones
+
+
+def test_a_full_disk_is_named(workdir):
+  with file_limit.bytes_of_a_file(10):
+    with pytest.raises(UserError, match="tensorboard cannot be written .File too large"):
+      metrics.Writer(workdir, 0, {"seed": 1})
 
 
 def test_no_file_is_no_rows(workdir):

@@ -284,6 +284,11 @@ def test_a_written_run_is_the_same_run(run, tmp_path):
     run_lib.write(out, run.config, files, run.translator, run.log_alphas, summary)
 
 
+def test_a_precision_that_there_is_not_is_refused(tmp_path):
+  with pytest.raises(UserError, match="precision='float16': choose one of bfloat16, float32"):
+    headprune.load(tmp_path, precision="float16")
+
+
 def test_a_config_or_tokenizer_of_another_model_is_told(tmp_path):
   workdir = small_run.make(tmp_path / "run").workdir
   content = workdir.config.read_text()

@@ -67,6 +67,10 @@ from tests.base_config import changed
     ("l0.coef", -0.1, "config.l0.coef=-0.1 must be at least 0"),
     ("l0.per_head", float("nan"), "config.l0.per_head=nan must be at least 0"),
     ("l0.ascent", -5.0, "config.l0.ascent=-5.0 must be at least 0"),
+    ("eval.spread", -1.0, "config.eval.spread=-1.0 must be at least 0"),
+    ("eval.spread", float("nan"), "config.eval.spread=nan must be at least 0"),
+    ("eval.alpha", float("nan"), "config.eval.alpha=nan is not a finite number"),
+    ("train.patience", -1, "config.train.patience=-1 must be at least 0"),
     ("eval.average", 4, "config.eval.average=4 .*config.train.keep=3"),
   ],
 )

@@ -31,7 +31,7 @@ def test_a_run_is_finished_when_its_summary_is_there(tmp_path):
   assert json.loads((tmp_path / "heads.json").read_text()) == HEADS
   assert workdir.list_files() == "heads.json, summary.json"
   workdir.reopen()
-  assert workdir.read_summary() is None and workdir.heads.exists()
+  assert workdir.read_summary() is None and not workdir.heads.exists()
 
 
 @pytest.mark.parametrize(
@@ -117,6 +117,8 @@ def test_a_new_folder_that_cannot_be_is_told_before(tmp_path, monkeypatch):
   monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)  # root may write anywhere
   with pytest.raises(UserError, match="x cannot be made"):
     workdir_lib.check_unused(tmp_path / "x")
+  with pytest.raises(UserError, match=f"^{tmp_path} is not a folder that one may write to"):
+    Workdir(tmp_path).check_writable()
 
 
 def test_folders_that_cannot_be_made(tmp_path):

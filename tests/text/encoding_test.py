@@ -7,6 +7,7 @@ import pytest
 
 from headprune.errors import UserError
 from headprune.text import encoding, special, whitespace
+from tests import file_limit
 
 WORDS = whitespace.Whitespace((*special.RESERVED, *"abcdefgh"))
 TOKENIZERS = WORDS, WORDS
@@ -122,6 +123,14 @@ def test_half_written_files_are_not_taken(tmp_path):
   with pytest.raises(KeyboardInterrupt):
     encoding.encode_to(tmp_path, KEY, SRC, TGT, (WORDS, Broken()), LENGTH, print)
   assert encoding.load(tmp_path, KEY) is None
+
+
+def test_a_disk_that_does_not_take_them_is_named(tmp_path):
+  lines = ["a b"] * 300
+  with file_limit.bytes_of_a_file(1000):
+    with pytest.raises(UserError, match=f"{tmp_path}/x cannot be written .File too large.; what"):
+      encoding.encode_to(tmp_path / "x", KEY, lines, lines, TOKENIZERS, LENGTH, print)
+  assert encoding.load(tmp_path / "x", KEY) is None
 
 
 def test_linked_files_outlive_their_origin(tmp_path):

@@ -42,6 +42,19 @@ def test_a_target_that_leaves_no_way_to_the_source_is_refused(tmp_path):
   checks.check(config, Workdir(tmp_path))
 
 
+def test_a_run_does_not_end_before_where_it_is(tmp_path, monkeypatch):
+  config = ConfigDict(defaults.config("baseline", "cldr").to_dict())
+  config_lib.save(config, Workdir(tmp_path))
+  monkeypatch.setattr(checks.stored, "newest_step", lambda workdir: 250)
+  config.train.steps = 250
+  checks.check(config, Workdir(tmp_path))
+  config.train.steps = 249
+  with pytest.raises(
+    UserError, match="train.steps=249: the run is at step 250: give at least as many$"
+  ):
+    checks.check(config, Workdir(tmp_path))
+
+
 def test_a_run_does_not_end_before_it_has_its_number_of_heads(tmp_path, monkeypatch):
   config = ConfigDict(defaults.config("concrete", "cldr").to_dict())
   config.l0.target_heads, config.train.steps = "12", 800

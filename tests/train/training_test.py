@@ -6,8 +6,10 @@ import re
 import shutil
 import threading
 import time
+import types
 
 import jax
+from ml_collections import ConfigDict
 import pytest
 
 from headprune.errors import UserError
@@ -97,15 +99,19 @@ def test_a_missing_baseline_is_a_stage_of_its_own_and_not_trained_unasked(finish
   assert [stage[1] for stage in training.stages(config, tmp_path / "x")] == [tmp_path / "x"]
 
 
-def test_a_device_without_room_is_one_line(monkeypatch):
+def test_a_device_without_room_is_one_line(tmp_path, monkeypatch):
   def full(jobs, stop):
     raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
 
   monkeypatch.setattr(training, "_drive_all", full)
+  job = types.SimpleNamespace(config=ConfigDict(small_config("baseline", tmp_path).to_dict()))
   with pytest.raises(UserError, match="no room: lower config.train.batch_tokens$"):
-    training._drive([None], stopping.Stop())
+    training._drive([(job, {})], stopping.Stop())
   with pytest.raises(UserError, match="no room for 2 runs at a time: lower --together, or config"):
-    training._drive([None, None], stopping.Stop())
+    training._drive([(job, {})] * 2, stopping.Stop())
+  job.config.train.loss = "mrt"
+  with pytest.raises(UserError, match="no room: lower config.mrt.sentences$"):
+    training._drive([(job, {})], stopping.Stop())
 
 
 def test_config_json_reads_back(finished):
