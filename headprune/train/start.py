@@ -37,7 +37,13 @@ def _check_checkpoint(config: ConfigDict, there: Workdir) -> None:
 
 def _check_gates(config: ConfigDict, there: Workdir, other: ConfigDict) -> None:
   """Gates that this config does not go on with would be lost; settled ones learn no more."""
-  kept = set(derived.gated_types(config)).intersection(derived.gated_types(other))
+  own = derived.gated_types(config)
+  kept = set(own).intersection(derived.gated_types(other))
+  if config.gates.init and own and kept == set(own):
+    raise UserError(
+      f"config.gates.init={config.gates.init} has no effect: the gates start as those of "
+      f"config.init_from={config.init_from}; leave it out"
+    )
   lost = [
     name
     for name, layers in there.read_heads().items()

@@ -81,6 +81,14 @@ def test_closed_heads_of_the_start_do_not_open_in_silence(tmp_path, fields, lost
     checks.check(config, Workdir(tmp_path / "new"))
 
 
+def test_where_gates_start_is_said_by_those_of_the_start(tmp_path):
+  config = beginning(pruned(tmp_path / "start"), **{"gates.init": "3"})
+  with pytest.raises(UserError, match="gates.init=3 has no effect: .*those of config.init_from="):
+    checks.check(config, Workdir(tmp_path / "new"))
+  config.gates.types = ("enc_self", "dec_enc")  # the latter's are new
+  checks.check(config, Workdir(tmp_path / "new"))
+
+
 def test_gates_that_have_settled_are_cut_before_more_are_closed(tmp_path):
   start = pruned(tmp_path / "start", "2", train__steps=100, l0__settled=0.3, l0__ramp=0.3)
   config = beginning(start, **{"l0.target_heads": "1"})
