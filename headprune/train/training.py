@@ -76,8 +76,8 @@ def train(
     The run's summary, as summary.json holds it.
   Raises:
     Stopped: `stop` said so, and a checkpoint is saved.
-    UserError: the config, the data or the workdir cannot work, or the workdir is in use; nothing on
-      disk was changed.
+    UserError: the config, the data or the workdir cannot work, the workdir is in use, or training
+      broke down; what was saved before is whole.
   """
   with processes.meeting("training"):
     workdir = Workdir.at(workdir)
@@ -163,7 +163,9 @@ def _drive(jobs: list[tuple[prepare.Job, dict]], stop: stopping.Stop) -> list:
     if "RESOURCE_EXHAUSTED" not in str(error):
       raise
     fewer = f" for {len(jobs)} runs at a time: lower --together, or" if len(jobs) > 1 else ": lower"
-    raise UserError(f"the device has no room{fewer} config.train.batch_tokens") from error
+    samples = mrt.wanted(jobs[0][0].config)
+    field = "mrt.sentences or config.mrt.samples" if samples else "train.batch_tokens"
+    raise UserError(f"the device has no room{fewer} config.{field}") from error
 
 
 def _drive_all(jobs: list[tuple[prepare.Job, dict]], stop: stopping.Stop) -> list:

@@ -6,6 +6,7 @@ import re
 import shutil
 import threading
 import time
+import types
 
 import jax
 import pytest
@@ -15,6 +16,7 @@ from headprune.runs import config as config_lib
 from headprune.runs import effect, lock, metrics
 from headprune.runs.workdir import Workdir
 from headprune.train import progress, steps, stopping, training
+from tests import base_config
 from tests.train.trained import small_config
 
 
@@ -101,11 +103,16 @@ def test_a_device_without_room_is_one_line(monkeypatch):
   def full(jobs, stop):
     raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
 
+  def job(loss):
+    return types.SimpleNamespace(config=base_config.changed(train__loss=loss)), {}
+
   monkeypatch.setattr(training, "_drive_all", full)
   with pytest.raises(UserError, match="no room: lower config.train.batch_tokens$"):
-    training._drive([None], stopping.Stop())
+    training._drive([job("cross-entropy")], stopping.Stop())
   with pytest.raises(UserError, match="no room for 2 runs at a time: lower --together, or config"):
-    training._drive([None, None], stopping.Stop())
+    training._drive([job("cross-entropy")] * 2, stopping.Stop())
+  with pytest.raises(UserError, match="lower config.mrt.sentences or config.mrt.samples$"):
+    training._drive([job("mrt")], stopping.Stop())
 
 
 def test_config_json_reads_back(finished):
