@@ -36,7 +36,7 @@ def _check_checkpoint(config: ConfigDict, there: Workdir) -> None:
 
 
 def _check_gates(config: ConfigDict, there: Workdir, other: ConfigDict) -> None:
-  """Gates that this config does not go on with would be lost; settled ones learn no more."""
+  """Gates that this config does not go on with would be lost, some that it does in vain."""
   own = derived.gated_types(config)
   kept = set(own).intersection(derived.gated_types(other))
   if config.gates.init and own and kept == set(own):
@@ -44,14 +44,17 @@ def _check_gates(config: ConfigDict, there: Workdir, other: ConfigDict) -> None:
       f"config.gates.init={config.gates.init} has no effect: the gates start as those of "
       f"config.init_from={config.init_from}; leave it out"
     )
-  lost = [
-    name
-    for name, layers in there.read_heads().items()
-    if name not in kept and any(gate != 1 for row in layers for gate in row)
-  ]
-  if not lost and not (kept and _are_settled(other, config.init_checkpoint)):
+  of_type = {name: set().union(*layers) for name, layers in there.read_heads().items()}
+  lost = [name for name, values in of_type.items() if name not in kept and values - {1}]
+  closed = [name for name, values in of_type.items() if name in kept and 0 in values]
+  if lost:
+    reason = f"would be lost: {', '.join(lost)}"
+  elif kept and _are_settled(other, config.init_checkpoint):
+    reason = "are settled and learn no more"
+  elif closed and _aims_from_all(config):
+    reason = f"would open again, for a target falls from all heads: {', '.join(closed)}"
+  else:
     return
-  reason = f"would be lost: {', '.join(lost)}" if lost else "are settled and learn no more"
   raise UserError(
     f"config.init_from={config.init_from} has gates that {reason}. Cut its closed heads out, "
     f"headprune compact --workdir {config.init_from} --out FOLDER, and start from "
@@ -63,6 +66,12 @@ def _are_settled(other: ConfigDict, which: str) -> bool:
   """Whether the gates of a checkpoint, by its name, are 0 or 1 for good."""
   late = not which.isdecimal() or int(which) > derived.settle_step(other)
   return bool(other.l0.target_heads) and late
+
+
+def _aims_from_all(config: ConfigDict) -> bool:
+  """Whether a penalty wants all heads open at first; heads.json is not of a numbered checkpoint."""
+  penalised = config.gates.kind == "concrete" and config.l0.target_heads
+  return bool(penalised) and not config.init_checkpoint.isdecimal()
 
 
 def _check_corpus(config: ConfigDict, other: ConfigDict) -> None:

@@ -89,6 +89,16 @@ def test_where_gates_start_is_said_by_those_of_the_start(tmp_path):
   checks.check(config, Workdir(tmp_path / "new"))
 
 
+def test_closed_heads_are_cut_before_a_target_that_falls_from_all_heads(tmp_path):
+  start = pruned(tmp_path / "start")
+  config = beginning(start, **{"l0.target_heads": "1"})
+  with pytest.raises(UserError, match="would open again, for a target falls .*: enc_self. Cut its"):
+    checks.check(config, Workdir(tmp_path / "new"))
+  for fields in ({"gates.kind": "topk"}, {"l0.target_heads": "", "l0.coef": 0.1}):
+    config = beginning(start, **{"l0.target_heads": "1"} | fields)
+    checks.check(config, Workdir(tmp_path / "new"))
+
+
 def test_gates_that_have_settled_are_cut_before_more_are_closed(tmp_path):
   start = pruned(tmp_path / "start", "2", train__steps=100, l0__settled=0.3, l0__ramp=0.3)
   config = beginning(start, **{"l0.target_heads": "1"})
