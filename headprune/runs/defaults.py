@@ -84,7 +84,7 @@ def base() -> ConfigDict:
   config.gates = ConfigDict()
   config.gates.kind = "none"  # "none", "concrete" or "topk" (learned), or "fixed"
   config.gates.types = TYPES  # attention types with gates: enc_self, dec_self, dec_enc
-  config.gates.init = ""  # log_alpha's start: number or "glorot"; "": 2 with a target, else glorot
+  config.gates.init = ""  # log_alpha's start: number or "glorot"; "": glorot, concrete's target: 2
   config.gates.topk_start = 1.0  # topk: temperature at the first step, in the unit of log_alpha
   config.gates.topk_end = 0.1  # topk: the one that it falls to, geometrically, until gates settle
   config.gates.chosen_by = ""  # fixed: what chose them, for tables: "gradient", "random", ...
