@@ -3,8 +3,8 @@
 from ml_collections import ConfigDict
 
 from headprune.errors import UserError
+from headprune.runs import checkpoint, derived, stored
 from headprune.runs import config as config_lib
-from headprune.runs import derived, stored
 from headprune.runs.workdir import Workdir
 
 
@@ -37,7 +37,8 @@ def _check_checkpoint(config: ConfigDict, there: Workdir) -> None:
 
 def _check_gates(config: ConfigDict, there: Workdir, other: ConfigDict) -> None:
   """Gates that this config does not go on with would be lost, some that it does in vain."""
-  own = derived.gated_types(config)
+  which, own = config.init_checkpoint, derived.gated_types(config)
+  which = str(checkpoint.best(there)) if which == "best" else which
   kept = set(own).intersection(derived.gated_types(other))
   if config.gates.init and own and kept == set(own):
     raise UserError(
@@ -47,11 +48,12 @@ def _check_gates(config: ConfigDict, there: Workdir, other: ConfigDict) -> None:
   of_type = {name: set().union(*layers) for name, layers in there.read_heads().items()}
   lost = [name for name, values in of_type.items() if name not in kept and values - {1}]
   closed = [name for name, values in of_type.items() if name in kept and 0 in values]
+  penalised = config.gates.kind == "concrete" and config.l0.target_heads
   if lost:
     reason = f"would be lost: {', '.join(lost)}"
-  elif kept and _are_settled(other, config.init_checkpoint):
+  elif kept and _are_settled(other, which):
     reason = "are settled and learn no more"
-  elif closed and _aims_from_all(config):
+  elif closed and penalised and which == "last":  # heads.json is of no other
     reason = f"would open again, for a target falls from all heads: {', '.join(closed)}"
   else:
     return
@@ -63,15 +65,9 @@ def _check_gates(config: ConfigDict, there: Workdir, other: ConfigDict) -> None:
 
 
 def _are_settled(other: ConfigDict, which: str) -> bool:
-  """Whether the gates of a checkpoint, by its name, are 0 or 1 for good."""
-  late = not which.isdecimal() or int(which) > derived.settle_step(other)
+  """Whether the gates of a checkpoint, "last" or a step, are 0 or 1 for good."""
+  late = which == "last" or int(which) > derived.settle_step(other)
   return bool(other.l0.target_heads) and late
-
-
-def _aims_from_all(config: ConfigDict) -> bool:
-  """Whether a penalty wants all heads open at first; heads.json is not of a numbered checkpoint."""
-  penalised = config.gates.kind == "concrete" and config.l0.target_heads
-  return bool(penalised) and not config.init_checkpoint.isdecimal()
 
 
 def _check_corpus(config: ConfigDict, other: ConfigDict) -> None:

@@ -104,8 +104,9 @@ def test_gates_that_have_settled_are_cut_before_more_are_closed(tmp_path):
   config = beginning(start, **{"l0.target_heads": "1"})
   with pytest.raises(UserError, match="gates that are settled and learn no more. Cut its closed"):
     checks.check(config, Workdir(tmp_path / "new"))
-  config.init_checkpoint = "0"  # before they settled at 70
-  checks.check(config, Workdir(tmp_path / "new"))
+  for which in ("0", "best"):  # the same one, before they settled at 70
+    config.init_checkpoint = which
+    checks.check(config, Workdir(tmp_path / "new"))
   start = pruned(tmp_path / "soon", "2", l0__settled=1.0, l0__ramp=0.0)
   config = beginning(start, **{"l0.target_heads": "1", "l0.settled": 0.5, "init_checkpoint": "0"})
   checks.check(config, Workdir(tmp_path / "new"))  # the first step settled them
