@@ -13,6 +13,7 @@ from headprune.nn.config import TYPES
 
 TEMPERATURE = 0.33
 LOW, HIGH = -0.1, 1.1  # the stretched interval
+CLOSED = float(np.log(-LOW / HIGH))  # -ln 11, the highest log_alpha whose test-time gate is 0
 EPS = 1e-6
 
 
@@ -29,8 +30,7 @@ def expected(log_alpha):
 
 def p_open(log_alpha):
   """P(gate > 0), the differentiable count of open heads: the L0 term."""
-  shift = TEMPERATURE * np.log(-LOW / HIGH)
-  return jnp.clip(jax.nn.sigmoid(log_alpha - shift), EPS, 1.0 - EPS)
+  return jnp.clip(jax.nn.sigmoid(log_alpha - TEMPERATURE * CLOSED), EPS, 1.0 - EPS)
 
 
 def draw_uniforms(key, log_alphas: dict) -> dict:

@@ -1,7 +1,7 @@
 """The best K of each group of heads, exactly or relaxed: Gumbel top-K (Li et al. 2021).
 
 Li, Cotterell and Sachan, "Differentiable Subset Pruning of Transformer Heads", relax it by K
-softmaxes one after the other (Xie and Ermon 2019), which may take a head twice: gates up to 2. Here
+softmaxes one after the other (Xie and Ermon 2019), which may take a head again: gates above 1. Here
 it is the projection of Amos et al. 2019 ("The Limited Multi-Label Projection Layer"): sigmoids
 around the one threshold at which they sum to K. It has the same limit, gates are in [0, 1] at any
 temperature, and the cost does not depend on K, which may be traced.

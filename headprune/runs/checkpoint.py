@@ -239,8 +239,7 @@ def load_params(
   if which == "last":
     chosen = averaging.newest(steps, average, reach, settled)
   elif which == "best":
-    stored.require_whole(folder, steps)  # any of them may be the best
-    chosen = [max(steps, key=lambda step: (_dev_bleu(folder, step), step))]
+    chosen = [best(workdir)]
   elif which in map(str, steps):
     chosen = [int(which)]
   else:
@@ -248,6 +247,13 @@ def load_params(
     raise UserError(f"{folder}: no checkpoint {which!r}; there are {there}")
   stored.require_whole(folder, chosen)
   return averaging.mean([_load_step(folder, step) for step in chosen])
+
+
+def best(workdir: Workdir) -> int:
+  """The step of the checkpoint with the best dev BLEU."""
+  folder, steps = workdir.checkpoints, stored.some_steps(workdir)
+  stored.require_whole(folder, steps)  # any of them may be the best
+  return max(steps, key=lambda step: (_dev_bleu(folder, step), step))
 
 
 def _dev_bleu(folder: pathlib.Path, step: int) -> float:

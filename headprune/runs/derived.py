@@ -110,11 +110,11 @@ def gated_types(config: ConfigDict) -> tuple[str, ...]:
 def gates_init(config: ConfigDict) -> str:
   """How log_alpha starts, for gates.Gates.
 
-  Heads that are to compete for a number of places start open and alike, so that what they are worth
-  decides and not the draw.
+  Heads of which a penalty is to leave a number start open and alike, so that what they are worth
+  decides and not the draw. A top-K has noise that is larger than the draw.
   """
-  competing = config.gates.kind == "concrete" and config.l0.target_heads
-  return config.gates.init or (_OPEN if competing else "glorot")
+  aims = config.gates.kind == "concrete" and config.l0.target_heads
+  return config.gates.init or (_OPEN if aims else "glorot")
 
 
 def coefficient(config: ConfigDict, model: ModelConfig) -> float:

@@ -50,7 +50,7 @@ def load(
     )
   found = {
     "train": train,
-    "dev": encoding.encode(*text["dev"], tokenizers, config.data.row_length),
+    "dev": _of("dev", encoding.encode, *text["dev"], tokenizers, config.data.row_length),
   }
   for split, (_, report) in found.items():
     say(f"{split}: {report}")
@@ -81,7 +81,8 @@ def _train_pairs(config: ConfigDict, workdir: Workdir, tokenizers, train_text, t
     else:
       seen = overlap.shares(held_out, *train_text)
       length = config.data.row_length
-      encoding.encode_to(workdir.encoded, key, *train_text, tokenizers, length, tell, seen)
+      args = workdir.encoded, key, *train_text, tokenizers, length, tell, seen
+      _of("train", encoding.encode_to, *args)
   found = encoding.load(workdir.encoded, key)
   if not found:  # the first process has just made them, of the text that it sees
     raise UserError(
@@ -89,6 +90,14 @@ def _train_pairs(config: ConfigDict, workdir: Workdir, tokenizers, train_text, t
       "processes read the same ones (config.data.text.dir)"
     )
   return found
+
+
+def _of(split: str, encode: Callable, *args):
+  """`encode(*args)`; a UserError says of which split it is."""
+  try:
+    return encode(*args)
+  except UserError as error:
+    raise UserError(f"{split} text: {error}") from error
 
 
 def _find(config: ConfigDict, workdir: Workdir):

@@ -60,23 +60,28 @@ def run(
     The run's summary, at the end of the coroutine.
   """
   config, workdir = job.config, job.workdir
-  state = _place(job, steps.init_state(job.step_config, _place(job, params)))
-  workdir.reopen()
-  log = {}
-  if job.resumes:
-    step, *saved, log = checkpoint.restore(workdir, state.params, state.opt_state, iterator)
-    state = steps.TrainState(devices.replicate(np.int32(step), job.mesh), *saved)
-    job.say(f"going on at step {step:,} of {config.train.steps:,}")
-  else:
-    job.say(f"beginning at step 0 of {config.train.steps:,}: no checkpoint yet")
-  with (
-    checkpoint.manager(workdir, config.train.keep) as checkpoints,
-    _writer(config, workdir, int(state.step)) as writer,
-  ):
+  with contextlib.ExitStack() as files:
+    with progress.paused(clocks):  # of the others, which wait until this one has begun
+      state, log = _begin(job, params, iterator)
+      checkpoints = files.enter_context(checkpoint.manager(workdir, config.train.keep))
+      writer = files.enter_context(_writer(config, workdir, int(state.step)))
     work = _Work(job, iterator, checkpoints, writer, clocks, stop)
     state = yield from _loop(work, state, log)
     with progress.paused(clocks):
       return _finish(work, state)
+
+
+def _begin(job: prepare.Job, params: dict, iterator: Iterator[dict]) -> tuple:
+  """(state, log of the steps since the last row) where the run begins or goes on."""
+  total = job.config.train.steps
+  state = _place(job, steps.init_state(job.step_config, _place(job, params)))
+  job.workdir.reopen()
+  if not job.resumes:
+    job.say(f"beginning at step 0 of {total:,}: no checkpoint yet")
+    return state, {}
+  step, *saved, log = checkpoint.restore(job.workdir, state.params, state.opt_state, iterator)
+  job.say(f"going on at step {step:,} of {total:,}")
+  return steps.TrainState(devices.replicate(np.int32(step), job.mesh), *saved), log
 
 
 def _place(job: prepare.Job, tree):

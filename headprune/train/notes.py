@@ -45,7 +45,7 @@ def of_run(
     *dev_loss(points, step, pruned=bool(log_alphas)),
     *mean(last["dev_loss"], own_loss),
     *bleu(last["dev_bleu"]),
-    *closed(log_alphas),
+    *closed(config, log_alphas),
     *cut(config, history, log_alphas),
     *lengths(report, config.data.row_length),
     *seen(report),
@@ -99,18 +99,19 @@ def bleu(dev_bleu: float) -> list[str]:
   ]
 
 
-def closed(log_alphas: dict) -> list[str]:
-  """Whether no gate has moved far enough to close.
+def closed(config: ConfigDict, log_alphas: dict) -> list[str]:
+  """Whether no gate has moved far enough to close; with a wanted number as many have as should.
 
   Args:
+    config: of the run.
     log_alphas: attention type -> layer -> log_alpha of each head.
   """
   values = [x for layers in log_alphas.values() for row in layers for x in row]
-  if not values or np.min(gates.expected(np.float32(values))) == 0:
+  if config.l0.target_heads or not values or np.min(gates.expected(np.float32(values))) == 0:
     return []
   return [
     f"no gate closed; the lowest log_alpha is {min(values):.2f}, closed is below "
-    f"{-np.log(11):.2f}: raise config.train.steps, config.optim.gates_factor or config.l0.coef"
+    f"{gates.CLOSED:.2f}: raise config.train.steps, config.optim.gates_factor or config.l0.coef"
   ]
 
 

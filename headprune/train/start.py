@@ -3,8 +3,8 @@
 from ml_collections import ConfigDict
 
 from headprune.errors import UserError
+from headprune.runs import checkpoint, derived, stored
 from headprune.runs import config as config_lib
-from headprune.runs import derived, stored
 from headprune.runs.workdir import Workdir
 
 
@@ -36,16 +36,27 @@ def _check_checkpoint(config: ConfigDict, there: Workdir) -> None:
 
 
 def _check_gates(config: ConfigDict, there: Workdir, other: ConfigDict) -> None:
-  """Gates that this config does not go on with would be lost; settled ones learn no more."""
-  kept = set(derived.gated_types(config)).intersection(derived.gated_types(other))
-  lost = [
-    name
-    for name, layers in there.read_heads().items()
-    if name not in kept and any(gate != 1 for row in layers for gate in row)
-  ]
-  if not lost and not (kept and _are_settled(other, config.init_checkpoint)):
+  """Gates that this config does not go on with would be lost, some that it does in vain."""
+  which, own = config.init_checkpoint, derived.gated_types(config)
+  which = str(checkpoint.best(there)) if which == "best" else which
+  kept = set(own).intersection(derived.gated_types(other))
+  if config.gates.init and own and kept == set(own):
+    raise UserError(
+      f"config.gates.init={config.gates.init} has no effect: the gates start as those of "
+      f"config.init_from={config.init_from}; leave it out"
+    )
+  of_type = {name: set().union(*layers) for name, layers in there.read_heads().items()}
+  lost = [name for name, values in of_type.items() if name not in kept and values - {1}]
+  closed = [name for name, values in of_type.items() if name in kept and 0 in values]
+  penalised = config.gates.kind == "concrete" and config.l0.target_heads
+  if lost:
+    reason = f"would be lost: {', '.join(lost)}"
+  elif kept and _are_settled(other, which):
+    reason = "are settled and learn no more"
+  elif closed and penalised and which == "last":  # heads.json is of no other
+    reason = f"would open again, for a target falls from all heads: {', '.join(closed)}"
+  else:
     return
-  reason = f"would be lost: {', '.join(lost)}" if lost else "are settled and learn no more"
   raise UserError(
     f"config.init_from={config.init_from} has gates that {reason}. Cut its closed heads out, "
     f"headprune compact --workdir {config.init_from} --out FOLDER, and start from "
@@ -54,8 +65,8 @@ def _check_gates(config: ConfigDict, there: Workdir, other: ConfigDict) -> None:
 
 
 def _are_settled(other: ConfigDict, which: str) -> bool:
-  """Whether the gates of a checkpoint, by its name, are 0 or 1 for good."""
-  late = not which.isdecimal() or int(which) > derived.settle_step(other)
+  """Whether the gates of a checkpoint, "last" or a step, are 0 or 1 for good."""
+  late = which == "last" or int(which) > derived.settle_step(other)
   return bool(other.l0.target_heads) and late
 
 

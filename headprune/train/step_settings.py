@@ -5,12 +5,11 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
 
+from headprune.nn import gates
 from headprune.nn.config import ModelConfig
 from headprune.runs import derived, presets, targets
 from headprune.text import packing
 from headprune.train import mrt, optim, steps, target
-
-_CLOSED = -float(np.log(11.0))  # of log_alpha: from here on its gate is 0
 
 
 def make(config: ConfigDict, model: ModelConfig) -> tuple[steps.StepConfig, steps.Knobs]:
@@ -75,10 +74,11 @@ def notes(config: ConfigDict, step_config: steps.StepConfig, knobs: steps.Knobs)
   if config.gates.kind == "concrete":
     reach = gate_reach(step_config.optim, knobs.rate_scale)
     start = _start(config)
-    if reach < start - _CLOSED:
+    if reach < start - gates.CLOSED:
       found.append(
         f"in {total:,} steps a gate's log_alpha can move by {reach:.2g}, but from {start:g} to "
-        f"closed it is {start - _CLOSED:.1f}: raise config.train.steps or config.optim.gates_factor"
+        f"closed it is {start - gates.CLOSED:.1f}: raise config.train.steps or "
+        "config.optim.gates_factor"
       )
   return found
 

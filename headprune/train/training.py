@@ -76,8 +76,8 @@ def train(
     The run's summary, as summary.json holds it.
   Raises:
     Stopped: `stop` said so, and a checkpoint is saved.
-    UserError: the config, the data or the workdir cannot work, or the workdir is in use; nothing on
-      disk was changed.
+    UserError: the config, the data or the workdir cannot work, the workdir is in use, or training
+      broke down; what was saved before is whole.
   """
   with processes.meeting("training"):
     workdir = Workdir.at(workdir)
@@ -162,8 +162,9 @@ def _drive(jobs: list[tuple[prepare.Job, dict]], stop: stopping.Stop) -> list:
   except jax.errors.JaxRuntimeError as error:
     if "RESOURCE_EXHAUSTED" not in str(error):
       raise
-    field = "mrt.sentences" if mrt.wanted(jobs[0][0].config) else "train.batch_tokens"
     fewer = f" for {len(jobs)} runs at a time: lower --together, or" if len(jobs) > 1 else ": lower"
+    samples = mrt.wanted(jobs[0][0].config)
+    field = "mrt.sentences or config.mrt.samples" if samples else "train.batch_tokens"
     raise UserError(f"the device has no room{fewer} config.{field}") from error
 
 
@@ -173,7 +174,7 @@ def _drive_all(jobs: list[tuple[prepare.Job, dict]], stop: stopping.Stop) -> lis
     if _shared(job) != _shared(first):
       raise ValueError(f"{job.workdir.path} and {first.workdir.path} cannot train together")
   with processes.meeting("reading the teacher"):
-    taught_by = teacher.load(first.config, first.mesh)
+    taught_by = teacher.load(first.config, first.workdir, first.mesh)
   data, shard_params = first.config.data, first.config.train.shard_params
   iterator = packing.train_batches(
     first.pairs, first.rows, data.row_length, data.packing_bins, first.config.seed,

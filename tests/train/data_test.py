@@ -109,6 +109,14 @@ def test_the_share_of_dev_text_that_is_trained_on_is_kept(tmp_path):
   assert data.load(config, workdir)[2]["train"][1].seen == {"dev": 1.0}
 
 
+@pytest.mark.parametrize("split", ["train", "dev"])
+def test_text_of_which_no_pair_fits_is_named(tmp_path, split):
+  config = text_config(tmp_path)
+  (tmp_path / f"{split}.src").write_text("a b " * 50 + "\nc " + "a b " * 50 + "\n")
+  with pytest.raises(UserError, match=f"^{split} text: no pair fits into config.data.row_length"):
+    data.load(config, Workdir(tmp_path / "run"))
+
+
 def test_a_tokenizer_of_another_run_is_not_taken(tmp_path):
   config, run = text_config(tmp_path), Workdir(tmp_path / "run")
   load(config, run)

@@ -1,9 +1,11 @@
 """One run: killed, stopped, damaged and broken down, it goes on exactly or says why not."""
 
+import contextlib
 import json
 import shutil
 import subprocess
 import time
+import types
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from headprune.runs import checkpoint, metrics
 from headprune.runs import heads as heads_lib
 from headprune.runs.workdir import Workdir
 from headprune.text import sources
-from headprune.train import evaluation, logged, loop, patience, stopping, training
+from headprune.train import evaluation, logged, loop, patience, progress, stopping, training
 from tests.train.trained import command, flat, small_config, untimed_rows
 
 
@@ -222,6 +224,28 @@ def test_a_run_out_of_patience_keeps_the_bleu_of_its_end(finished, tmp_path, mon
   done = training.train(config, tmp_path / "x")
   assert done.step == 6
   assert checkpoint._dev_bleu(tmp_path / "x" / "checkpoints", 6) == done.dev_bleu
+
+
+def test_the_clocks_of_others_stand_while_a_run_begins(tmp_path, monkeypatch):
+  def slow(value):
+    time.sleep(0.2)
+    return value
+
+  state = types.SimpleNamespace(step=0)
+  nothing = contextlib.nullcontext()
+  monkeypatch.setattr(loop, "_place", lambda job, tree: tree)
+  monkeypatch.setattr(loop.steps, "init_state", lambda *_: slow(state))
+  monkeypatch.setattr(loop.checkpoint, "manager", lambda *_: slow(nothing))
+  monkeypatch.setattr(loop, "_writer", lambda *_: slow(nothing))
+  monkeypatch.setattr(loop, "_loop", lambda *_: iter([state]))
+  job = types.SimpleNamespace(
+    config=small_config("baseline", ""), workdir=Workdir(tmp_path), step_config=None,
+    resumes=False, say=print,
+  )  # fmt: skip
+  before, other = time.perf_counter(), progress.Clock(0, 12, 0.0)
+  begun = loop.run(job, {}, iter(()), [other], stopping.Stop())
+  assert next(begun) is state
+  assert other.seconds() < time.perf_counter() - before - 0.5
 
 
 def test_bleu_that_was_measured_before_a_stop_is_that_of_the_checkpoint():

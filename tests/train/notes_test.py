@@ -39,11 +39,13 @@ def test_bleu():
 
 
 def test_no_gate_closed():
-  edge = float(-np.log(11.0))
-  assert notes.closed({}) == []
-  assert notes.closed({"enc_self": [[2.0, edge - 0.01]], "dec_enc": [[], [1.0]]}) == []
-  (note,) = notes.closed({"enc_self": [[2.0, edge + 0.01]], "dec_enc": [[], [1.0]]})
+  config, edge = defaults.get_config("concrete"), float(-np.log(11.0))
+  assert notes.closed(config, {}) == []
+  assert notes.closed(config, {"enc_self": [[2.0, edge - 0.01]], "dec_enc": [[], [1.0]]}) == []
+  (note,) = notes.closed(config, {"enc_self": [[2.0, edge + 0.01]], "dec_enc": [[], [1.0]]})
   assert "lowest log_alpha is -2.39, closed is below -2.40: raise config.train.steps" in note
+  config.l0.target_heads = "100%"
+  assert notes.closed(config, {"enc_self": [[20.0, 20.0]]}) == []
 
 
 def test_heads_that_closed_unasked():

@@ -81,13 +81,32 @@ def test_closed_heads_of_the_start_do_not_open_in_silence(tmp_path, fields, lost
     checks.check(config, Workdir(tmp_path / "new"))
 
 
+def test_where_gates_start_is_said_by_those_of_the_start(tmp_path):
+  config = beginning(pruned(tmp_path / "start"), **{"gates.init": "3"})
+  with pytest.raises(UserError, match="gates.init=3 has no effect: .*those of config.init_from="):
+    checks.check(config, Workdir(tmp_path / "new"))
+  config.gates.types = ("enc_self", "dec_enc")  # the latter's are new
+  checks.check(config, Workdir(tmp_path / "new"))
+
+
+def test_closed_heads_are_cut_before_a_target_that_falls_from_all_heads(tmp_path):
+  start = pruned(tmp_path / "start")
+  config = beginning(start, **{"l0.target_heads": "1"})
+  with pytest.raises(UserError, match="would open again, for a target falls .*: enc_self. Cut its"):
+    checks.check(config, Workdir(tmp_path / "new"))
+  for fields in ({"gates.kind": "topk"}, {"l0.target_heads": "", "l0.coef": 0.1}):
+    config = beginning(start, **{"l0.target_heads": "1"} | fields)
+    checks.check(config, Workdir(tmp_path / "new"))
+
+
 def test_gates_that_have_settled_are_cut_before_more_are_closed(tmp_path):
   start = pruned(tmp_path / "start", "2", train__steps=100, l0__settled=0.3, l0__ramp=0.3)
   config = beginning(start, **{"l0.target_heads": "1"})
   with pytest.raises(UserError, match="gates that are settled and learn no more. Cut its closed"):
     checks.check(config, Workdir(tmp_path / "new"))
-  config.init_checkpoint = "0"  # before they settled at 70
-  checks.check(config, Workdir(tmp_path / "new"))
+  for which in ("0", "best"):  # the same one, before they settled at 70
+    config.init_checkpoint = which
+    checks.check(config, Workdir(tmp_path / "new"))
   start = pruned(tmp_path / "soon", "2", l0__settled=1.0, l0__ramp=0.0)
   config = beginning(start, **{"l0.target_heads": "1", "l0.settled": 0.5, "init_checkpoint": "0"})
   checks.check(config, Workdir(tmp_path / "new"))  # the first step settled them

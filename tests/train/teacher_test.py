@@ -1,11 +1,15 @@
 """The model that a run learns from."""
 
+import shutil
+
 import jax
 from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
 from headprune.errors import UserError
+from headprune.runs.workdir import Workdir
+from headprune.text import special, tokenizer
 from headprune.train import devices, teacher
 from tests import small_run
 
@@ -14,12 +18,24 @@ def test_a_teacher_is_needed_as_long_as_one_learns_from_it(tmp_path):
   start = small_run.make(tmp_path / "start")
   config = ConfigDict(start.config.to_dict())
   config.init_from = str(tmp_path / "start")
-  assert teacher.load(config, devices.mesh()) is None
+  run = Workdir(tmp_path / "run")
+  shutil.copytree(start.workdir.tokenizer, run.tokenizer)
+  assert teacher.load(config, run, devices.mesh()) is None
   config.train.distill = 0.25
-  taught_by = teacher.load(config, devices.mesh())
+  taught_by = teacher.load(config, run, devices.mesh())
   assert taught_by.share == 0.25 and taught_by.config == start.translator.config
   jax.tree.map(np.testing.assert_array_equal, taught_by.params, start.translator.params)
   jax.tree.map(np.testing.assert_array_equal, taught_by.gate_values, start.translator.gate_values)
   (tmp_path / "start").rename(tmp_path / "elsewhere")
   with pytest.raises(UserError, match=r"distill=0.25 needs the run at .*init_from .*start"):
-    teacher.load(config, devices.mesh())
+    teacher.load(config, run, devices.mesh())
+
+
+def test_a_teacher_of_other_words_is_none(tmp_path):
+  start = small_run.make(tmp_path / "start")
+  config, run = ConfigDict(start.config.to_dict()), Workdir(tmp_path / "run")
+  config.init_from, config.train.distill = str(tmp_path / "start"), 0.25
+  words = [*special.RESERVED, *reversed(small_run.WORDS)]  # as many ids
+  tokenizer.write_files(run.tokenizer, tokenizer.whitespace_files(words, words))
+  with pytest.raises(UserError, match="start/tokenizer is not the tokenizer that this run began"):
+    teacher.load(config, run, devices.mesh())

@@ -9,7 +9,6 @@ import time
 import types
 
 import jax
-from ml_collections import ConfigDict
 import pytest
 
 from headprune.errors import UserError
@@ -17,6 +16,7 @@ from headprune.runs import config as config_lib
 from headprune.runs import effect, lock, metrics
 from headprune.runs.workdir import Workdir
 from headprune.train import progress, steps, stopping, training
+from tests import base_config
 from tests.train.trained import small_config
 
 
@@ -99,19 +99,20 @@ def test_a_missing_baseline_is_a_stage_of_its_own_and_not_trained_unasked(finish
   assert [stage[1] for stage in training.stages(config, tmp_path / "x")] == [tmp_path / "x"]
 
 
-def test_a_device_without_room_is_one_line(tmp_path, monkeypatch):
+def test_a_device_without_room_is_one_line(monkeypatch):
   def full(jobs, stop):
     raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
 
+  def job(loss):
+    return types.SimpleNamespace(config=base_config.changed(train__loss=loss)), {}
+
   monkeypatch.setattr(training, "_drive_all", full)
-  job = types.SimpleNamespace(config=ConfigDict(small_config("baseline", tmp_path).to_dict()))
   with pytest.raises(UserError, match="no room: lower config.train.batch_tokens$"):
-    training._drive([(job, {})], stopping.Stop())
+    training._drive([job("cross-entropy")], stopping.Stop())
   with pytest.raises(UserError, match="no room for 2 runs at a time: lower --together, or config"):
-    training._drive([(job, {})] * 2, stopping.Stop())
-  job.config.train.loss = "mrt"
-  with pytest.raises(UserError, match="no room: lower config.mrt.sentences$"):
-    training._drive([(job, {})], stopping.Stop())
+    training._drive([job("cross-entropy")] * 2, stopping.Stop())
+  with pytest.raises(UserError, match="lower config.mrt.sentences or config.mrt.samples$"):
+    training._drive([job("mrt")], stopping.Stop())
 
 
 def test_config_json_reads_back(finished):
