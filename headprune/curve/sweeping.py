@@ -96,7 +96,8 @@ def plan(wanted: Sweep) -> dict[int, tuple[list[Point], list[Point]]]:
   given = wanted.methods, wanted.heads, wanted.coefs
   seeds = range(wanted.config.seed, wanted.config.seed + wanted.seeds)
   plans = {seed: points.plan(*given, seed, wanted.compare, fewest) for seed in seeds}
-  _check_configs(wanted, *next(iter(plans.values())))
+  for seed, stages in plans.items():
+    _check_configs(wanted, seed, *stages)
   return plans
 
 
@@ -146,11 +147,11 @@ def _model(wanted: Sweep) -> ModelConfig:
   return derived.model_config(inherit.inherit(config, Workdir(wanted.workdir)).model)
 
 
-def _check_configs(wanted: Sweep, first: list[Point], later: list[Point]) -> None:
-  """Raises a UserError for what can be known to be wrong with the runs of the first seed."""
-  config, start = wanted.config, wanted.start(wanted.config.seed)
+def _check_configs(wanted: Sweep, seed: int, first: list[Point], later: list[Point]) -> None:
+  """Raises a UserError for what can be known to be wrong with the runs of a seed."""
+  config, start = wanted.config, wanted.start(seed)
   if wanted.trains_baselines:
-    checks.check(points.baseline_config(config, config.seed), Workdir(start))
+    checks.check(points.baseline_config(config, seed), Workdir(start))
   for point in first + later:
     workdir = Workdir(wanted.workdir / point.name)
     if point.method in points.CHOSEN:

@@ -186,6 +186,20 @@ def test_points_of_other_baselines_are_not_taken_for_these(tmp_path):
     sweeping.plan(mine("b"))
 
 
+def test_points_of_another_config_are_told_of_every_seed(tmp_path):
+  (finished.make(tmp_path / "a", 39.0).checkpoints / "5").mkdir(parents=True)
+  mine = lambda **changes: wanted(
+    tmp_path / "x", baselines=[str(tmp_path / "a")], heads=["5"], **changes
+  )
+  old = mine(fields={"seed": 1, "l0.ascent": 3.0})
+  point = Point("l0", 1, "5")
+  config = points.point_config(old.config, point, str(tmp_path / "a"))
+  config_lib.save(config, Workdir(tmp_path / "x" / point.name))
+  sweeping.plan(mine())
+  with pytest.raises(UserError, match="l0-5-seed1 holds .*l0.ascent: 3.0 -> 5.0"):
+    sweeping.plan(mine(seeds=2))
+
+
 def test_scores_are_measured_once_and_anew_where_their_file_is_damaged(tmp_path, monkeypatch):
   finished.make(tmp_path / "a", 39.0)
   sweep = wanted(tmp_path, baselines=[str(tmp_path / "a")])
