@@ -24,8 +24,6 @@ def main() -> None:
     check_least(f"--{name}", getattr(args, name), 1)
   if args.json:
     check_file(args.json)
-  if args.against and not args.workdir:
-    raise UserError("--against needs --workdir: runs that both translate with")
   rows = list(_on_text(args) if args.workdir else _random(args))
   if args.json:
     content = {"precision": args.precision, "device": _device(), "rows": rows}
@@ -38,20 +36,20 @@ def _random(args):
   cases = [
     (size, task)
     for size in _names(args.sizes, speed.SIZES, "sizes")
-    for task in _names(args.tasks, speed.TASKS, "tasks")
+    for task in _names(args.tasks or ",".join(speed.TASKS), speed.TASKS, "tasks")
   ]
   jax.config.update("jax_enable_compilation_cache", False)  # its time is measured too
-  precision = args.precision or "bfloat16"
-  print(f"{precision} on {_device()}", flush=True)
+  print(f"{args.precision} on {_device()}", flush=True)
   for size, task in cases:
-    rows = speed.measure(size, heads, task, precision, args.repeats)
+    rows = speed.measure(size, heads, task, args.precision, args.repeats)
     print(speed.table(rows), flush=True)
     yield from rows
 
 
 def _on_text(args):
   """Rows of trained runs on real text, printed as they come."""
-  tasks = [task for task in _names(args.tasks, speed.TASKS, "tasks") if task != "train"]
+  known = [task for task in speed.TASKS if task != "train"]
+  tasks = _names(args.tasks or ",".join(known), known, "tasks")
   runs = [load(workdir, precision=args.precision) for workdir in args.workdir]
   print(f"on {_device()}; ratios are to the first row", flush=True)
   for task in tasks:
@@ -84,14 +82,23 @@ def _parse() -> argparse.Namespace:
   add = parser.add_argument
   add("--sizes", default="small,base", help=", ".join(speed.SIZES))
   add("--heads", default="dense,half,quarter", help="heads kept; gain over first")
-  add("--tasks", default=",".join(speed.TASKS), help=", ".join(speed.TASKS))
+  add("--tasks", help=f"{', '.join(speed.TASKS)}; with --workdir all but train (default: all)")
   add("--precision", choices=PRECISIONS, help="default: bfloat16, or a run's own")
-  add("--repeats", type=int, default=6, help="timed calls of each")
+  add("--repeats", type=int, default=6, help="timed calls of each, at least")
   add("--workdir", nargs="+", default=[], help="runs, instead of random weights")
   add("--against", nargs="+", default=[], help="ctranslate2, ctranslate2:int8, ...: with --workdir")
   add("--sentences", type=int, default=1000, help="of the test set, at most")
   add("--json", type=pathlib.Path, help="also write the rows there")
-  return parser.parse_args()
+  args = parser.parse_args()
+  where, ignored = "without", ("against", "sentences")
+  if args.workdir:
+    where, ignored = "with", ("sizes", "heads")
+  else:
+    args.precision = args.precision or "bfloat16"
+  for name in ignored:
+    if getattr(args, name) != parser.get_default(name):
+      raise UserError(f"--{name} has no effect {where} --workdir: leave it out")
+  return args
 
 
 if __name__ == "__main__":
