@@ -36,22 +36,20 @@ def _random(args):
   cases = [
     (size, task)
     for size in _names(args.sizes, speed.SIZES, "sizes")
-    for task in _names(args.tasks, speed.TASKS, "tasks")
+    for task in _names(args.tasks or ",".join(speed.TASKS), speed.TASKS, "tasks")
   ]
   jax.config.update("jax_enable_compilation_cache", False)  # its time is measured too
-  precision = args.precision or "bfloat16"
-  print(f"{precision} on {_device()}", flush=True)
+  print(f"{args.precision} on {_device()}", flush=True)
   for size, task in cases:
-    rows = speed.measure(size, heads, task, precision, args.repeats)
+    rows = speed.measure(size, heads, task, args.precision, args.repeats)
     print(speed.table(rows), flush=True)
     yield from rows
 
 
 def _on_text(args):
   """Rows of trained runs on real text, printed as they come."""
-  tasks = [task for task in _names(args.tasks, speed.TASKS, "tasks") if task != "train"]
-  if not tasks:
-    raise UserError(f"--tasks {args.tasks}: runs translate, so name a batch")
+  known = [task for task in speed.TASKS if task != "train"]
+  tasks = _names(args.tasks or ",".join(known), known, "tasks")
   runs = [load(workdir, precision=args.precision) for workdir in args.workdir]
   print(f"on {_device()}; ratios are to the first row", flush=True)
   for task in tasks:
@@ -85,9 +83,9 @@ def _parse() -> argparse.Namespace:
   add = parser.add_argument
   add("--sizes", default="small,base", help=", ".join(speed.SIZES))
   add("--heads", default="dense,half,quarter", help="heads kept; gain over first")
-  add("--tasks", default=",".join(speed.TASKS), help=", ".join(speed.TASKS))
+  add("--tasks", help=f"{', '.join(speed.TASKS)}; with --workdir all but train (default: all)")
   add("--precision", choices=PRECISIONS, help="default: bfloat16, or a run's own")
-  add("--repeats", type=int, default=6, help="timed calls of each")
+  add("--repeats", type=int, default=6, help="timed calls of each, at least")
   add("--workdir", nargs="+", default=[], help="runs, instead of random weights")
   add("--against", nargs="+", default=[], help="ctranslate2, ctranslate2:int8, ...: with --workdir")
   add(
@@ -96,9 +94,13 @@ def _parse() -> argparse.Namespace:
   )  # fmt: skip
   add("--json", type=pathlib.Path, help="also write the rows there")
   args = parser.parse_args()
-  for name in ("sizes", "heads") if args.workdir else ("against", "sentences"):
+  where, ignored = "without", ("against", "sentences")
+  if args.workdir:
+    where, ignored = "with", ("sizes", "heads")
+  else:
+    args.precision = args.precision or "bfloat16"
+  for name in ignored:
     if getattr(args, name) != parser.get_default(name):
-      where = "with" if args.workdir else "without"
       raise UserError(f"--{name} has no effect {where} --workdir: leave it out")
   return args
 

@@ -31,7 +31,9 @@ def test_each_case_is_printed_once_and_kept(command, capsys, tmp_path):
   command("--sizes", "small", "--tasks", "train,batch 1", "--heads", "dense,half", "--json", out)
   printed = capsys.readouterr().out
   assert printed.startswith("bfloat16 on ") and printed.count("1,234") == 4
-  rows = json.loads(out.read_text())["rows"]
+  kept = json.loads(out.read_text())
+  assert kept["precision"] == "bfloat16"
+  rows = kept["rows"]
   assert [(row["task"], row["heads"]) for row in rows] == [
     ("train", "dense"), ("train", "half"), ("batch 1", "dense"), ("batch 1", "half"),
   ]  # fmt: skip
@@ -42,9 +44,9 @@ def test_each_case_is_printed_once_and_kept(command, capsys, tmp_path):
   [
     (["--against", "ctranslate2"], "--against has no effect without --workdir"),
     (["--sentences", 9], "--sentences has no effect without --workdir"),
-    (["--workdir", "x", "--sizes", "base"], "--sizes has no effect with --workdir"),
     (["--workdir", "x", "--heads", "half"], "--heads has no effect with --workdir"),
-    (["--workdir", "x", "--tasks", "train"], "--tasks train: runs translate, so name a batch"),
+    (["--workdir", "x", "--sizes", "base"], "--sizes has no effect with --workdir"),
+    (["--workdir", "x", "--tasks", "train"], "--tasks: 'train' is not one of batch 100, batch 1"),
     (["--workdir", "x", "--sentences", 0], "--sentences 0 must be at least 1"),
     (["--heads", "dense,most"], "--heads: 'most' is not one of dense, half, quarter"),
     (["--sizes", "huge"], "--sizes: 'huge' is not one of small, base"),

@@ -118,13 +118,16 @@ def control_bleu(row: Row, rows: Sequence[Row], split: str) -> float | None:
 def control_of(row: Row, rows: Sequence[Row]) -> Row | None:
   """The control of the row's seed: trained on as it was, from the same start and for as long.
 
+  Its BLEU is of the same text, by the same settings of sacreBLEU.
+
   A row that was not pruned has none. One that was trained from scratch, which started nowhere,
   takes that of its seed if there is one start and one number of steps. Of several it is the one
   whose config is most like the row's, in its attention types first.
   """
   if row.method in UNPRUNED:
     return None
-  alike = [r for r in rows if (r.seed, r.loss) == (row.seed, row.loss)]
+  own = lambda r: (r.seed, r.loss, r.measured)
+  alike = [r for r in rows if own(r) == own(row)]
   controls = [r for r in alike if r.method in (CONTROL, MRT)]
   if row.init_from or len(set(map(_course, controls))) > 1:
     controls = [r for r in controls if _course(r) == _course(row)]

@@ -89,7 +89,7 @@ def _means(rows: Sequence[Row]) -> str:
   columns = (
     Column("method", "text"), Column("may lose heads", "text"), Column("heads"),
     Column("open", "text"), Column("seeds"),
-    *(Column(name) for split in SPLITS for name in (f"{split} BLEU", "±")),
+    *(Column(name) for split in SPLITS for name in (f"{split} BLEU", f"{split} ±")),
     *(Column(f"{split} less control", "signed") for split in SPLITS),
   )  # fmt: skip
   cells = [_mean(setting) for setting in aggregate(rows)]

@@ -19,6 +19,7 @@ from headprune.runs import heads as heads_lib
 from headprune.runs.heads import Lists
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
+from headprune.text import sources
 
 BASELINE, MRT = "baseline", "mrt"
 UNPRUNED = (BASELINE, CONTROL, MRT)
@@ -56,6 +57,7 @@ class Row:
   setting: tuple = ()  # what runs share that differ in their seed alone
   steps: int = 0  # of the whole way from init_from, a trunk's and its fork's together
   loss: str = ""  # train.loss
+  measured: tuple = ()  # what BLEU is of: text, sacreBLEU's settings
   form: str = ""  # "by type" or "by layer" if each of them had a number of heads that were to stay
 
   @property
@@ -152,6 +154,7 @@ def _of_run(workdir: Workdir, summary: Summary) -> Iterator[Row]:
     setting=_setting(config, model),
     steps=config.train.steps + (trunk.train.steps if trunk else 0),
     loss=config.train.loss,
+    measured=_measured(config),
     form=_form(_target(config, model)[0]),
   )
   fixed = config.gates.kind == "fixed"
@@ -214,6 +217,14 @@ def _setting(config: ConfigDict, model: ModelConfig) -> tuple:
   groups, wanted = _target(config, model)
   if _form(groups):  # else it is Row.wanted: "12" and "25%" may be the same
     fields["l0.target_heads"] = groups, wanted
+  return tuple(sorted(fields.items()))
+
+
+def _measured(config: ConfigDict) -> tuple:
+  """As Row.measured."""
+  fields = sources.held_out(config.data) | {
+    name: config.eval[name] for name in ("tokenize", "lowercase")
+  }
   return tuple(sorted(fields.items()))
 
 

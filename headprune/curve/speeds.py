@@ -40,8 +40,8 @@ def measure(rows: Sequence[Row]) -> list[Speed]:
   if not unpruned:
     raise UserError("--speed compares with a baseline or a control: name one of them as well")
   dense = unpruned[0]
-  pruned = {row.open: row for row in rows if row.tuned and row.seed == dense.seed}
-  others = [pruned[n] for n in sorted(pruned, reverse=True) if n < dense.open]
+  pruned = {_open(row): row for row in rows if row.tuned and row.seed == dense.seed}
+  others = [pruned[n] for n in sorted(pruned, reverse=True) if n < _open(dense)]
   if not others:
     raise UserError(f"--speed: no pruned run has the seed of {dense.run}, {dense.seed}")
   runs = [load(pathlib.Path(row.run)) for row in (dense, *others)]
@@ -53,9 +53,14 @@ def measure(rows: Sequence[Row]) -> list[Speed]:
     cost.pair_flops(run.translator.config, words, words, run.config.eval.beams) for run in small
   ]
   return [
-    Speed(row.run, row.open, one["median"], *one["ratio"], arithmetic=flops[0] / own)
+    Speed(row.run, _open(row), one["median"], *one["ratio"], arithmetic=flops[0] / own)
     for row, one, own in zip((dense, *others), found, flops)
   ]
+
+
+def _open(row: Row) -> int:
+  """Open heads of all types: runs that may lose heads of other types stand side by side."""
+  return sum(map(sum, row.counts.values()))
 
 
 def table(speeds: Sequence[Speed]) -> str:

@@ -97,7 +97,8 @@ def plan(wanted: Sweep) -> dict[int, tuple[list[Point], list[Point]]]:
   given = wanted.methods, wanted.heads, wanted.coefs
   seeds = range(wanted.config.seed, wanted.config.seed + wanted.seeds)
   plans = {seed: points.plan(*given, seed, wanted.compare, fewest) for seed in seeds}
-  _check_configs(wanted, *next(iter(plans.values())))
+  for seed, stages in plans.items():
+    _check_configs(wanted, seed, *stages)
   return plans
 
 
@@ -153,11 +154,11 @@ def _started(wanted: Sweep) -> tuple[ConfigDict, ConfigDict]:
   return config, inherit.inherit(config, Workdir(wanted.workdir))
 
 
-def _check_configs(wanted: Sweep, first: list[Point], later: list[Point]) -> None:
-  """Raises a UserError for what can be known to be wrong with the runs of the first seed."""
-  config, start = wanted.config, wanted.start(wanted.config.seed)
+def _check_configs(wanted: Sweep, seed: int, first: list[Point], later: list[Point]) -> None:
+  """Raises a UserError for what can be known to be wrong with the runs of a seed."""
+  config, start = wanted.config, wanted.start(seed)
   if wanted.trains_baselines:
-    checks.check(points.baseline_config(config, config.seed), Workdir(start))
+    _check_baseline(wanted, seed, first)
   for point in first + later:
     workdir = Workdir(wanted.workdir / point.name)
     if point.method in points.CHOSEN:
@@ -171,6 +172,18 @@ def _check_configs(wanted: Sweep, first: list[Point], later: list[Point]) -> Non
     if point.method != points.SCRATCH:
       mine = points.point_config(config, point, *given)
       checks.check(inherit.inherit(mine, workdir), workdir)
+
+
+def _check_baseline(wanted: Sweep, seed: int, first: list[Point]) -> None:
+  """Raises a UserError for a baseline that cannot be, or that would leave points behind."""
+  own, there = points.baseline_config(wanted.config, seed), Workdir(wanted.start(seed))
+  checks.check(own, there)
+  begun = [point.name for point in first if Workdir(wanted.workdir / point.name).is_run()]
+  if begun and there.read_summary() and not checks.finished(own, there):
+    raise UserError(
+      f"{there.path} would be trained on, but {', '.join(begun)} started from it as it is: take "
+      "another --workdir, or leave config.pretrain.train.steps and .patience as they were"
+    )
 
 
 def _train_baseline(wanted: Sweep, seed: int, stop: stopping.Stop) -> None:
@@ -212,7 +225,8 @@ def _heads(wanted: Sweep, point: Point) -> Lists:
   """The gates of a point whose heads are chosen by how important they are in the baseline."""
   path = wanted.workdir / f"importance-{point.method}-seed{point.seed}.json"
   start, which, model = wanted.start(point.seed), wanted.config.init_checkpoint, _model(wanted)
-  of = [str(start), which]
+  done = Workdir(start).read_summary()
+  of = [str(start), which, done.step, done.dev_loss]  # it may have been trained on
   scores = _known_scores(path, of, model)
   if scores is None:
     print(f"how important heads are by {point.method}, of {start}", flush=True)

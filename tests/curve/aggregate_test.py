@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from headprune.curve import aggregate
+from headprune.curve import rows as rows_lib
 from headprune.curve.aggregate import Spread
 from headprune.curve.rows import Row
 from tests.curve import runs
@@ -72,6 +73,16 @@ def test_as_many_heads_in_each_layer_are_a_line_of_their_own():
   assert list(group.lines) == ["l0", "gradient", "gradient, by layer"]
   (layers,) = group.lines["gradient, by layer"]
   assert (layers.kept, layers.bleu["test"].mean, len(layers.rows)) == (12, 34.0, 2)
+
+
+def test_a_control_is_measured_on_the_same_text_in_the_same_way(tmp_path):
+  own = {"init_from": "base", "gates__kind": "fixed"}
+  runs.make(tmp_path / "a", 39.5, init_from="base")
+  runs.make(tmp_path / "b", 39.0, **own, train__batch_tokens=64)
+  runs.make(tmp_path / "c", 20.0, **own, eval__tokenize="13a")
+  runs.make(tmp_path / "d", 20.0, **own, data__text__test_src="x", data__text__test_tgt="y")
+  rows = rows_lib.rows(tmp_path / name for name in "abcd")
+  assert [aggregate.control_bleu(row, rows, "test") for row in rows] == [None, 39.5, None, None]
 
 
 def test_a_control_of_the_same_types_goes_first():

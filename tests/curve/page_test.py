@@ -53,6 +53,8 @@ def test_tables_can_be_taken_along(sweep):
   means, single = (urllib.parse.unquote(a).partition(",")[2] for a in Page(text).addresses)
   assert single == rows.to_csv(sweep)
   assert means.splitlines()[4].startswith("l0,all,6,6 to 7,2,39.5,0.7071")
+  names = means.splitlines()[0].split(",")
+  assert len(set(names)) == len(names), "or whoever reads them by name loses a column"
   assert markdown(sweep).splitlines()[0] in Page(text).text
 
 

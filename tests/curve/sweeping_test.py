@@ -1,5 +1,6 @@
 """Which runs of a sweep are trained when: groups, failures, and runs that another program is at."""
 
+import dataclasses
 import json
 import pathlib
 
@@ -195,6 +196,36 @@ def test_points_of_other_baselines_are_not_taken_for_these(tmp_path):
     sweeping.plan(mine("b"))
 
 
+def test_a_baseline_is_not_trained_on_under_its_points(tmp_path):
+  mine = wanted(tmp_path, heads=["5"])
+  config, baseline = points.baseline_config(mine.config, 0), Workdir(tmp_path / "baseline-seed0")
+  config_lib.save(config, baseline)
+  ends = config.train.steps, config.train.patience
+  baseline.finish(Summary("trained", step=ends[0], ends_at=ends), finished.gates())
+  (baseline.checkpoints / "5").mkdir(parents=True)
+  longer = wanted(tmp_path, heads=["5"], fields={"pretrain.train.steps": ends[0] + 1})
+  (control, *_), _ = sweeping.plan(longer)[0]
+  point = points.point_config(mine.config, control, str(baseline.path))
+  config_lib.save(point, Workdir(tmp_path / control.name))
+  sweeping.plan(mine)
+  with pytest.raises(UserError, match="baseline-seed0 would be trained on, but control-seed0 st"):
+    sweeping.plan(longer)
+
+
+def test_points_of_another_config_are_told_of_every_seed(tmp_path):
+  (finished.make(tmp_path / "a", 39.0).checkpoints / "5").mkdir(parents=True)
+  mine = lambda **changes: wanted(
+    tmp_path / "x", baselines=[str(tmp_path / "a")], heads=["5"], **changes
+  )
+  old = mine(fields={"seed": 1, "l0.ascent": 3.0})
+  point = Point("l0", 1, "5")
+  config = points.point_config(old.config, point, str(tmp_path / "a"))
+  config_lib.save(config, Workdir(tmp_path / "x" / point.name))
+  sweeping.plan(mine())
+  with pytest.raises(UserError, match="l0-5-seed1 holds .*l0.ascent: 3.0 -> 5.0"):
+    sweeping.plan(mine(seeds=2))
+
+
 def test_scores_are_measured_once_and_anew_where_their_file_is_damaged(tmp_path, monkeypatch):
   finished.make(tmp_path / "a", 39.0)
   sweep = wanted(tmp_path, baselines=[str(tmp_path / "a")])
@@ -213,3 +244,6 @@ def test_scores_are_measured_once_and_anew_where_their_file_is_damaged(tmp_path,
     path.write_text(damage)
     assert sweeping._heads(sweep, point) == chosen and len(measured) == count
     assert json.loads(path.read_text()) == known
+  start = Workdir(tmp_path / "a")
+  start.finish(dataclasses.replace(start.read_summary(), step=200), finished.gates())
+  assert sweeping._heads(sweep, point) == chosen and len(measured) == count + 1

@@ -25,11 +25,11 @@ function drawLines(rows, columns, weights) {
   };
   const most = pairs => pairs.filter(([, weight]) => weight > 2)
     .sort((a, b) => b[1] - a[1]).slice(0, 3)
-    .map(([text, weight]) => text + " " + share(weight)).join(", ");
+    .map(([text, weight]) => apart(text) + " " + share(weight)).join(", ");
   rows.forEach((text, q) => name(text, q, left - 8, "end", i => i === q,
-    () => text + " looks at " + most(columns.map((column, m) => [column, weights[q][m]]))));
+    () => apart(text) + " looks at " + most(columns.map((column, m) => [column, weights[q][m]]))));
   columns.forEach((text, m) => name(text, m, left + middle + 8, "start", (q, i) => i === m,
-    () => text + " is looked at by " + most(rows.map((row, q) => [row, weights[q][m]]))));
+    () => apart(text) + " is looked at by " + most(rows.map((row, q) => [row, weights[q][m]]))));
   svg.addEventListener("pointerleave", event => {
     if (event.pointerType !== "mouse") return;
     svg.querySelector(".on")?.classList.remove("on");

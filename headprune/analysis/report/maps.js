@@ -113,8 +113,10 @@ function drawMatrix(rows, columns, weights) {
     cell.addEventListener("pointerenter", () => {
       names.forEach((name, i) => name.classList.toggle("on", i === q));
       above.forEach((name, i) => name.classList.toggle("on", i === m));
-      pick("pointed").textContent = rows[q] + " → " + columns[m] + ": " + share(weight);
+      pick("pointed").textContent = apart(rows[q]) + " → " + apart(columns[m]) + ": " + share(weight);
     });
   }));
 }
+// Letters that run from right to left would turn what stands between them around.
+const apart = text => "\u2068" + text + "\u2069";
 const share = weight => (weight / 255).toFixed(2);

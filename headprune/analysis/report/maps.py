@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 import dataclasses
 import html
-import textwrap
 
 import numpy as np
 
 from headprune.analysis.report import parts
 from headprune.analysis.result import TITLES, Result
 from headprune.runs.run import Run
+
+_MOST_LETTERS = 48  # of a sentence, to choose it by
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +41,7 @@ def section(result: Result, maps: Sequence[Maps]) -> str:
   if not maps:
     return ""
   sentences = [
-    f'<option value="{i}">{html.escape(textwrap.shorten(m.text[0], 48, placeholder=" …"))}</option>'
+    f'<option value="{i}" dir="auto">{html.escape(_shortened(m.text[0]))}</option>'
     for i, m in enumerate(maps)
   ]
   types = []
@@ -59,7 +60,13 @@ def section(result: Result, maps: Sequence[Maps]) -> str:
 <label>Type <select id="type">{"".join(types)}</select></label>
 <span class="choice" id="view"><button type="button" value="matrix">Matrix</button><button
 type="button" value="lines">Lines</button></span></div>
-<dl class="pair-text"><dt>source</dt><dd id="source"></dd><dt>target</dt><dd id="target"></dd></dl>
+<dl class="pair-text"><dt>source</dt><dd id="source" dir="auto"></dd><dt>target</dt><dd
+id="target" dir="auto"></dd></dl>
 <div id="thumbs"></div><h3 id="head"></h3><p id="pointed" class="soft" aria-live="polite"></p>
 <figure data-svg="attention-map"><div id="map" class="scroll"></div></figure>""",
   )
+
+
+def _shortened(line: str) -> str:
+  """A line's beginning, also of one without spaces."""
+  return line if len(line) <= _MOST_LETTERS else f"{line[: _MOST_LETTERS - 1]}…"

@@ -17,12 +17,32 @@ def test_what_one_can_choose():
   text = "two dogs bark bark bark bark bark bark bark bark bark bark"
   found = maps.Maps((text, "b"), ["a"], ["b"], {})
   page = Page(maps.section(RESULT, [found]))
-  assert "two dogs bark bark bark bark bark bark bark …" in page.text
+  assert f"{text[:47]}…" in page.text
   assert "encoder self-attention, 2 open" in page.text and "cross-attention, 2 open" in page.text
   assert "that looks is named by the piece that it is about to write; one" in page.text
   assert "is looked at, in decoder self-attention, by the piece that it has read." in page.text
   assert "Matrix" in page.text and "Lines" in page.text and page.files == ["attention-map.svg"]
   assert maps.section(RESULT, []) == ""
+
+
+def test_sentences_in_any_script_can_be_told_apart():
+  lines = "中文句子" * 20, "日本語の文" * 10
+  page = maps.section(RESULT, [maps.Maps((line, "b"), ["a"], ["b"], {}) for line in lines])
+  assert all(f">{line[:47]}…</option>" in page for line in lines)
+  assert page.count(' dir="auto">') == 4, "to choose one of two, and both sides of the chosen one"
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="needs node")
+def test_an_arrow_between_letters_from_right_to_left_points_where_it_should():
+  script = pathlib.Path(maps.__file__).with_name("maps.js").read_text(encoding="utf-8")
+  page = """const told = {clientWidth: 500}, pick = () => told;
+const make = tag => ({addEventListener: (name, call) => call(), classList: {toggle() {}}});"""
+  call = 'drawMatrix(["א"], ["ב"], [[51]]); console.log(told.textContent)'
+  done = subprocess.run(
+    ["node", "-e", f"{page}{script}\n{call}"],
+    capture_output=True, check=True, encoding="utf-8",
+  )  # fmt: skip
+  assert done.stdout == "\u2068א\u2069 → \u2068ב\u2069: 0.20\n"
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="needs node")
