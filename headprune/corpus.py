@@ -4,6 +4,9 @@ Kinds: "grammar" (sentences, from English into an invented language, with parses
 beside them) and "cldr" (dates, amounts, lists, in English and any locale of CLDR).
 
 With the numbers that a run's config has (config.data.corpus), they hold that run's own sentences.
+With more of dev or test, these are mostly sentences that the run was trained on. New to it are, of
+the grammar alone, those that more of train adds at its end: with --train 50000 of a run with 40,000
+the last 10,000.
 """
 
 import argparse
