@@ -4,7 +4,7 @@ Kinds: "grammar" (sentences, from English into an invented language, with parses
 beside them) and "cldr" (dates, amounts, lists, in English and any locale of CLDR).
 
 With the numbers that a run's config has (config.data.corpus), they hold that run's own sentences.
-With another --test, most of its sentences are some that such a run was trained on. New ones of
+With more of dev or test, most of these are sentences that such a run was trained on. New ones of
 "grammar" stand at the end of a longer train set: behind line 40,000 with --train 50000.
 """
 

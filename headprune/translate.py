@@ -146,8 +146,9 @@ def _parse() -> argparse.Namespace:
     "--scores", action="store_true",
     help="write each line's score and a tab before it: log p / (1 + tokens / 6)^alpha, which the "
     "search makes as large as it can; p is the probability of the translation's tokens, its end "
-    "included, which counts as a token; alpha is the config's eval.alpha. Lines in parts have the "
-    "sum of their parts' scores, lines without words 0",
+    "included, which counts as a token (one cut at the length limit, twice the source's tokens "
+    "+ 3, has none); alpha is the config's eval.alpha. Lines in parts have the sum of their parts' "
+    "scores, lines without words 0",
   )  # fmt: skip
   add(
     "--nbest", type=int, metavar="N",

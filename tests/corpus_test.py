@@ -37,6 +37,18 @@ def test_the_files_hold_what_a_run_of_those_numbers_trains_on(command, tmp_path)
     command("--out", out, "--kind", "none")  # told before anything is made
 
 
+def test_only_more_training_pairs_are_new_to_a_run(command, tmp_path):
+  lines = {}
+  for name, more in (("run", ()), ("test", ("--test", 20)), ("train", ("--train", 40))):
+    command("--out", tmp_path / name, *SIZES, *more)
+    for split in sources.SPLITS:
+      lines[name, split] = textfile.read_lines(tmp_path / name / f"{split}.en")
+  seen = set().union(*(lines["run", split] for split in sources.SPLITS))
+  assert seen.issuperset(lines["test", "test"]), "hence the warning in --help"
+  first, new = lines["train", "train"][:30], lines["train", "train"][30:]
+  assert first == lines["run", "train"] and len(new) == 10 and not seen.intersection(new)
+
+
 def test_a_split_of_no_pairs_is_left_out(command, tmp_path):
   command("--out", tmp_path / "text", "--kind", "cldr", "--train", 3, "--dev", 0, "--test", 0)
   assert sorted(path.name for path in (tmp_path / "text").iterdir()) == ["train.en", "train.ru"]

@@ -62,6 +62,13 @@ def test_the_score_is_there_where_the_disk_is_full(run, command, capsys, tmp_pat
   assert json.loads(capsys.readouterr().out)["sentences"] == 5
 
 
+def test_a_line_for_which_no_memory_suffices(run, command, tmp_path):
+  (tmp_path / "src").write_text("cat\n" + "cat " * 9000 + "\n")
+  (tmp_path / "ref").write_text("cat\ncat\n")
+  with pytest.raises(UserError, match=r"src, line 2: 9,001 tokens, at most 8,192 are translated"):
+    command("--workdir", run.workdir.path, "--src", tmp_path / "src", "--ref", tmp_path / "ref")
+
+
 @pytest.mark.parametrize("flag", ["--workdir", "--src", "--ref", "--out"])
 def test_an_empty_flag_is_not_one_that_is_left_out(run, command, capsys, flag):
   with pytest.raises(SystemExit) as caught:

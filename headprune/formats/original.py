@@ -223,6 +223,8 @@ def _check_arrays(arrays: Mapping, shapes: Mapping) -> None:
       raise UserError(f"variable {name} has shape {array.shape}, expected {shape}")
     if not np.issubdtype(array.dtype, np.floating):
       raise UserError(f"variable {name} has type {array.dtype}, expected float32")
+    if not (abs(array) <= np.finfo(np.float32).max).all():  # NaN is not
+      raise UserError(f"variable {name} has values that are not finite (NaN or infinity)")
   superfluous = sorted(arrays.keys() - shapes.keys())
   if superfluous:
     raise UserError(

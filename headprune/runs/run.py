@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 import dataclasses
 import functools
 import pathlib
+import re
 
 from flax import traverse_util
 import jax
@@ -38,7 +39,7 @@ class Translation:
 
   text: str
   score: float  # what is searched for: log_prob / (1 + tokens / 6)^alpha, EOS counted
-  log_prob: float  # of all its tokens, EOS included, natural log
+  log_prob: float  # of all its tokens, EOS included if it ended, natural log
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,10 +82,12 @@ class Run:
     progress: Callable[[int], None] | None = None,
     best: int = 1,
   ) -> list[list[Translation]]:
-    """`translate` with scores: for each line the `best` translations that end, best first.
+    """`translate` with scores: for each line the `best` translations, best first.
 
+    They end in EOS; but where the best that has ended at the length limit (twice the source's
+    tokens + 3) is none or empty, what there is then counts as well, with scores without an end.
     There may be fewer, but one at least: a line without words has an empty translation, with scores
-    of 0; one for which the search found no end has an empty one with scores of -inf.
+    of 0; one for which the search found nothing has an empty one with scores of -inf.
     """
     _check_lines(lines)
     beam = self.beam(beams, alpha, best)
@@ -211,6 +214,8 @@ def _check_lines(lines) -> None:
   for i, line in enumerate(lines):
     if not isinstance(line, str):
       raise UserError(f"a list of lines is needed, but [{i}] is no str: {line!r:.60}")
+    if re.search("[\ud800-\udfff]", line):
+      raise UserError(f"[{i}] has half a character, which is no text: {line!a:.60}")
 
 
 def _check_parallel(sources, targets) -> None:

@@ -105,9 +105,9 @@ class Marian:
       row = np.asarray(row, np.int64).tolist()
       end = row.index(self.eos) if self.eos in row else len(row)
       rows.append([self.tokens[i] for i in row[:end] if i != self.pad])
-    texts = self.processor.decode(rows) if rows else []
-    # Pieces that the model does not know keep the visible space.
-    return [text.replace(spans.SPACE, " ").strip() for text in texts]
+    # One by one: of a batch whose first row is empty, SentencePiece 0.2.0 expects ids. Pieces that
+    # the model does not know keep the visible space.
+    return [self.processor.decode(row).replace(spans.SPACE, " ").strip() for row in rows]
 
   def pieces(self, ids: Sequence[int]) -> list[str]:
     """The pieces as they stand in the vocabulary; U+2581 marks the start of a word."""

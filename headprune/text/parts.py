@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 import re
+import unicodedata
 
-_SENTENCE_END = re.compile(r"[.!?…;][\"'”»)\]]*\s+|[。！？；]")
+_SENTENCE_END = re.compile(r"[.!?…;][\"'”»)\]]*\s+|[。！？；][」』”’）]*")
 _SPACE = re.compile(r"\s+")
 
 
@@ -11,7 +12,7 @@ def split(line: str, count: Callable[[str], int], limit: int) -> list[str]:
   """Halves a line, and its halves, until each part has few enough tokens.
 
   A cut is made at the end of a sentence if there is one in the middle half, else at a space there,
-  else between two characters.
+  else between two characters, where marks such as accents stay with their letter.
 
   Args:
     line: text.
@@ -38,4 +39,5 @@ def _cut(text: str) -> int:
     places = [match.end() for match in pattern.finditer(text, quarter, len(text) - quarter)]
     if places:
       return min(places, key=lambda place: abs(place - middle))
-  return middle
+  letters = (i for i in range(middle, len(text)) if unicodedata.category(text[i])[0] != "M")
+  return next(letters, middle)

@@ -12,6 +12,7 @@ from headprune.text import spans
 from headprune.text.special import BOS, EOS, RESERVED, SPECIAL, UNK, content
 
 _MAX_LINES = 1_000_000  # of text to learn from
+_LONGEST = 4192  # bytes of a line to learn from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +70,7 @@ def train(
 
   Args:
     kind: "bpe" or "unigram".
-    parts: lines of text, one part after the other.
+    parts: lines of text, one part after the other; those of more than _LONGEST bytes are left out.
     vocab_size: number of ids at most, the reserved ones included.
     lowercase: lower-case the text first.
     name: of the text in messages.
@@ -83,6 +84,7 @@ def train(
       model_writer=model,
       model_type=kind,
       vocab_size=vocab_size,
+      max_sentence_length=_LONGEST,
       hard_vocab_limit=False,
       # All characters of a small text (< 100,000 characters), but not the thousands of stray
       # ones in a large crawl, each of which would take an id.
@@ -103,6 +105,11 @@ def train(
   except RuntimeError as error:
     # Without the source location in front and the advice about options that have no field here.
     reason = str(error).rpartition("] ")[2].partition(". Increase")[0]
+    if not reason:  # it found nothing to learn from
+      raise UserError(
+        f"{name} text: no line to train a tokenizer on: SentencePiece leaves out those without a "
+        f"visible character and those of more than {_LONGEST:,} bytes; split these into sentences"
+      ) from error
     raise UserError(
       f"config.tokenizer.vocab_size={vocab_size}: no {kind} model of the {name} text"
       f" has this size, change it: {reason}"

@@ -46,6 +46,8 @@ def stream_lines(path: pathlib.Path) -> Lines:
 
 def _read_rows(path: pathlib.Path) -> Iterator[str]:
   if not path.is_file():
+    if path.exists():
+      raise UserError(f"{path}: a folder, pipe or device; text is read from files")
     missing = next((parent for parent in reversed(path.parents) if not parent.is_dir()), None)
     raise UserError(f"{path}: no such {f'file, nor a folder {missing}' if missing else 'file'}")
   number = 0

@@ -256,6 +256,14 @@ def whole_numbers(arrays):
   arrays["mod/emb_inp_bias:0"] = np.zeros((1, 1, 8), np.int64)
 
 
+def not_a_number(arrays):
+  arrays["mod/enc_attn-0/gate/log_a:0"][0, 1] = np.nan
+
+
+def too_large(arrays):
+  arrays["mod/emb_inp_bias:0"] = np.full((1, 1, 8), 1e300)
+
+
 @pytest.mark.parametrize("given", (True, False))
 @pytest.mark.parametrize(
   "damage, message",
@@ -268,6 +276,8 @@ def whole_numbers(arrays):
     (transposed, r"mod/emb_inp/mat:0 has shape \(8, 7\), expected \(8, 8\)"),
     (wrong_norm, r"enc_attn-0/layer_norm/scale:0 has shape \(9,\), expected \(8,\)"),
     (whole_numbers, r"mod/emb_inp_bias:0 has type int64"),
+    (not_a_number, r"mod/enc_attn-0/gate/log_a:0 has values that are not finite"),
+    (too_large, r"mod/emb_inp_bias:0 has values that are not finite"),
   ],
 )
 def test_the_wrong_variable_is_named(damage, message, given):

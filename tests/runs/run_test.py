@@ -238,6 +238,7 @@ def test_gates_are_numbers_from_0_to_1(run, value):
   "lines, message",
   [
     (["cat", 1], r"a list of lines is needed, but \[1\] is no str: 1$"),
+    (["cat", "a \udce4"], r"^\[1\] has half a character, which is no text: 'a \\udce4'"),
     ([None], r"\[0\] is no str: None"),
     (b"cat", r"\[0\] is no str: 99"),
     (None, "a list of lines is needed, not None"),

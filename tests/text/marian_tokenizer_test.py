@@ -68,6 +68,7 @@ def test_decoding_ends_at_eos_and_leaves_padding_out():
   assert tgt.decode(rows) == ["Ein Mann", "Ein."]
   assert tgt.decode([[105, 1, 10]]) == ["Ein \u2047 ."]  # what is unknown is seen
   assert tgt.decode([[0], []]) == ["", ""] and tgt.decode([]) == []
+  assert tgt.decode([[0], [105, 0]]) == ["", "Ein"]
   # 90 is "\u2581A", of the source's model alone: its mark is a space all the same.
   assert tgt.decode([[105, 90, 105]]) == ["Ein A Ein"]
 

@@ -40,3 +40,10 @@ def test_a_long_text_is_whole_and_in_small_parts():
   found = parts.split(line, _words, 64)
   assert " ".join(found) == line
   assert max(map(_words, found)) <= 64 and len(found) < 5000 / 20
+
+
+def test_marks_stay_with_what_they_belong_to():
+  assert parts.split("e\u0301" * 5, len, 4) == ["e\u0301" * 2, "e\u0301", "e\u0301" * 2]
+  assert parts.split("a" + "\u0301" * 5, len, 4) == ["a\u0301\u0301", "\u0301" * 3]
+  line = "他说「你好吗。」然后他走了。我们都很高兴。"
+  assert parts.split(line, len, 12) == ["他说「你好吗。」", "然后他走了。", "我们都很高兴。"]

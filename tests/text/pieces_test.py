@@ -9,6 +9,7 @@ import hypothesis
 from hypothesis import strategies as st
 import pytest
 
+from headprune.errors import UserError
 from headprune.text import pieces
 from headprune.text.special import EOS, UNK
 
@@ -42,6 +43,13 @@ def test_unknown_and_normalised_text(subwords):
   spelt = ["die  Katze\u00a0sah ", "su\u0308ße", "_EOS_"]
   assert cased.decode(cased.encode(spelt))[:2] == ["die Katze sah", "süße"]
   assert EOS not in cased.encode(spelt)[2][:-1]
+
+
+def test_text_without_a_line_to_learn_from():
+  line = "the cat " * 600
+  with pytest.raises(UserError, match="^source text: no line .* more than 4,192 bytes"):
+    trained([line] * 3)
+  assert trained([line, *GERMAN]).vocab_size == 90
 
 
 def test_small_text_gives_fewer_ids_than_asked():
@@ -99,6 +107,7 @@ def test_spans_of_one_character_in_several_pieces():
 
 
 @hypothesis.given(line=st.text(), lowercase=st.booleans())
+@hypothesis.settings(deadline=None)  # the machine may be busy
 def test_spans_of_any_text(subwords, line, lowercase):
   side = subwords[lowercase]
   text = line.lower() if lowercase else line

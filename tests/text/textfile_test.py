@@ -1,6 +1,7 @@
 """Lines of text files, whatever they are called, and what is wrong with them."""
 
 import gzip
+import pathlib
 
 import pytest
 
@@ -45,6 +46,9 @@ def test_unreadable_files(tmp_path):
     textfile.read_lines(tmp_path / "none")
   with pytest.raises(UserError, match=f"b/c: no such file, nor a folder {tmp_path}/none$"):
     textfile.read_lines(tmp_path / "none" / "b" / "c")
+  for path in (tmp_path, pathlib.Path("/dev/null")):
+    with pytest.raises(UserError, match=f"{path}: a folder, pipe or device"):
+      textfile.read_lines(path)
   with pytest.raises(UserError, match="empty: the file is empty"):
     textfile.read_lines(_write(tmp_path / "empty", b""))
   with pytest.raises(UserError, match="empty.gz: the file is empty"):
