@@ -4,7 +4,6 @@ Without --src and --ref, the text is the test set that the run's config names.
 """
 
 import argparse
-from collections.abc import Sequence
 import json
 import pathlib
 
@@ -13,9 +12,8 @@ from headprune.errors import UserError
 from headprune.files import check_file, write_text
 from headprune.meter import Meter
 from headprune.nn.config import PRECISIONS
-from headprune.runs.run import Run, load
-from headprune.text import bleu, chrf, sources, textfile
-from headprune.text.batching import MAX_TOKENS
+from headprune.runs.run import load
+from headprune.text import batching, bleu, chrf, sources, textfile
 
 
 def main() -> None:
@@ -29,7 +27,8 @@ def main() -> None:
     meter.begin(f"reading {args.workdir}", 0)
     run = load(args.workdir, args.checkpoint, args.precision)
     src_lines, references = given or sources.read_test(run.config.data, "give --src and --ref")
-    _check_lengths(run, src_lines, args.src or "the run's test set")
+    name = args.src or "the run's test set"
+    batching.check_lengths(run.src_tokenizer.encode(src_lines), name)
     meter.begin("translating", len(src_lines))
     hypotheses = run.translate(src_lines, progress=meter.add)
   settings = run.config.eval
@@ -40,15 +39,6 @@ def main() -> None:
   print(json.dumps(found), flush=True)  # first: it is the result, and the disk may be full
   if args.out:
     write_text(pathlib.Path(args.out), "".join(f"{line}\n" for line in hypotheses))
-
-
-def _check_lengths(run: Run, lines: Sequence[str], name: str) -> None:
-  """Raises a UserError for a line that no memory would suffice for, as where all ends are lost."""
-  for number, ids in enumerate(run.src_tokenizer.encode(lines), 1):
-    if len(ids) > MAX_TOKENS:
-      raise UserError(
-        f"{name}, line {number}: {len(ids):,} tokens, at most {MAX_TOKENS:,} are translated as one"
-      )
 
 
 def _parse() -> argparse.Namespace:

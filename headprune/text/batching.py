@@ -4,7 +4,23 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from headprune.errors import UserError
+
 MAX_TOKENS = 8192  # padded positions a side in a batch, so that the arrays of long lines fit
+
+
+def check_lengths(sources: Sequence[Sequence[int]], name: str) -> None:
+  """Raises a UserError for a line that no memory suffices for, as where all line ends are lost.
+
+  Args:
+    sources: ids of lines that are to be translated.
+    name: of the text in the message.
+  """
+  for number, ids in enumerate(sources, 1):
+    if len(ids) > MAX_TOKENS:
+      raise UserError(
+        f"{name}, line {number}: {len(ids):,} tokens, at most {MAX_TOKENS:,} are translated as one"
+      )
 
 
 def pad_pairs(

@@ -11,7 +11,7 @@ from headprune.errors import UserError
 from headprune.runs import own_tokenizer
 from headprune.runs.config import origin
 from headprune.runs.workdir import Workdir
-from headprune.text import encoding, overlap, sources, tokenizer
+from headprune.text import batching, encoding, overlap, sources, tokenizer
 from headprune.train import processes, progress
 
 
@@ -52,6 +52,8 @@ def load(
     "train": train,
     "dev": _of("dev", encoding.encode, *text["dev"], tokenizers, config.data.row_length),
   }
+  for split, (src_lines, _) in text.items():
+    batching.check_lengths(tokenizers[0].encode(src_lines), f"{split} text")
   for split, (_, report) in found.items():
     say(f"{split}: {report}")
   return text, tokenizers, found

@@ -55,6 +55,13 @@ def test_a_run_that_goes_on_reads_no_training_text(tmp_path, read):
   assert read[2:] == [sources.SPLITS]
 
 
+def test_a_dev_line_that_no_memory_suffices_for_is_told_before_training(tmp_path):
+  config = text_config(tmp_path)
+  (tmp_path / "dev.src").write_text("a b\n" + "c " * 9000 + "\n")
+  with pytest.raises(UserError, match="dev text, line 2: 9,001 tokens, at most 8,192 are"):
+    data.load(config, Workdir(tmp_path / "run"))
+
+
 def test_what_is_encoded_depends_on_the_built_in_corpus_only_where_that_is_the_text(tmp_path):
   config = defaults.config("baseline", "cldr")
   fields = data._key(config, Workdir(tmp_path))["data"]
