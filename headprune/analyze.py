@@ -22,7 +22,7 @@ from headprune.analysis.subject import Subject
 from headprune.errors import UserError, check_least
 from headprune.files import write_bytes, write_text
 from headprune.meter import Meter
-from headprune.runs import held_out, metrics
+from headprune.runs import held_out, metrics, stored
 from headprune.runs.config import origin
 from headprune.runs.run import Run, load
 from headprune.runs.summary import Summary
@@ -51,7 +51,8 @@ def _analyze(args: argparse.Namespace, meter: Meter) -> None:
   meter.clear()
   print(f"{len(subject.text):,} sentence pairs")
   result = survey.measure(subject, plans, args, meter.begin)
-  result = dataclasses.replace(result, checkpoint=args.checkpoint)
+  step = stored.newest_step(run.workdir) if args.checkpoint == LAST else None
+  result = dataclasses.replace(result, checkpoint=args.checkpoint, step=step)
   meter.begin("drawing", 0)
   result_lib.write(run.workdir, result)
   result = dataclasses.replace(result, run=names[args.workdir])
@@ -146,7 +147,13 @@ def _read_before(path: str) -> Result:
   workdir = Workdir.at(path)
   if not workdir.analysis.is_file():
     raise UserError(f"--before {path}: no analysis.json; run headprune analyze on it first")
-  return result_lib.read(workdir)
+  result = result_lib.read(workdir)
+  if result_lib.is_outdated(result, workdir):
+    raise UserError(
+      f"--before {path} was trained on since it was analysed at step {result.step}: run headprune "
+      "analyze on it again"
+    )
+  return result
 
 
 def _check_alike(path: str, before: dict, after: dict) -> None:

@@ -15,6 +15,7 @@ from headprune.analysis import result, subject, survey
 from headprune.analysis.measured import positional, rare_words
 from headprune.errors import UserError
 from headprune.prune.cut import cut
+from headprune.runs import stored
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
 from headprune.text import textfile
@@ -192,11 +193,16 @@ def test_before_and_after(folder, monkeypatch, capsys, tmp_path):
   command(monkeypatch, tmp_path / "run", "--rare", 0, "--rare-top", 0, *brief)
   earlier = result.read(Workdir(tmp_path / "run"))
   assert [f.heads for f in earlier.functions if f.kind == "rare words"] == [((0, 0), (1, 0))]
+  assert earlier.step == stored.newest_step(Workdir(tmp_path / "run"))
   lost = result.Function("positional", "position +4", "enc_self", ((0, 0),), "share", 1.0)
   dense = tmp_path / "dense" / "run"
   dense.mkdir(parents=True)
   result.write(Workdir(dense), dataclasses.replace(earlier, functions=(*earlier.functions, lost)))
   before = "--before", dense
+  with monkeypatch.context() as patch:
+    patch.setattr(stored, "newest_step", lambda workdir: 900)
+    with pytest.raises(UserError, match=r"dense/run was trained on since it was analysed at step"):
+      command(monkeypatch, tmp_path / "run", *before, *brief)
   command(monkeypatch, tmp_path / "run", *before, "--rare", 0, "--rare-top", 0, *brief)
   printed = capsys.readouterr().out
   assert "  kept   rare words (encoder self-attention)\n" in printed

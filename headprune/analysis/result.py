@@ -6,6 +6,7 @@ import dataclasses
 from headprune.errors import UserError
 from headprune.files import read_json, write_json
 from headprune.nn.config import TYPES
+from headprune.runs import stored
 from headprune.runs.heads import Layers, Lists
 from headprune.runs.workdir import Workdir
 
@@ -127,6 +128,7 @@ class Result(Findings):
   sentences: int  # pairs
   heads: Lists  # test-time gates of the heads that there are
   checkpoint: str = LAST  # "last", which its summary tells of, "best" or a step
+  step: int | None = None  # of the last one; None of models from elsewhere and of older versions
   correlations: tuple[Correlation, ...] = ()
 
   @property
@@ -170,6 +172,7 @@ def from_json(value: dict) -> Result:
     numbers={str(name): float(x) for name, x in value["numbers"].items()},
     notes=several(str, value["notes"]),
     checkpoint=str(value.get("checkpoint", LAST)),  # older versions wrote none
+    step=None if value.get("step") is None else int(value["step"]),
     correlations=several(_correlation, value["correlations"]),
   )
 
@@ -194,6 +197,13 @@ def read(workdir: Workdir) -> Result:
       f"{workdir.analysis}: damaged, or of another version of the program ({reason}); run "
       "headprune analyze on it again"
     ) from error
+
+
+def is_outdated(result: Result, workdir: Workdir) -> bool:
+  """Whether the run was trained on since its last checkpoint was analysed."""
+  if result.checkpoint != LAST or result.step is None:
+    return False
+  return stored.newest_step(workdir) not in (result.step, None)  # None: its checkpoints are gone
 
 
 def _score(value: dict) -> Score:

@@ -200,9 +200,12 @@ def _analysis(row: Row) -> Result | None:
   if not workdir.analysis.is_file():
     return None
   result = result_lib.read(workdir)
-  if result.checkpoint == LAST:
+  if result.checkpoint != LAST:
+    _tell_left_out(result, f"at checkpoint {result.checkpoint}, not the last one")
+  elif result_lib.is_outdated(result, workdir):
+    _tell_left_out(result, f"at step {result.step}, and trained on since")
+  else:
     return result
-  _tell_left_out(result, f"at checkpoint {result.checkpoint}, not the last one")
   return None
 
 

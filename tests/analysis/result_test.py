@@ -8,6 +8,7 @@ import pytest
 from headprune.analysis import result
 from headprune.analysis.result import Kind
 from headprune.errors import UserError
+from headprune.runs import stored
 from headprune.runs.workdir import Workdir
 from tests.analysis.results import RESULT
 
@@ -75,6 +76,19 @@ def test_which_checkpoint_it_is_of(tmp_path):
   assert early.title == "a<b, checkpoint 250" and RESULT.title == "a<b"
   (tmp_path / "analysis.json").write_text(json.dumps(change(["checkpoint"], None)))
   assert result.read(workdir).checkpoint == "last", "older versions wrote none"
+
+
+def test_a_run_that_was_trained_on_since(tmp_path, monkeypatch):
+  workdir, last = Workdir(tmp_path), dataclasses.replace(RESULT, step=600)
+  result.write(workdir, last)
+  assert result.read(workdir) == last
+  steps = {600: False, 800: True, None: False}  # without checkpoints nothing is newer
+  for newest, outdated in steps.items():
+    monkeypatch.setattr(stored, "newest_step", lambda _, newest=newest: newest)
+    assert result.is_outdated(last, workdir) == outdated
+  monkeypatch.setattr(stored, "newest_step", lambda _: 800)
+  assert not result.is_outdated(dataclasses.replace(last, checkpoint="best"), workdir)
+  assert not result.is_outdated(RESULT, workdir), "older versions wrote no step"
 
 
 def test_open_heads_and_scores():

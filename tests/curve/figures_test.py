@@ -8,6 +8,7 @@ import pytest
 
 from headprune.analysis import result as result_lib
 from headprune.curve import aggregate, figures, rows
+from headprune.runs import stored
 from headprune.runs.workdir import Workdir
 from tests.analysis.results import RESULT
 from tests.curve import runs
@@ -101,7 +102,7 @@ def test_settings_of_as_many_heads_have_bars_of_their_own(tmp_path):
   ]  # fmt: skip
 
 
-def test_functions_of_analysed_runs(tmp_path, capsys):
+def test_functions_of_analysed_runs(tmp_path, capsys, monkeypatch):
   found = rows.rows(runs.sweep(tmp_path))
   at = lambda name: tmp_path / name
   analyse(at("control-1"))
@@ -124,6 +125,11 @@ def test_functions_of_analysed_runs(tmp_path, capsys):
   told = capsys.readouterr().err
   assert "note: early was analysed at checkpoint best, not the last one: no bar of" in told
   assert "note: half was analysed at checkpoint 50, not the last one: no bar of" in told
+  monkeypatch.setattr(stored, "newest_step", lambda workdir: 800)
+  analyse(at("l0-12-0"), step=600, run="long ago")
+  names = [label.get_text() for label in figures.draw(found)["functions"].axes[0].get_xticklabels()]
+  assert names == ["2\nl0\n12", "2\ngradient\n12"], "of l0-12-1"
+  assert "note: long ago was analysed at step 600, and trained on since" in capsys.readouterr().err
   for name in ("control-1", "l0-12-0", "l0-12-1", "gradient-12-0", "scratch-12-0"):
     analyse(at(name), kinds=(), functions=())
   assert "functions" not in figures.draw(found), "no kinds, no bars"
