@@ -78,7 +78,9 @@ def _spread(found: Spread | None) -> str:
 
 def _bleu(setting: Setting, split: str, n: int) -> str:
   cell, change = _spread(setting.bleu[split]), setting.change[split]
-  cell += f" ({signed(change.mean)})" if change else ""
+  if change:
+    few = f", n={change.n}" if change.n < len(setting.rows) else ""  # others have no control
+    cell += f" ({signed(change.mean)}{few})"
   return cell if len(setting.rows) == n else f"{cell}, n={len(setting.rows)}"
 
 

@@ -35,6 +35,11 @@ def test_the_whole_text(sweep):
   assert markdown(sweep) == SWEEP
 
 
+def test_a_difference_of_fewer_seeds_says_so(sweep):
+  left = [row for row in sweep if (row.method, row.seed) != ("control", 1)]
+  assert "| 6 | 38.5 ± 0.7 (-1.5, n=1) |" in markdown(left)
+
+
 def test_significance_is_a_table_of_its_own(sweep):
   p = {(row.run, row.tuned): 0.01 + 0.1 * row.seed for row in sweep if row.wanted == 12}
   text = markdown(sweep, p)
