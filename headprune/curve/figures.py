@@ -187,7 +187,8 @@ def functions_retained(group: Group) -> Figure | None:
   names, counts = [], []
   for setting, result in found:
     if result.settings == usual:
-      names.append(f"{setting.label}\n{setting.kept}")
+      kept = group.total if setting in group.unpruned else setting.kept  # of the group's types
+      names.append(f"{setting.label}\n{kept}")
       counts.append(compare.count_kinds(result))
     else:
       _tell_left_out(result, "otherwise than others")

@@ -102,6 +102,17 @@ def test_settings_of_as_many_heads_have_bars_of_their_own(tmp_path):
   ]  # fmt: skip
 
 
+def test_a_model_with_all_heads_is_named_by_those_of_the_types_that_others_lose(tmp_path):
+  runs.make(tmp_path / "baseline", 39.0)
+  encoder = {"gates__kind": "concrete", "gates__types": ("enc_self",), "l0__target_heads": "3"}
+  runs.make(tmp_path / "l0", 38.0, runs.gates(3), init_from=str(tmp_path / "baseline"), **encoder)
+  for name in ("baseline", "l0"):
+    analyse(tmp_path / name)
+  (group,) = aggregate.groups(rows.rows(sorted(tmp_path.iterdir())))
+  axes, _ = figures.functions_retained(group).axes
+  assert [label.get_text() for label in axes.get_xticklabels()] == ["2\nbaseline\n8", "2\nl0\n3"]
+
+
 def test_functions_of_analysed_runs(tmp_path, capsys, monkeypatch):
   found = rows.rows(runs.sweep(tmp_path))
   at = lambda name: tmp_path / name
