@@ -18,7 +18,8 @@ EPYC, Zen 5) with other work beside it; test2016, lower-cased, 13a:
   5,000 steps in 28:27: BLEU 39.1
 
 configs/structures/ has the open heads of runs that concrete.py records: of its curve of cldr, and
-in multi30k-words.json of the runs with 10 of 72 heads in the original's sizes.
+in multi30k-words.json of the runs with 10 of 72 heads in the original's sizes (words-seed0, ... are
+those of its table).
   python -m headprune.main --config configs/fixed.py:cldr,scratch --workdir runs/structure \\
     --config.gates.fixed_from=configs/structures/cldr.json#l0-25pct-seed0
 """
