@@ -5,7 +5,7 @@ from ml_collections import ConfigDict
 from headprune.errors import UserError
 from headprune.files import damaged, read_json, write_json
 from headprune.nn.config import TYPES
-from headprune.runs import defaults, fixed, own_tokenizer, presets, upgrade
+from headprune.runs import defaults, fixed, own_tokenizer, upgrade
 from headprune.runs.derived import as_tuple
 from headprune.runs.validation import validate
 from headprune.runs.workdir import Workdir
@@ -87,7 +87,7 @@ def pretraining(config: ConfigDict) -> ConfigDict:
   baseline = ConfigDict(config.to_dict())
   baseline.init_from, baseline.init_checkpoint = "", "last"
   baseline.gates.kind = "none"
-  baseline.update_from_flattened_dict(presets.NO_PENALTY)
+  baseline.l0 = defaults.base().l0
   baseline.train = config.pretrain.train
   baseline.optim = config.pretrain.optim
   del baseline.pretrain
