@@ -18,7 +18,7 @@ ABOUT = {
   "cldr": "built-in dates, amounts and lists, English-Russian: 40,000 pairs, 2 + 2 layers, minutes",
   "multi30k": "29,000 English-German captions, lower-cased, 4 + 4 layers, D 128: half an hour",
   "marian": "the same in MarianMT's architecture",
-  "words": "the same as whole words, in the original program's sizes: 3 + 3 layers, D 256",
+  "words": "the captions as whole words, in the original program's sizes: 3 + 3 layers, D 256",
   "enru": "files of your own, some 100,000 pairs: 3 + 3 layers, D 256, vocabularies of 8,000",
   "opus": "a pretrained MarianMT model (runs/opus) and files of your own, one GPU",
   "opus-cpu": "the same to try out on two cores: 100 steps",
