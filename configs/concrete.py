@@ -172,14 +172,16 @@ words, the text and the sizes of the original program's Multi30k model (3 + 3 la
 256; lower-cased words, 8,000 a side; batches of 2,048 tokens), whose own program fell from 35.0 to
 33.1 with 10 of 72 heads. 10 of 72 heads by layer (encoder, decoder, cross), BLEU of lower-cased
 tokens on test2016 and the dev set, test chrF and dev loss, by seed, on two Intel Xeon cores
-(AVX-512, no AMX) with other work, some 16 + 56 minutes; runs had the preset's fields:
+(AVX-512, no AMX) with other work, 16 to 20 + 55 to 59 minutes; runs had the preset's fields:
   0  0/0/1, 2/0/0, 1/1/5  37.03 -> 37.40 (+0.4)  36.54 -> 36.71  59.33 -> 59.84  1.452 -> 1.463
   1  0/0/0, 1/1/0, 0/3/5  37.48 -> 35.92 (-1.6)  37.32 -> 36.87  59.67 -> 58.95  1.444 -> 1.493
-The dev loss was 1.54 to 1.56 after 1,000 steps and 1.48 to 1.52 after 1,500 (all gates are 0 or 1
-after 849; most of them have taken their side by step 300). In half as many steps, from the baseline
-of seed 0 with seed 1 (1,500; optim.warmup 0.12, .cooldown 0.43, l0.ramp 0.566, .settled 0.434):
-0/0/0, 3/0/0, 0/2/5, 35.86 (-1.2), dev BLEU 35.12, dev loss 1.535. A mean of steps 750, 1,000 and
-1,200 of the first baseline, in place of 1,050 to 1,200, has 36.16 and dev loss 1.482.
+  2  0/0/0, 3/0/0, 1/2/4  37.03 -> 35.88 (-1.2)  37.06 -> 35.74  59.54 -> 58.80  1.455 -> 1.512
+Means: 37.2 -> 36.4 (-0.8, standard deviation 1.0), dev set -0.5 (0.7). No control was run. The dev
+loss was 1.54 to 1.58 after 1,000 steps and 1.48 to 1.54 after 1,500 (all gates are 0 or 1 after
+849; of seeds 0 and 1 most have taken their side by step 300: perhaps too soon). In half as many
+steps, from the baseline of seed 0 with seed 1 (1,500; optim.warmup 0.12, .cooldown 0.43, l0.ramp
+0.566, .settled 0.434): 0/0/0, 3/0/0, 0/2/5, 35.86 (-1.2), dev BLEU 35.12, dev loss 1.535. A mean of
+steps 750, 1,000 and 1,200 of the first baseline, in place of 1,050 to 1,200, has 36.16 and 1.482.
   compact, seed 0: 11,674,880 -> 9,637,312 parameters, scoring 1.35, translation 1.55 times as fast
   analyze --positional 0.6 --alignments (eflomal) --conllu (EWT, lower-cased), before -> after:
   seed 0: encoder heads at one position 0 of 24 (best 49%) -> 1 of 1 (3.3, one back, 66%), aligning
