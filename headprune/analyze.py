@@ -39,6 +39,7 @@ def main() -> None:
 def _analyze(args: argparse.Namespace, meter: Meter) -> None:
   meter.begin(f"reading {args.workdir}", 0)
   run = load(args.workdir, args.checkpoint)
+  step = stored.newest_step(run.workdir) if args.checkpoint == LAST else None
   run.workdir.check_writable()
   names = name_runs([*args.before, args.workdir])
   before = [dataclasses.replace(_read_before(path), run=names[path]) for path in args.before]
@@ -51,7 +52,6 @@ def _analyze(args: argparse.Namespace, meter: Meter) -> None:
   meter.clear()
   print(f"{len(subject.text):,} sentence pairs")
   result = survey.measure(subject, plans, args, meter.begin)
-  step = stored.newest_step(run.workdir) if args.checkpoint == LAST else None
   result = dataclasses.replace(result, checkpoint=args.checkpoint, step=step)
   meter.begin("drawing", 0)
   result_lib.write(run.workdir, result)
