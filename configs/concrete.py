@@ -29,6 +29,11 @@ seeds 0, 1, 2, in brackets the open heads of each type:
   random 16  97.94 (8/3/5), 96.62 (8/3/5), 97.37 (7/5/4)
   random 8   95.43 (5/1/2), 92.69 (5/1/2), 94.41 (2/3/3)
   random 6   93.59 (3/1/2), 92.14 (3/1/2), 92.57 (1/3/2)
+The same on two Intel Xeon cores (AVX-512, no AMX) with nothing else, 92 seconds a run with its
+evaluation, the baseline 99: the default's eight runs (--heads 50%,25%,16%) 13 minutes; seed 0,
+baseline 96.14, control 98.43; heads 24, 16, 11, 8, 6:
+  l0      98.37, 97.71, 96.45, 95.16, 93.91 (8/8/8, 4/4/8, 3/3/5, 3/2/3, 2/2/2)
+  random         97.56, 96.40, 95.01, 93.90        (8/3/5, 7/1/3, 5/1/2, 3/1/2)
 l0.ascent, 6 heads of seed 0 (seed 1), in brackets how many were open when the gates settled:
   1: 79.72 [15] (90.98 [12]), on the Xeon cores 91.23; 3: 92.67 [9]; 5: 92.67 [8] (94.73 [7]);
   20: 87.50 [6]; 8 with l0.ramp 0.4, .settled 0.6: 88.58

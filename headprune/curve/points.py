@@ -17,7 +17,7 @@ LEARNED = {"l0": "concrete", "topk": "topk"}  # method -> gates.kind
 CHOSEN = ("gradient", "confidence", "lrp", "random")  # heads are chosen once, before training on
 ONEPASS, TRUNK = "onepass", "trunk"  # heads are chosen on the way of one run, the seed's trunk
 METHODS = (*LEARNED, ONEPASS, *CHOSEN, SCRATCH)
-HEADS = ("75%", "50%", "33%", "25%", "16%")
+HEADS = ("50%", "25%", "16%")
 
 
 @dataclasses.dataclass(frozen=True)
