@@ -210,7 +210,7 @@ def averaged(
   *chosen, _ = averaging.newest([*earlier, step], count, reach, settled)
   folder = pathlib.Path(checkpoints.directory)
   stored.require_whole(folder, chosen, "give the same command again to go on without it")
-  return averaging.mean([*(_load_step(folder, other) for other in chosen), jax.device_get(params)])
+  return averaging.mean([*_load_steps(folder, chosen), jax.device_get(params)])
 
 
 def save_params(workdir: Workdir, params: dict, step: int = 0) -> None:
@@ -246,7 +246,7 @@ def load_params(
     there = ", ".join(stored.choices(workdir))
     raise UserError(f"{folder}: no checkpoint {which!r}; there are {there}")
   stored.require_whole(folder, chosen)
-  return averaging.mean([_load_step(folder, step) for step in chosen])
+  return averaging.mean(_load_steps(folder, chosen))
 
 
 def best(workdir: Workdir) -> int:
@@ -275,12 +275,14 @@ def _reading(path: pathlib.Path):
     ) from error
 
 
-def _load_step(folder: pathlib.Path, step: int) -> dict:
-  """One step's params as NumPy arrays, whatever devices they were saved from."""
-  path = (folder / str(step) / "params").absolute()
-  handler = ocp.PyTreeCheckpointHandler()
-  with _reading(path.parent), ocp.Checkpointer(handler) as reader:
-    shapes = handler.metadata(path)
-    restore_args = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
-    params = reader.restore(path, args=ocp.args.PyTreeRestore(restore_args=restore_args))
-  return {"gates": {}} | params
+def _load_steps(folder: pathlib.Path, steps: list[int]) -> list[dict]:
+  """The params of some steps of one run as NumPy arrays, whatever devices they were saved from."""
+  handler, restore_args, found = ocp.PyTreeCheckpointHandler(), None, []
+  for step in steps:
+    path = (folder / str(step) / "params").absolute()
+    with _reading(path.parent), ocp.Checkpointer(handler) as reader:
+      if restore_args is None:  # the same for all: reading it takes as long as the arrays
+        as_numpy = lambda _: ocp.RestoreArgs(restore_type=np.ndarray)
+        restore_args = jax.tree.map(as_numpy, handler.metadata(path))
+      found.append(reader.restore(path, args=ocp.args.PyTreeRestore(restore_args=restore_args)))
+  return [{"gates": {}} | params for params in found]
