@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection
 import dataclasses
-import functools
 import pathlib
 import re
 
@@ -258,10 +257,10 @@ def load(
 
 def _check_shapes(workdir: Workdir, sizes: ModelConfig, params: dict) -> None:
   """Raises a UserError if config.json or the tokenizer is not that of the parameters."""
-  init = functools.partial(transformer.init_params, sizes)
+  init = lambda: transformer.init_params(sizes, jax.random.key(0))
   want, found = (
     {path: x.shape for path, x in traverse_util.flatten_dict(tree, sep="/").items()}
-    for tree in (jax.eval_shape(init, jax.random.key(0)), params)
+    for tree in (jax.eval_shape(init), params)
   )
   for path in sorted(want.keys() | found.keys()):
     if want.get(path) != found.get(path):

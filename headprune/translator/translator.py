@@ -149,7 +149,8 @@ def cast_kernels(params: dict, precision: str) -> dict:
   """Parameters on a device, matrices in the type their products take; copied only if they must."""
 
   def cast(path, x):
-    return jnp.asarray(x, precision if path[-1].key.endswith("kernel") else None)
+    x = jax.device_put(x)  # jnp.asarray would compile a program for each shape
+    return x.astype(precision) if path[-1].key.endswith("kernel") else x
 
   return jax.tree_util.tree_map_with_path(cast, params)
 
