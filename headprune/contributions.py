@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Callable
 
 from headprune import cli
-from headprune.analysis import drawing
+from headprune.analysis import drawing, plug
 from headprune.analysis.contributions import figures, measuring, page, prefixes, result
 from headprune.analysis.contributions.prefixes import Pairs
 from headprune.analysis.contributions.result import Result
@@ -35,6 +35,8 @@ def main() -> None:
   wanted = [
     (path, which) for path in args.workdir for which in _checkpoints(path, args.checkpoints)
   ]
+  if not (args.resamples or prefixes.RANDOM in chosen):
+    plug.check_unused(args, {"seed": 0}, "--resamples or --prefix random")
   workdir = Workdir.at(args.workdir[0])
   workdir.check_writable()
   with Meter() as meter:

@@ -244,6 +244,18 @@ def test_before_and_after(folder, monkeypatch, capsys, tmp_path):
     (["--target-conllu", "{}/parsed.conllu", "--syntactic", 10], "--syntactic 10 is a share"),
     (["--alignments", "{}/links", "--aligning", 40], "--aligning 40 is a share"),
     (["--conllu", "missing.conllu"], "missing.conllu: no such file"),
+    (["--relations", "obl"], "--relations has no effect without --conllu or --target-conllu"),
+    (["--syntactic", 0.2], "--syntactic has no effect without --conllu or --target-conllu"),
+    (["--min-cases", 5], "--min-cases has no effect without --conllu or --target-conllu: leave"),
+    (["--aligning", 0.4], "--aligning has no effect without --alignments"),
+    (
+      ["--lrp-sentences", 0, "--lrp-rule", "proportional"],
+      "--lrp-rule has no effect without --lrp-sentences",
+    ),
+    (
+      ["--resamples", 0, "--chance", 0, "--seed", 1],
+      "--seed has no effect without --resamples or --chance",
+    ),
     (["--text", "missing.a", "missing.b"], "missing.a: no such file"),
     (["--alignments", "{}/src"], "src, line 1: 'the' is not a link"),
   ],

@@ -103,6 +103,7 @@ def test_own_prefixes_are_the_translations(folder, monkeypatch):
     (["--sentences", 0], "--sentences 0 must be at least 1"),
     (["--resamples", -1], "--resamples -1 must be at least 0"),
     (["--seed", -1], "--seed -1 must be at least 0"),
+    (["--resamples", 0, "--seed", 1], "--seed has no effect without --resamples or --prefix rand"),
     (["--length", 1, 5], "--length 1 5: both must be at least 2"),
     (["--length", 3, 5], "no pair has 3 source and 5 target tokens.* lengths are 6 6"),
     (["--prefix", "own,model"], "'model' is not one: reference, own, random"),

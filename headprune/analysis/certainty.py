@@ -162,9 +162,9 @@ def _explain(resamples: int, draws: int) -> str:
       "accuracies the middle 95%."
     )
   if draws:
-    models = "one model" if draws == 1 else f"{draws} models"
+    models = "one model that differs" if draws == 1 else f"the mean of {draws} models that differ"
     parts.append(
-      f"By chance is the mean of {models} that differ from this one in that the numbers within "
+      f"By chance is {models} from this one in that the numbers within "
       "each head's query and key projections are shuffled, in all layers at once."
     )
   return " ".join(parts)

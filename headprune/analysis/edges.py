@@ -79,7 +79,7 @@ def rule_of(options, **fields) -> Rule:
     UserError: --syntactic is no share.
   """
   return Rule(
-    relations=tuple(filter(None, options.relations.split(","))),
+    relations=tuple(filter(None, map(str.strip, options.relations.split(",")))),
     limit=plug.check_share("syntactic", options.syntactic),
     min_cases=options.min_cases,
     **fields,

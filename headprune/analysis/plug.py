@@ -46,6 +46,20 @@ def check_share(name: str, value: float) -> float:
   return value
 
 
+def check_unused(options, defaults: dict[str, float | str], needed: str) -> None:
+  """Raises a UserError for the first option that was given, but has no effect.
+
+  Args:
+    options: the parsed ones.
+    defaults: name -> default of those that have none.
+    needed: what they would have an effect with.
+  """
+  for name, value in defaults.items():
+    if getattr(options, name) != value:
+      flag = name.replace("_", "-")
+      raise UserError(f"--{flag} has no effect without {needed}: leave it out")
+
+
 def checksum(lines: Iterable[str]) -> str:
   """CRC-32 of lines that were read: tells in an analysis's settings which ones they were."""
   text = "\n".join(lines)

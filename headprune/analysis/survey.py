@@ -74,6 +74,8 @@ def prepare(subject: Subject, options: argparse.Namespace) -> list[Plan]:
   """
   for name in ("resamples", "chance", "seed"):
     check_least(f"--{name}", getattr(options, name), 0)
+  if not (options.resamples or options.chance):
+    plug.check_unused(options, {"seed": 0}, "--resamples or --chance")
   return prepare_some(subject, options, ANALYSES)
 
 

@@ -79,6 +79,7 @@ def smaller_config(config: ConfigDict, heads: dict[str, tuple[int, ...]]) -> Con
   """A run's config with these heads in each layer and no gates, as a model that stands alone."""
   result = ConfigDict(config.to_dict())
   result.init_from, result.gates.kind, result.gates.fixed_from = "", "none", ""
+  result.gates.chosen_by = result.gates.chosen_for = ""  # of heads that are gone
   result.update_from_flattened_dict(presets.NO_PENALTY)
   result.train.distill = 0.0  # there is no run to learn from
   result.eval.average = 1  # of one checkpoint, which may be an average already

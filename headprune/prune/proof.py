@@ -105,7 +105,9 @@ def _costs(lengths: list[float]) -> dict[str, Callable[[Translator], float]]:
 
 def _cost_row(name: str, models, value) -> list[str]:
   values = [value(translator) for translator in models]
-  gain = f"{values[1] / values[2]:.2f}x" if values[2] else "all"
+  _, masked, compact = values
+  same = masked == compact  # nothing gained, also where there was nothing
+  gain = "1.00x" if same else f"{masked / compact:.2f}x" if compact else "all"
   return [name, *(f"{v:,.0f}" for v in values), gain, ""]
 
 

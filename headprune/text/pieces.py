@@ -9,23 +9,18 @@ import sentencepiece
 
 from headprune.errors import UserError
 from headprune.text import spans
-from headprune.text.special import BOS, EOS, RESERVED, SPECIAL, UNK, content
+from headprune.text.special import BOS, EOS, RESERVED, UNK, Reserved, content
 
 _MAX_LINES = 1_000_000  # of text to learn from
 _LONGEST = 4192  # bytes of a line to learn from
 
 
 @dataclasses.dataclass(frozen=True)
-class SentencePiece:
+class SentencePiece(Reserved):
   """A trained SentencePiece model; text is lower-cased first if `lowercase`."""
 
   processor: sentencepiece.SentencePieceProcessor
   lowercase: bool = False
-
-  eos = EOS  # the id that ends a sentence
-  unk = UNK  # that of what the vocabulary lacks
-  pad = None  # there is none of padding
-  special = SPECIAL
 
   @property
   def vocab_size(self) -> int:

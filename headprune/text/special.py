@@ -6,7 +6,15 @@ import numpy as np
 
 BOS, EOS, UNK = 0, 1, 2
 RESERVED = ("_BOS_", "_EOS_", "_UNK_")
-SPECIAL = (BOS, EOS, UNK)  # ids that are no words, in ascending order
+
+
+class Reserved:
+  """What these ids are to a tokenizer."""
+
+  eos = EOS  # the id that ends a sentence
+  unk = UNK  # that of what the vocabulary lacks
+  pad = None  # there is none of padding
+  special = (BOS, EOS, UNK)  # those that are no words, in ascending order
 
 
 def content(ids: Sequence[int]) -> list[int]:

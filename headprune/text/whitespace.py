@@ -7,20 +7,15 @@ import functools
 import re
 
 from headprune.errors import UserError
-from headprune.text.special import EOS, RESERVED, SPECIAL, UNK, content
+from headprune.text.special import EOS, RESERVED, UNK, Reserved, content
 
 
 @dataclasses.dataclass(frozen=True)
-class Whitespace:
+class Whitespace(Reserved):
   """A word list for text that is already split into pieces by single spaces."""
 
   tokens: tuple[str, ...]
   lowercase: bool = False
-
-  eos = EOS  # the id that ends a sentence
-  unk = UNK  # that of what the vocabulary lacks
-  pad = None  # there is none of padding
-  special = SPECIAL
 
   @property
   def vocab_size(self) -> int:

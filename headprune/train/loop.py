@@ -119,7 +119,7 @@ def _loop(work: _Work, state: steps.TrainState, log: dict) -> lanes.Coroutine:
     if batch and (asked or _is_due(train, step)):
       _check_finite(work, results[-1:], step, batch)
     if not asked and (not history or history[-1]["step"] < step):
-      row = _row(work, state, step, results, clock)
+      row = _row(work, state, step, results, clock, history)
     if row:
       if work.writer:
         work.writer.write(step, row)
@@ -166,15 +166,19 @@ def _resumed(work: _Work, step: int, log: dict) -> tuple[list[dict], list[dict],
   return history, results, clock
 
 
-def _row(work: _Work, state: lanes.Part, step: int, results: list, clock: progress.Clock) -> dict:
+def _row(
+  work: _Work, state: lanes.Part, step: int, results: list, clock: progress.Clock, history: list
+) -> dict:
   """The row of metrics that is due after a step; {} if none is or a signal ends its evaluation."""
-  train, row = work.job.config.train, {}
+  config, row = work.job.config, {}
   with contextlib.suppress(Stopped):  # `asked` tells of it
     with work.stop.waiting(patient=False):
       row = _evaluate(work, state, step)
-    if results and (step == train.steps or step % train.log_every == 0):
-      log_alphas = state.on_devices().params["gates"]
-      row = logged.row(work.job, results, log_alphas, clock, step) | row
+    # The last steps count as well, also of a run that this evaluation ends.
+  ends = step == config.train.steps or patience.is_out(config, [*history, {"step": step, **row}])
+  if results and (ends or step % config.train.log_every == 0):
+    log_alphas = state.on_devices().params["gates"]
+    row = logged.row(work.job, results, log_alphas, clock, step) | row
   return row
 
 

@@ -11,7 +11,9 @@ def is_out(config: ConfigDict, history: list[dict]) -> bool:
   A wanted number of heads is waited for: losses rise while heads close.
   """
   patience = config.train.patience
+  if not patience:
+    return False
   before = derived.settle_step(config) if config.l0.target_heads else -1  # gates learn up to here
   found = metrics.dev_losses(history, config.eval.average)
   losses = [loss for step, loss in found.items() if step > before]
-  return 0 < patience < len(losses) and min(losses[-patience:]) >= min(losses[:-patience])
+  return patience < len(losses) and min(losses[-patience:]) >= min(losses[:-patience])

@@ -205,10 +205,15 @@ def _step(config: StepConfig, knobs: Knobs, state: TrainState, batch: dict, teac
   new = update(config, knobs, state, grads)
   metrics |= {
     "learning_rate": optim.noam(config.optim, knobs.rate_scale, state.step),
-    "grad_norm": optax.tree.norm(grads),
+    "grad_norm": grad_norm(grads),
     "tokens": _count_tokens(config, batch),
   }
   return new, metrics
+
+
+def grad_norm(grads: dict):
+  """The l2 norm of gradients but those of a target's multipliers, which are numbers of heads."""
+  return optax.tree.norm({name: grads[name] for name in ("model", "gates")})
 
 
 def _count_tokens(config: StepConfig, batch: dict):

@@ -137,4 +137,4 @@ def test_nothing_is_told_of_what_was_not_asked():
   only_chance = certainty.tell(result((FIRST, LAST, CROSS)), [], 0, CHANCE[:1], 0)
   assert only_chance.kinds[1].interval is None and only_chance.kinds[1].chance == 2.0
   assert only_chance.tables[0].rows[2][2:] == (0, None, None, 0.0)
-  assert only_chance.notes[0].startswith("By chance is the mean of one model that differ")
+  assert only_chance.notes[0].startswith("By chance is one model that differs from this one")

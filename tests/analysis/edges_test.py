@@ -50,7 +50,7 @@ OBJ = Edge("obj", True)
 
 
 def test_a_rule_and_its_settings_from_options():
-  options = argparse.Namespace(relations="obj,,amod", syntactic=0.2, min_cases=7)
+  options = argparse.Namespace(relations="obj,, amod", syntactic=0.2, min_cases=7)
   rule = edges.rule_of(options, text="other")
   assert rule == Rule(relations=("obj", "amod"), limit=0.2, min_cases=7, text="other")
   own = {"relations": "obj,amod", "syntactic": 0.2, "min_cases": 7}

@@ -92,7 +92,7 @@ def test_no_two_analyses_share_an_option_or_a_setting(run):
   plans = survey.prepare(whole, survey.options())
   names = [name for plan in plans for name in plan.settings]
   assert sorted(set(names)) == sorted(names) == [
-    "idle", "max_offset", "positional", "rare", "rare_top",
+    "frequencies", "idle", "max_offset", "positional", "rare", "rare_top",
   ]  # fmt: skip
 
 

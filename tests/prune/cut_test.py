@@ -100,10 +100,11 @@ def test_the_config_of_what_is_left_stands_alone():
   config = ConfigDict(defaults.config("concrete", "multi30k").to_dict())
   config.gates.fixed.enc_self, config.model.layers = ((1, 0),), 2
   config.l0.target_heads, config.train.distill = "16", 0.5
+  config.gates.chosen_by, config.gates.chosen_for = "random", "16"  # more than are open
   heads = {"enc_self": (3, 0), "dec_self": (3, 3), "dec_enc": (0, 3)}
   c = cut.smaller_config(config, heads)
   assert c.model.heads.to_dict() == heads and c.gates.fixed.enc_self == ()
   assert (c.gates.kind, c.l0.coef, c.init_from, c.eval.average) == ("none", 0.0, "", 1)
-  assert c.l0.target_heads == ""
+  assert c.l0.target_heads == c.gates.chosen_by == ""
   validation.validate(c)  # as whoever loads it does: there is none to learn from any more
   assert "pretrain" not in c and c.is_locked

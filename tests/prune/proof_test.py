@@ -69,3 +69,10 @@ def test_the_table_compares_sizes_and_speeds(original, monkeypatch):
   assert cells["cache bytes, source token"][0] == "512"  # 2 x 2 layers x 4 heads x 8 channels x 4
   assert float(cells["FLOPs per source token"][3][:-1]) > 1.0
   assert rows[-1].endswith("that the two speeds differ by 100% here is noise.")
+
+
+@pytest.mark.parametrize(
+  "sizes, gain", [((8, 8, 4), "2.00x"), ((8, 8, 0), "all"), ((0,) * 3, "1.00x")]
+)
+def test_where_there_was_nothing_nothing_is_gained(sizes, gain):
+  assert proof._cost_row("cache", sizes, lambda size: size)[-2] == gain

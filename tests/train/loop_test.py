@@ -226,6 +226,20 @@ def test_a_run_out_of_patience_keeps_the_bleu_of_its_end(finished, tmp_path, mon
   assert checkpoint._dev_bleu(tmp_path / "x" / "checkpoints", 6) == done.dev_bleu
 
 
+@pytest.mark.parametrize("loss, ends", [(1.0, True), (0.9, False)])
+def test_a_run_out_of_patience_counts_its_last_steps(monkeypatch, loss, ends):
+  config = small_config("baseline", "")
+  config.train.patience, config.train.log_every = 1, 4
+  monkeypatch.setattr(loop, "_evaluate", lambda *_: {"dev_loss": loss})
+  monkeypatch.setattr(logged, "row", lambda *_: {"train_seconds": 1.5})
+  job = types.SimpleNamespace(config=config)
+  work = types.SimpleNamespace(job=job, stop=stopping.Stop())
+  state = types.SimpleNamespace(on_devices=lambda: types.SimpleNamespace(params={"gates": {}}))
+  history = [{"step": 3, "dev_loss": 1.0}]
+  row = loop._row(work, state, 6, [{"objective": 2.0}], None, history)
+  assert row == {"dev_loss": loss} | ({"train_seconds": 1.5} if ends else {})
+
+
 def test_the_clocks_of_others_stand_while_a_run_begins(tmp_path, monkeypatch):
   def slow(value):
     time.sleep(0.2)

@@ -177,6 +177,12 @@ def test_metrics_of_a_step():
   np.testing.assert_allclose(metrics["learning_rate"], 16**-0.5 * 2**-1.5, rtol=1e-6)
 
 
+def test_surplus_heads_of_a_target_are_no_part_of_the_gradients_norm():
+  grads = {"model": {"a": np.float32([3])}, "gates": {"enc_self": np.float32([[4]])}}
+  assert steps.grad_norm(grads) == 5.0
+  assert steps.grad_norm(grads | {"multipliers": {"linear": np.float32([20])}}) == 5.0
+
+
 def test_what_is_frozen_has_no_gradient_of_its_cost_either():
   config, params = make_config(rules=((r"gates/.*", "freeze"), (".*", "train"))), initial_params()
   uniforms = gates.draw_uniforms(jax.random.key(3), params["gates"])

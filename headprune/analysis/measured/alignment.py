@@ -15,6 +15,7 @@ from headprune.errors import UserError
 from headprune.text import textfile
 
 KIND = "aligning"
+AT_MOST = 0.5
 STEPS = ("writing", "reading")  # the step that predicts a target piece; the next one, its reader
 
 Links = tuple[set, set]  # (source word, target word): the sure links; all possible ones
@@ -22,7 +23,7 @@ Links = tuple[set, set]  # (source word, target word): the sure links; all possi
 
 def add_options(add) -> None:
   add("--alignments", help="word alignments of the text in Pharaoh format")
-  add("--aligning", type=float, default=0.5, help="alignment error rate at most")
+  add("--aligning", type=float, default=AT_MOST, help="alignment error rate at most")
 
 
 def prepare(subject: Subject, options) -> plug.Plan | None:
@@ -30,6 +31,7 @@ def prepare(subject: Subject, options) -> plug.Plan | None:
   if options.alignments is None:
     links = [(set(pair.links),) * 2 for pair in annotations.known(subject, options)]
     if not links:
+      plug.check_unused(options, {"aligning": AT_MOST}, "--alignments")
       return None
     settings["alignments"] = annotations.SETTING
   else:

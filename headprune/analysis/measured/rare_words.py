@@ -29,7 +29,7 @@ def prepare(subject: Subject, options) -> plug.Plan:
   tokenizer = subject.run.src_tokenizer
   rank_V = ranks(lines, tokenizer)
   settings = {"rare": limit, "rare_top": options.rare_top}
-  if options.frequencies is not None:
+  if options.frequencies is not None or notes:  # not in the training text
     settings["frequencies"] = plug.checksum(lines)
   limits = {"limit": limit, "top": options.rare_top}
   return plug.Plan(functools.partial(measure, rank_V=rank_V, notes=notes, **limits), settings)

@@ -21,6 +21,7 @@ def add_options(add) -> None:
 def prepare(subject: Subject, options) -> plug.Plan | None:
   check_least("--lrp-sentences", options.lrp_sentences, 0)
   if not options.lrp_sentences:
+    plug.check_unused(options, {"lrp_rule": rules.DEFAULT}, "--lrp-sentences")
     return None
   run = functools.partial(measure, sentences=options.lrp_sentences, rule=options.lrp_rule)
   return plug.Plan(run, sentences=min(options.lrp_sentences, len(subject.text)))

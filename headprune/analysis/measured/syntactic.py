@@ -13,14 +13,20 @@ from headprune.analysis.subject import BATCH_SIZE, MAX_LENGTH, MAX_TOKENS, Subje
 from headprune.text import batching
 from headprune.text.whitespace import Whitespace
 
-RELATIONS = ("nsubj", "obj", "amod", "advmod")
+# Of the options that both sides have in common.
+_DEFAULTS = {"relations": "nsubj,obj,amod,advmod", "syntactic": 0.1, "min_cases": 50}
 
 
 def add_options(add) -> None:
   add("--conllu", nargs="+", help="files of parsed source sentences (plain or .gz): adds syntax")
-  add("--relations", default=",".join(RELATIONS), help="comma-separated; exact names")
-  add("--syntactic", type=float, default=0.1, help="accuracy above the baseline")
-  add("--min-cases", type=int, default=50, help="of a relation, to count as syntactic")
+  add("--relations", default=_DEFAULTS["relations"], help="comma-separated; exact names")
+  add(
+    "--syntactic", type=float, default=_DEFAULTS["syntactic"], help="accuracy above the baseline"
+  )  # fmt: skip
+  add(
+    "--min-cases", type=int, default=_DEFAULTS["min_cases"],
+    help="of a relation, to count as syntactic",
+  )  # fmt: skip
 
 
 def prepare(subject: Subject, options) -> plug.Plan | None:
@@ -28,6 +34,8 @@ def prepare(subject: Subject, options) -> plug.Plan | None:
   spaced = isinstance(subject.run.src_tokenizer, Whitespace)
   own = [] if options.conllu else annotations.known(subject, options)
   if not (options.conllu or own):
+    if not options.target_conllu:
+      plug.check_unused(options, _DEFAULTS, "--conllu or --target-conllu")
     return None
   files = [conllu.read(path, spaced)[: options.sentences] for path in options.conllu or ()]
   blocks = [pair.conllu.splitlines() for pair in own[: options.sentences]]

@@ -86,7 +86,9 @@ def test_words_are_counted_in_a_file_or_else_in_the_text(tmp_path):
   subject.run.config.data.kind = "text"  # whose files nobody has named
   subject.lines[:] = ["a a b"]
   plan = rare_words.prepare(subject, types.SimpleNamespace(frequencies=None, rare=0.5, rare_top=0))
-  assert plan.settings == {"rare": 0.5, "rare_top": 0}
+  assert plan.settings == {
+    "rare": 0.5, "rare_top": 0, "frequencies": plug.checksum(["a a b"]),
+  }  # fmt: skip
   found = plan.measure(subject)
   assert found.scores[0].values == {"enc_self": [[1.0]]}
   assert found.notes[0].startswith("Words are counted in the analysed text itself (config.data")

@@ -4,7 +4,7 @@ import types
 
 import pytest
 
-from headprune.analysis import conllu
+from headprune.analysis import conllu, survey
 from headprune.analysis.edges import Rule
 from headprune.analysis.measured import syntactic
 from tests.analysis import subjects
@@ -85,4 +85,4 @@ def test_sentences_are_read_as_the_vocabulary_wants_them(tmp_path):
     "advmod dep→head",
     {"enc_self": [[1.0]]},
   )  # two words, two pieces
-  assert syntactic.prepare(subject, types.SimpleNamespace(conllu=None, text=["a"])) is None
+  assert syntactic.prepare(subject, survey.options(text=["a"])) is None
