@@ -66,7 +66,8 @@ def _cell(cell: Cell, x: int, y: int) -> str:
     )
   if not cell.colors:
     box = f'x="{x + 1.5}" y="{y + 1.5}" width="{width - 1}" height="{height - 1}"'
-    drawn.append(f'<rect class="empty" {box}/>')
+    # Without events of its own only the outline of what has no fill can be pointed at or clicked.
+    drawn.append(f'<rect class="empty" pointer-events="all" {box}/>')
   drawn.append(f'<text x="{x + _CELL // 2}" y="{y + 16}">{html.escape(cell.text)}</text>')
   return "".join(drawn)
 

@@ -15,6 +15,11 @@ def test_numbers_and_their_colours():
   assert found.places == [None] * 3
 
 
+def test_a_closed_head_can_be_clicked_everywhere():
+  text = grid.of_score("", [[0.25, 0.125]], [[1.0, 0.0]], 0.5, "enc_self")
+  assert text.count('class="empty" pointer-events="all"') == 1, "not on its outline alone"
+
+
 def test_layer_1_is_the_lowest_row():
   text = grid.draw("", [2, 1], lambda head: grid.Cell("", ""), "enc_self")
   assert Page(text).grids[0].places == ["enc_self 0 0", "enc_self 0 1", "enc_self 1 0"]
