@@ -37,9 +37,9 @@ def page(rows: Sequence[Row], p_values: PValues | None = None) -> str:
 
 def _summary(rows: Sequence[Row]) -> str:
   count = len({row.run for row in rows})
-  return f"""<p class="soft">{count} runs. Lines are means over seeds, marks are single runs: point
-at one, tap it, or step through them with the arrow keys. Untuned is a model as it was pruned,
-before any training.</p>"""
+  return f"""<p class="soft">{count} run{"s" * (count > 1)}. Lines are means over seeds, marks are
+single runs: point at one, tap it, or step through them with the arrow keys. Untuned is a model as
+it was pruned, before any training. BLEU is in percent, loss in nats a token.</p>"""
 
 
 def _curve(number: int, group: Group) -> str:
@@ -88,7 +88,7 @@ def _run(row: Row, rows: Sequence[Row], split: str, p_values: PValues | None) ->
 def _means(rows: Sequence[Row]) -> str:
   columns = (
     Column("method", "text"), Column("may lose heads", "text"), Column("heads"),
-    Column("open", "text"), Column("seeds"),
+    Column("open", "numbered text"), Column("seeds"),
     *(Column(name) for split in SPLITS for name in (f"{split} BLEU", f"{split} ±")),
     *(Column(f"{split} less control", "signed") for split in SPLITS),
   )  # fmt: skip
