@@ -31,7 +31,8 @@ def test_the_page_holds_table_and_figures():
   assert "<td>0.450</td><td>0.350</td><td>0.550</td>" in text and "a&lt;b" in text
   assert "+0.020 (-0.010, +0.050)" in text and base64.b64encode(b"<svg/>").decode() in text
   assert "3 source and 4 target tokens, EOS included, of a text of 1,234 pairs." in text
-  assert "$" not in text and text.count("<figure>") == 1
+  assert "$" not in text and text.count('<figure><div class="scroll"><img') == 1
+  assert "max-width: 100%; height" not in text, "on a phone a figure scrolls, or nobody can read it"
   assert "intervals of 95% over sentences: 1,000 resamples, seed 0." in text
 
 
