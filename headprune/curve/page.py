@@ -1,6 +1,7 @@
 """The page: the curve with its runs, and the tables, in one HTML file that needs nothing else."""
 
 from collections.abc import Sequence
+import dataclasses
 import html
 import pathlib
 import urllib.parse
@@ -52,14 +53,16 @@ def _curve(number: int, group: Group) -> str:
 def _data(group: Group, rows: Sequence[Row], p_values: PValues | None) -> dict:
   """What the page's script draws."""
   split, short = group.split, names(rows)
-  methods = list(dict.fromkeys(setting.method for setting in group.settings))
+  # A method has one colour before and after training, and each of its forms another.
+  colored = lambda setting: dataclasses.replace(setting.rows[0], tuned=True).label
+  colors = list(dict.fromkeys(map(colored, group.settings)))
   lines = []
   for label, settings in group.lines.items():
     measured = [setting for setting in settings if setting.bleu[split]]
     lines.append({
       "label": label,
       "tuned": settings[0].tuned,
-      "color": methods.index(settings[0].method),
+      "color": colors.index(colored(settings[0])),
       "means": [[setting.kept, setting.bleu[split].mean] for setting in measured],
       "runs": [{"name": short[row.run]} | _run(row, rows, split, p_values)
                for setting in measured for row in setting.rows

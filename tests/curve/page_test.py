@@ -35,6 +35,16 @@ def test_what_the_script_draws(sweep):
   assert list(found["titles"]) == list(learned["runs"][0]["heads"])
 
 
+def test_forms_of_a_method_have_colours_of_their_own(tmp_path):
+  fields = {"gates__kind": "concrete", "init_from": "baseline"}
+  runs.make(tmp_path / "all", 39.0, runs.gates(2, 2, 2), l0__target_heads="6", **fields)
+  runs.make(tmp_path / "layers", 38.0, runs.gates(2, 2, 2), l0__target_heads="1 a layer", **fields)
+  (group,) = data(page.page(rows.rows([tmp_path / "all", tmp_path / "layers"])))["groups"]
+  assert [(line["label"], line["color"]) for line in group["lines"]] == [
+    ("l0", 0), ("l0, by layer", 1),
+  ]  # fmt: skip
+
+
 def test_tables(sweep):
   means, single = Page(page.page(sweep)).tables
   assert means[0][:5] == ["method", "may lose heads", "heads", "open", "seeds"]
