@@ -53,6 +53,7 @@ function showMaps({maps, gates, titles, labels}) {
       + (state ? ": " + state : "");
     pick("map").replaceChildren();
     pick("pointed").textContent = "";
+    pick("map").parentElement.hidden = !weights;  // there would be nothing to save
     if (!weights) return;
     const rows = type === "enc_self" ? sentence.source : sentence.target;
     const columns = type === "dec_self" ? ["start", ...sentence.target.slice(0, -1)]

@@ -120,6 +120,12 @@ def test_every_element_that_the_scripts_ask_for_is_there():
     assert f'class="{name}"' in text, name
 
 
+def test_of_a_type_without_heads_no_empty_figure_can_be_saved():
+  text = everything()
+  assert '<figure data-svg="attention-map"><div id="map"' in text
+  assert 'pick("map").parentElement.hidden = !weights;' in text
+
+
 def test_a_head_can_be_clicked_where_there_are_maps():
   places = [place for grid in Page(everything()).grids for place in grid.places if place]
   assert places[:6] == [
