@@ -88,7 +88,7 @@ def of_score(title: str, values: Layers, gates: Layers, full: float, name: str =
     if gates[n][h] == 0:
       return Cell("×", f"{tables.name_head(head)}: closed")
     share = min(1.0, max(0.0, values[n][h] / full))
-    tip = f"{tables.name_head(head)}: {tables.number(values[n][h])}"
+    tip = f"{tables.name_head(head)}: {values[n][h]:#.3g}"  # never fewer digits than the square
     # Numbers stay readable on .62 of the colour.
     return Cell(tables.short(values[n][h]), tip, ("rgb(var(--heat))",), 0.62 * share)
 
