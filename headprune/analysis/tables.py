@@ -70,5 +70,7 @@ def _cell(value, form: str) -> str:
     attributes = ' class="text wrap"'
   elif form == "head":  # sorts 1.10 behind 1.9
     attributes = f' data-value="{1000 * value[0] + value[1]}"'
+  elif isinstance(value, float):  # sorts by digits that are not shown, too
+    attributes = f' data-value="{value:.6g}"'
   text = "" if value is None else _WRITERS[form](value)
   return f"<td{attributes}>{html.escape(text)}</td>"

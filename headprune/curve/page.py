@@ -1,6 +1,7 @@
 """The page: the curve with its runs, and the tables, in one HTML file that needs nothing else."""
 
 from collections.abc import Sequence
+import dataclasses
 import html
 import pathlib
 import urllib.parse
@@ -37,9 +38,9 @@ def page(rows: Sequence[Row], p_values: PValues | None = None) -> str:
 
 def _summary(rows: Sequence[Row]) -> str:
   count = len({row.run for row in rows})
-  return f"""<p class="soft">{count} runs. Lines are means over seeds, marks are single runs: point
-at one, tap it, or step through them with the arrow keys. Untuned is a model as it was pruned,
-before any training.</p>"""
+  return f"""<p class="soft">{count} run{"s" * (count > 1)}. Lines are means over seeds, marks are
+single runs: point at one, tap it, or step through them with the arrow keys. Untuned is a model as
+it was pruned, before any training. BLEU is in percent, loss in nats a token.</p>"""
 
 
 def _curve(number: int, group: Group) -> str:
@@ -52,14 +53,16 @@ def _curve(number: int, group: Group) -> str:
 def _data(group: Group, rows: Sequence[Row], p_values: PValues | None) -> dict:
   """What the page's script draws."""
   split, short = group.split, names(rows)
-  methods = list(dict.fromkeys(setting.method for setting in group.settings))
+  # A method has one colour before and after training, and each of its forms another.
+  colored = lambda setting: dataclasses.replace(setting.rows[0], tuned=True).label
+  colors = list(dict.fromkeys(map(colored, group.settings)))
   lines = []
   for label, settings in group.lines.items():
     measured = [setting for setting in settings if setting.bleu[split]]
     lines.append({
       "label": label,
       "tuned": settings[0].tuned,
-      "color": methods.index(settings[0].method),
+      "color": colors.index(colored(settings[0])),
       "means": [[setting.kept, setting.bleu[split].mean] for setting in measured],
       "runs": [{"name": short[row.run]} | _run(row, rows, split, p_values)
                for setting in measured for row in setting.rows
@@ -88,7 +91,7 @@ def _run(row: Row, rows: Sequence[Row], split: str, p_values: PValues | None) ->
 def _means(rows: Sequence[Row]) -> str:
   columns = (
     Column("method", "text"), Column("may lose heads", "text"), Column("heads"),
-    Column("open", "text"), Column("seeds"),
+    Column("open", "numbered text"), Column("seeds"),
     *(Column(name) for split in SPLITS for name in (f"{split} BLEU", f"{split} ±")),
     *(Column(f"{split} less control", "signed") for split in SPLITS),
   )  # fmt: skip

@@ -19,6 +19,13 @@ def test_cells_are_written_as_their_column_says():
   assert 'data-value="9"' in text and 'data-value="1000"' in text  # 1.10 sorts behind 1.9
 
 
+def test_numbers_that_look_alike_sort_as_what_they_are():
+  text = tables.sortable([Column("loss")], [(0.01491,), (0.01543,), (None,)])
+  assert [row[0] for row in Page(text).tables[0][1:]] == ["0.015", "0.015", ""]
+  assert 'data-value="0.01491"' in text and 'data-value="0.01543"' in text
+  assert text.count("data-value") == 2
+
+
 def test_columns_say_that_they_can_be_sorted():
   text = tables.sortable([Column("<b>", "text"), Column("x")], [("a < b", 1)])
   assert text.count('aria-sort="none"') == 2 and text.count("<button>") == 2

@@ -35,6 +35,16 @@ def test_what_the_script_draws(sweep):
   assert list(found["titles"]) == list(learned["runs"][0]["heads"])
 
 
+def test_forms_of_a_method_have_colours_of_their_own(tmp_path):
+  fields = {"gates__kind": "concrete", "init_from": "baseline"}
+  runs.make(tmp_path / "all", 39.0, runs.gates(2, 2, 2), l0__target_heads="6", **fields)
+  runs.make(tmp_path / "layers", 38.0, runs.gates(2, 2, 2), l0__target_heads="1 a layer", **fields)
+  (group,) = data(page.page(rows.rows([tmp_path / "all", tmp_path / "layers"])))["groups"]
+  assert [(line["label"], line["color"]) for line in group["lines"]] == [
+    ("l0", 0), ("l0, by layer", 1),
+  ]  # fmt: skip
+
+
 def test_tables(sweep):
   means, single = Page(page.page(sweep)).tables
   assert means[0][:5] == ["method", "may lose heads", "heads", "open", "seeds"]
@@ -46,6 +56,22 @@ def test_tables(sweep):
   assert single[1] == [
     "baseline-0", "baseline", "0", "", "24", "8", "8", "8", "40.000", "39.000", "2.500", "60",
   ]  # fmt: skip
+
+
+def test_open_heads_sort_as_the_numbers_that_they_begin_with(sweep):
+  text = page.page(sweep)
+  assert "<td>6 to 7</td>" in text and '<th aria-sort="none"><button>open</button>' in text
+
+
+def test_what_numbers_are_of(sweep):
+  assert "BLEU is in percent, loss in nats a token." in Page(page.page(sweep)).text
+
+
+def test_numbers_beside_the_curve_do_not_reach_its_title(sweep):
+  text = page.page(sweep)
+  left = int(re.search(r"const left = (\d+)", text)[1])
+  assert left - 7 - 35 > 16, "36.25 takes 35 pixels and ends 7 to the left, the title ends at 16"
+  assert "min-height" not in text, "no empty room where nothing is chosen yet"
 
 
 def test_tables_can_be_taken_along(sweep):
@@ -80,6 +106,7 @@ def test_names_of_runs_and_methods_are_escaped(tmp_path):
 def test_only_a_baseline_has_tables_alone(tmp_path):
   runs.make(tmp_path, 39.0)
   text = page.page(rows.rows([tmp_path]))
+  assert "1 run. " in Page(text).text
   assert "<section" not in text and data(text)["groups"] == [] and len(Page(text).tables) == 2
 
 

@@ -113,7 +113,9 @@ def _style(line: Line, lines: Sequence[Line]) -> dict:
 
 def _name_lines(figure: Figure, axes) -> None:
   handles, labels = axes.get_legend_handles_labels()
-  figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
+  column = 0.6 + 0.065 * max(map(len, labels))  # inches, rather too wide
+  count = max(1, min(4, int(figure.get_figwidth() / column)))
+  figure.legend(handles, labels, loc="outside lower center", ncols=count, fontsize=8)
 
 
 def _panels(count: int):

@@ -42,7 +42,8 @@ def page(found: Result, pictures: Mapping[str, bytes]) -> str:
     source = f"data:image/svg+xml;base64,{base64.b64encode(data).decode()}"
     caption = html.escape(_CAPTIONS[name])
     figures.append(
-      f'<figure><img src="{source}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+      f'<figure><div class="scroll"><img src="{source}" alt="{caption}"></div>'
+      f"<figcaption>{caption}</figcaption></figure>"
     )
   rows = [_row(line) for line in found.lines]
   body = f"""<h1>Source and target contributions</h1>

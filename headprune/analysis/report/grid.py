@@ -66,7 +66,8 @@ def _cell(cell: Cell, x: int, y: int) -> str:
     )
   if not cell.colors:
     box = f'x="{x + 1.5}" y="{y + 1.5}" width="{width - 1}" height="{height - 1}"'
-    drawn.append(f'<rect class="empty" {box}/>')
+    # Without events of its own only the outline of what has no fill can be pointed at or clicked.
+    drawn.append(f'<rect class="empty" pointer-events="all" {box}/>')
   drawn.append(f'<text x="{x + _CELL // 2}" y="{y + 16}">{html.escape(cell.text)}</text>')
   return "".join(drawn)
 
@@ -87,7 +88,7 @@ def of_score(title: str, values: Layers, gates: Layers, full: float, name: str =
     if gates[n][h] == 0:
       return Cell("×", f"{tables.name_head(head)}: closed")
     share = min(1.0, max(0.0, values[n][h] / full))
-    tip = f"{tables.name_head(head)}: {tables.number(values[n][h])}"
+    tip = f"{tables.name_head(head)}: {values[n][h]:#.3g}"  # never fewer digits than the square
     # Numbers stay readable on .62 of the colour.
     return Cell(tables.short(values[n][h]), tip, ("rgb(var(--heat))",), 0.62 * share)
 

@@ -19,7 +19,7 @@ function showMaps({maps, gates, titles, labels}) {
     sentence.weights[type].forEach((row, n) => {
       const line = document.createElement("div");
       line.className = "layer";
-      line.style.gridTemplateColumns = "2.8rem repeat(" + row.length + ", minmax(27px, 64px))";
+      line.style.gridTemplateColumns = "2.8rem repeat(" + row.length + ", minmax(32px, 64px))";
       put("span", line, "layer " + (n + 1));
       row.forEach((weights, h) => thumb(line, weights, n, h));
       box.prepend(line);
@@ -53,6 +53,7 @@ function showMaps({maps, gates, titles, labels}) {
       + (state ? ": " + state : "");
     pick("map").replaceChildren();
     pick("pointed").textContent = "";
+    pick("map").parentElement.hidden = !weights;  // there would be nothing to save
     if (!weights) return;
     const rows = type === "enc_self" ? sentence.source : sentence.target;
     const columns = type === "dec_self" ? ["start", ...sentence.target.slice(0, -1)]
@@ -85,9 +86,10 @@ function frame(width, height, label) {
   return make("svg", {width, height, viewBox: "0 0 " + width + " " + height, role: "img",
     "aria-label": label}, pick("map"));
 }
-const longest = names => Math.max(...names.map(extent)) + 12;
-// In px, at the page's 12: Chinese, Japanese and Korean letters are square.
-const extent = name => [...name].reduce((sum, letter) => sum + (letter < "\u2E80" ? 7.6 : 12.5), 0);
+// In px, as bold as names are while one points at them: letters of other scripts are wider.
+const pen = document.createElement("canvas").getContext("2d");
+pen.font = "bold 12px system-ui, sans-serif";
+const longest = names => Math.max(...names.map(name => pen.measureText(name).width)) + 12;
 
 function drawMatrix(rows, columns, weights) {
   pick("pointed").textContent = "Each row is a token that looks, each column one that is looked at.";
@@ -107,7 +109,7 @@ function drawMatrix(rows, columns, weights) {
   weights.forEach((row, q) => row.forEach((weight, m) => {
     const [x, y] = [left + width * m, top + height * q];
     const cell = make("rect", {class: "cell", x, y, width: width - 1, height: height - 1,
-      "fill-opacity": .75 * weight / 255}, svg);
+      "fill-opacity": .62 * weight / 255}, svg);  // as in grids, numbers stay readable
     if (width > 30 && weight > 25)
       make("text", {class: "number", x: x + width / 2, y: y + 16}, svg, share(weight));
     cell.addEventListener("pointerenter", () => {

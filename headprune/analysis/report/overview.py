@@ -20,8 +20,10 @@ def picture(runs: Sequence[Result], maps: bool) -> str:
     maps: whether a click on a head of the last run shows its map.
   """
   colors = _colors(runs[-1])
-  rows = [_of_run(run, colors, len(runs) > 1, maps and run is runs[-1]) for run in runs]
-  hint = " Click a head to see where it looks." if maps else ""
+  several = len(runs) > 1
+  rows = [_of_run(run, colors, several, maps and run is runs[-1]) for run in runs]
+  hint = f" The legend counts the heads of {runs[-1].title}." if several else ""
+  hint += f" Click {'one of them' if several else 'a head'} to see where it looks." * maps
   return parts.section(
     "overview",
     "Which heads live, and what they do",

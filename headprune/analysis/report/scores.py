@@ -28,8 +28,7 @@ def shares(runs: Sequence[Result], maps: bool) -> str:
   panels = []
   for score in _drawn(runs[-1], SHARE):
     for name in score.values:
-      title = score.title if name == "enc_self" else f"{score.title}, {TITLES[name]}"
-      panels.append((name, title, score))
+      panels.append((name, f"{score.title}, {TITLES[name]}", score))
   if not panels:
     return ""
   intro = "How often a head's largest weight is there; the full colour would be always."

@@ -41,6 +41,14 @@ def test_by_source_position():
   assert set(uniform.get_ydata()) == {1.0} and texts(figure) == ["a"]
 
 
+def test_names_of_lines_stay_in_the_figure():
+  lines = lines_lib.lines("baseline-seed0 l0-25pct-seed0", "250 last", "reference own random")
+  figure = figures.by_source_position(lines)
+  figure.draw_without_rendering()
+  names = figure.legends[0].get_window_extent()
+  assert names.x0 >= 0 and names.x1 <= figure.bbox.width
+
+
 def test_over_steps_where_there_are_several():
   lines = lines_lib.lines("a b", checkpoints="100 50 last")
   figure = figures.over_steps(lines)

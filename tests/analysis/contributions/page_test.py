@@ -7,6 +7,7 @@ import re
 from headprune.analysis.contributions import page
 from headprune.analysis.contributions.result import Mean, Result
 from tests.analysis.contributions.lines import lines
+from tests.analysis.page import Page
 
 
 def result() -> Result:
@@ -28,10 +29,11 @@ def test_the_table_as_text():
 
 def test_the_page_holds_table_and_figures():
   text = page.page(result(), {"contributions": b"<svg/>"})
-  assert "<td>0.450</td><td>0.350</td><td>0.550</td>" in text and "a&lt;b" in text
+  assert Page(text).tables[0][1][4:7] == ["0.450", "0.350", "0.550"] and "a&lt;b" in text
   assert "+0.020 (-0.010, +0.050)" in text and base64.b64encode(b"<svg/>").decode() in text
   assert "3 source and 4 target tokens, EOS included, of a text of 1,234 pairs." in text
-  assert "$" not in text and text.count("<figure>") == 1
+  assert "$" not in text and text.count('<figure><div class="scroll"><img') == 1
+  assert "max-width: 100%; height" not in text, "on a phone a figure scrolls, or nobody can read it"
   assert "intervals of 95% over sentences: 1,000 resamples, seed 0." in text
 
 

@@ -15,6 +15,16 @@ def test_numbers_and_their_colours():
   assert found.places == [None] * 3
 
 
+def test_a_tip_has_the_digits_of_small_numbers_too():
+  (found,) = Page(grid.of_score("", [[0.00061, -0.00044]], [[1.0, 1.0]], 0.5)).grids
+  assert found.cells == ["6e-4", "-4e-4"] and found.tips == ["1.1: 0.000610", "1.2: -0.000440"]
+
+
+def test_a_closed_head_can_be_clicked_everywhere():
+  text = grid.of_score("", [[0.25, 0.125]], [[1.0, 0.0]], 0.5, "enc_self")
+  assert text.count('class="empty" pointer-events="all"') == 1, "not on its outline alone"
+
+
 def test_layer_1_is_the_lowest_row():
   text = grid.draw("", [2, 1], lambda head: grid.Cell("", ""), "enc_self")
   assert Page(text).grids[0].places == ["enc_self 0 0", "enc_self 0 1", "enc_self 1 0"]

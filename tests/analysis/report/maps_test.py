@@ -1,6 +1,5 @@
 """Tests of headprune.analysis.report.maps."""
 
-import json
 import pathlib
 import shutil
 import subprocess
@@ -34,26 +33,35 @@ def test_sentences_in_any_script_can_be_told_apart():
 
 @pytest.mark.skipif(not shutil.which("node"), reason="needs node")
 def test_an_arrow_between_letters_from_right_to_left_points_where_it_should():
-  script = pathlib.Path(maps.__file__).with_name("maps.js").read_text(encoding="utf-8")
-  page = """const told = {clientWidth: 500}, pick = () => told;
-const make = tag => ({addEventListener: (name, call) => call(), classList: {toggle() {}}});"""
   call = 'drawMatrix(["א"], ["ב"], [[51]]); console.log(told.textContent)'
-  done = subprocess.run(
-    ["node", "-e", f"{page}{script}\n{call}"],
-    capture_output=True, check=True, encoding="utf-8",
-  )  # fmt: skip
-  assert done.stdout == "\u2068א\u2069 → \u2068ב\u2069: 0.20\n"
+  assert _run(call) == "\u2068א\u2069 → \u2068ב\u2069: 0.20\n"
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="needs node")
-def test_room_for_names_in_square_letters():
+def test_names_have_the_room_that_they_take_in_bold():
+  call = 'console.log(pen.font, longest(["a", "cat"]))'
+  assert _run(call) == "bold 12px system-ui, sans-serif 42\n"
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="needs node")
+def test_numbers_stay_readable_on_the_strongest_cell():
+  call = """drawMatrix(["a"], ["b"], [[255]]);
+console.log(made.filter(item => item.class === "cell").map(item => item["fill-opacity"]))"""
+  assert _run(call) == "[ 0.62 ]\n"
+
+
+def _run(call):
+  """What a script prints that may call maps.js in a page where a letter takes 10 pixels."""
   script = pathlib.Path(maps.__file__).with_name("maps.js").read_text(encoding="utf-8")
-  names = '[["a", "cat"], ["a", "日本"], ["ｃat"], ["\\u{20000}"]]'
-  done = subprocess.run(
-    ["node", "-e", f"{script}\nconsole.log(JSON.stringify({names}.map(longest)))"],
-    capture_output=True, check=True, encoding="utf-8",
-  )  # fmt: skip
-  assert json.loads(done.stdout) == pytest.approx([34.8, 37.0, 39.7, 24.5])
+  page = """const told = {clientWidth: 500}, pick = () => told, made = [];
+const document = {createElement: () => ({getContext: () => (
+  {measureText: name => ({width: 10 * name.length})})})};
+const make = (tag, attributes) => {
+  made.push(attributes);
+  return {addEventListener: (name, call) => call(), classList: {toggle() {}}};
+};"""
+  command = ["node", "-e", f"{page}{script}\n{call}"]
+  return subprocess.run(command, capture_output=True, check=True, encoding="utf-8").stdout
 
 
 def test_attention_maps_of_a_run(tmp_path):

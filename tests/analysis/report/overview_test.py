@@ -50,6 +50,16 @@ def test_runs_stand_below_each_other_in_the_same_colours():
   assert "<h3>" not in overview.picture([RESULT], maps=False)
 
 
+def test_of_several_runs_the_legend_says_whose_heads_it_counts():
+  dense = dataclasses.replace(RESULT, run="dense")
+  counted = "The legend counts the heads of a<b."
+  asked = f"{counted} Click one of them to see where it looks."
+  assert asked in Page(overview.picture([dense, RESULT], maps=True)).text
+  assert counted in Page(overview.picture([dense, RESULT], maps=False)).text
+  alone = Page(overview.picture([RESULT], maps=True)).text
+  assert "Click a head to see where it looks." in alone and "legend" not in alone
+
+
 def test_idle_heads_have_a_letter_and_no_colour():
   idle = Kind("idle", "enc_self", "", useful=False)
   heads = Function("idle", "end", "enc_self", ((0, 0), (1, 0)), "share", 1.0)

@@ -89,6 +89,28 @@ def test_the_page_needs_nothing_else():
   assert "$" not in text, "all places are filled"
 
 
+def test_letters_can_be_read_on_the_colours_of_kinds():
+  found = re.findall(r"--(\w+): (#\w{6})", everything())
+  for colors in (dict(reversed(found)), dict(found)):  # light, then dark, as they are told
+    page = _luminance(colors["page"])
+    for name in ("unknown", *(f"c{i}" for i in range(8))):
+      low, high = sorted((page, _luminance(colors[name])))
+      assert (high + 0.05) / (low + 0.05) > 4.45, name  # 4.5 suits all text, says WCAG
+
+
+def _luminance(color):
+  """Relative, of WCAG 2."""
+  shares = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+  linear = [x / 12.92 if x <= 0.03928 else ((x + 0.055) / 1.055) ** 2.4 for x in shares]
+  return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_names_of_thumbnails_stay_in_a_line_or_6_10_reads_6_1():
+  text = everything()
+  assert "white-space: nowrap" in re.search(r"\.layer button {([^}]*)}", text)[1]
+  assert ".layer .shut canvas {" in text and ".layer .shut {" not in text, "the name stays readable"
+
+
 def test_every_element_that_the_scripts_ask_for_is_there():
   text = everything()
   page = Page(text)
@@ -96,6 +118,12 @@ def test_every_element_that_the_scripts_ask_for_is_there():
   assert len(asked) > 10 and asked <= set(page.ids)
   for name in ("panel", "cursor", "grid"):
     assert f'class="{name}"' in text, name
+
+
+def test_of_a_type_without_heads_no_empty_figure_can_be_saved():
+  text = everything()
+  assert '<figure data-svg="attention-map"><div id="map"' in text
+  assert 'pick("map").parentElement.hidden = !weights;' in text
 
 
 def test_a_head_can_be_clicked_where_there_are_maps():

@@ -26,7 +26,8 @@ def test_grids_of_importances():
 
 def test_grids_of_shares():
   page = Page(scores.shares([RESULT], maps=False))
-  assert [grid.title for grid in page.grids] == ["rarest"], "others are not drawn"
+  titles = [grid.title for grid in page.grids]
+  assert titles == ["rarest, encoder self-attention"], "others are not drawn"
   assert page.grids[0].strengths == [[0.062], [], [0.372]]  # of always
   assert scores.shares([dataclasses.replace(RESULT, scores=())], maps=False) == ""
 
