@@ -61,15 +61,17 @@ def measure(subject: Subject, rank_V, limit: float, top: int, notes=()) -> Count
     cases_ER=cases_E[:, None],
     limit=limit,
   )
+  score = functools.partial(evidence.score, subject)
+  scores = (
+    score("rarest", "the sentence's least frequent token", {"enc_self": rarest_NH}),
+    score("one of two rarest", "one of its two least frequent tokens", {"enc_self": either_NH}),
+  )
   if not cases_E.any():
     notes = *notes, f"No sentence has a word behind rank {top:,} (--rare-top): none is rare."
-  score = functools.partial(evidence.score, subject)
+    scores = ()
   rule = f"at least {limit:.0%} of the largest weights on the sentence's least frequent token"
   return Counted(
-    scores=(
-      score("rarest", "the sentence's least frequent token", {"enc_self": rarest_NH}),
-      score("one of two rarest", "one of its two least frequent tokens", {"enc_self": either_NH}),
-    ),
+    scores=scores,
     kinds=(Kind(KIND, "enc_self", rule),),
     functions=evidence.functions(subject, found),
     numbers={"rare_tokens": int(cases_E.sum())},

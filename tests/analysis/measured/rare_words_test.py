@@ -66,7 +66,7 @@ def test_heads_on_rare_words_are_found_and_measured():
   (function,) = found.functions
   assert (function.kind, function.heads, function.strength) == ("rare words", ((0, 0),), 1.0)
   nothing = rare_words.measure(subject, np.arange(8), 0.0, top=8)
-  assert nothing.functions == () and nothing.notes == (
+  assert nothing.functions == nothing.scores == () and nothing.notes == (
     "No sentence has a word behind rank 8 (--rare-top): none is rare.",
   )
   (weaker,) = rare_words.measure(subject, np.arange(8), 4 / 7, top=5).functions
