@@ -32,7 +32,8 @@ class Point:
   @property
   def name(self) -> str:
     """That of its folder, such as l0-12-seed0."""
-    amount = self.heads.replace("%", "pct") if self.coef is None else f"coef{self.coef:g}"
+    coef = repr(self.coef).removesuffix(".0")  # all its digits: another price is another folder
+    amount = self.heads.replace("%", "pct") if self.coef is None else f"coef{coef}"
     amount = "" if self.method == TRUNK else amount  # one for all numbers of heads
     parts = (self.method, re.sub(r"[^\w.]+", "-", amount), f"seed{self.seed}")
     return "-".join(filter(None, parts))

@@ -51,6 +51,13 @@ def test_the_points_of_a_seed():
     points.plan(["gradient", "scratch"], ["12"], [], 0)
 
 
+def test_each_price_has_a_folder_of_its_own():
+  names = [Point("l0", 0, coef=coef).name for coef in (0.1234567, 0.1234568, 1e6, 1e-6, 2.0)]
+  assert names == [
+    f"l0-coef{coef}-seed0" for coef in ("0.1234567", "0.1234568", "1000000", "1e-06", "2")
+  ]
+
+
 def test_what_each_method_changes():
   start = {"init_from": "runs/c/baseline-seed3", "seed": 3}
   none = {"gates.kind": "none", "l0.coef": 0.0}
