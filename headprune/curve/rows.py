@@ -253,7 +253,7 @@ def to_csv(rows: Sequence[Row], p_values: PValues | None = None) -> str:
   """
   columns = COLUMNS if p_values is None else (*COLUMNS, "p")
   cells = (_cells(row) | {"p": (p_values or {}).get((row.run, row.tuned))} for row in rows)
-  return csv_text(columns, ([_rounded(own[name]) for name in columns] for own in cells))
+  return csv_text(columns, ([_rounded(own[name], name) for name in columns] for own in cells))
 
 
 def _cells(row: Row) -> dict:
@@ -263,5 +263,6 @@ def _cells(row: Row) -> dict:
   return own | {"tuned": str(row.tuned).lower(), "types": "+".join(row.types)}
 
 
-def _rounded(value):
-  return round(value, 4) if isinstance(value, float) else value
+def _rounded(value, name: str):
+  """A cell of a column; a price, which may be small, has all its digits."""
+  return round(value, 4) if isinstance(value, float) and name != "coef" else value

@@ -1,5 +1,6 @@
 """Tests of headprune.curve.rows: what a folder becomes, and which folders become nothing."""
 
+import csv
 import dataclasses
 import json
 import os
@@ -160,6 +161,12 @@ def test_csv(tmp_path):
   tested = rows.to_csv(found, {(str(folder), True): 0.123456}).splitlines()
   assert tested[0].endswith(",run,p")
   assert tested[1].endswith("/a,") and tested[2].endswith("/a,0.1235")
+
+
+def test_a_small_price_of_heads_is_not_rounded_in_csv(tmp_path):
+  runs.make(tmp_path / "a", 39.5, gates__kind="concrete", l0__coef=2e-5)
+  (line,) = csv.DictReader(rows.to_csv(rows.rows([tmp_path / "a"])).splitlines())
+  assert float(line["coef"]) == 2e-5
 
 
 def test_what_others_start_from_is_a_baseline_however_it_was_trained(tmp_path):
