@@ -73,9 +73,8 @@ def _wanted() -> Sweep:
   for flag in (_BASELINES, _METHODS, _COMPARE, _COEFS):
     if flag.present and not flag.value:
       raise UserError(f"--{flag.name} is empty: leave it out, or say which")
-  retrains = not _BASELINES.value or points.SCRATCH in _METHODS.value
   for name in config_flag.named(sys.argv):
-    if name.startswith("pretrain.") and not retrains:
+    if name.startswith("pretrain.") and _BASELINES.value:
       raise UserError(f"--config.{name} has no effect with --baselines: leave it out")
   try:
     coefs = [float(text) for text in _COEFS.value]

@@ -147,6 +147,10 @@ def test_a_point_is_loaded_like_any_run(swept):
       ["--baselines", "x", "--config.pretrain.train.steps=9"],
       "--config.pretrain.train.steps has no effect with --baselines",
     ),
+    (
+      ["--baselines", "x", "--methods", "l0,scratch", "--config.pretrain.train.steps=9"],
+      "--config.pretrain.train.steps has no effect with --baselines",
+    ),
     (["--baselines="], "--baselines is empty"),
     (["--baselines", "nowhere"], "--baselines nowhere: there is no finished run"),
     (["--methods", "scratch"], "--methods scratch takes the heads that l0 finds"),

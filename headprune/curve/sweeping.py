@@ -130,8 +130,15 @@ def _check_flags(wanted: Sweep) -> None:
   if len(wanted.baselines) not in (0, 1, wanted.seeds):
     raise UserError(f"--baselines: {len(wanted.baselines)} runs for --seeds {wanted.seeds}")
   for path in wanted.baselines:
-    if not Workdir.at(path).read_summary():
+    done = Workdir.at(path).read_summary()
+    if not done:
       raise UserError(f"--baselines {path}: there is no finished run")
+    new = done.kind == "trained" and not config_lib.load(Workdir.at(path)).init_from
+    if points.SCRATCH in wanted.methods and not new:
+      raise UserError(
+        f"--methods scratch trains as the baseline was, but --baselines {path} was not trained from "
+        "new parameters: leave scratch out"
+      )
   start = wanted.start(config.seed)
   if not wanted.trains_baselines and not Workdir(start).read_summary():
     raise UserError(f"config.init_from={start}: there is no finished run")

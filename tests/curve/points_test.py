@@ -102,3 +102,8 @@ def test_from_scratch_is_trained_as_the_baseline_is():
   assert (mine.train, mine.optim) == (like.train, like.optim) and mine.init_from == ""
   assert mine.gates.kind == "fixed" and (like.gates.kind, like.seed) == ("none", 3)
   assert like.optim.rules == ((".*", "train"),)
+  longer = like.copy_and_resolve_references().unlock()
+  longer.train.steps, longer.optim.learning_rate = 7, 0.5
+  longer.lock()
+  mine = points.point_config(config, Point("scratch", 3, "12"), "runs/mine", {}, like=longer)
+  assert (mine.train, mine.optim) == (longer.train, longer.optim), "not as config.pretrain says"

@@ -163,6 +163,13 @@ def test_a_pretrained_model_has_no_recipe_to_train_it_from_scratch(tmp_path):
     sweeping.plan(sweeping.Sweep(config, tmp_path, methods=["l0", "scratch"], heads=["12"]))
 
 
+def test_what_was_trained_on_has_no_recipe_to_train_it_from_scratch(tmp_path):
+  finished.make(tmp_path / "a", 39.0, init_from="runs/opus")
+  given = {"baselines": [str(tmp_path / "a")], "methods": ["l0", "scratch"], "heads": ["12"]}
+  with pytest.raises(UserError, match="scratch .* --baselines .*/a was not trained from new para"):
+    sweeping.plan(wanted(tmp_path / "x", **given))
+
+
 def test_what_the_baseline_decides_is_told_once(training, tmp_path, capsys):
   (finished.make(tmp_path / "a", 39.0).checkpoints / "5").mkdir(parents=True)
   given = {"baselines": [str(tmp_path / "a")], "heads": ["5"], "methods": ["l0"]}
