@@ -58,6 +58,7 @@ class Row:
   steps: int = 0  # of the whole way from init_from, a trunk's and its fork's together
   loss: str = ""  # train.loss
   measured: tuple = ()  # what BLEU is of: text, sacreBLEU's settings
+  size: tuple[int, ...] = ()  # layers and heads of each in the encoder, in the decoder; cut or not
   form: str = ""  # "by type" or "by layer" if each of them had a number of heads that were to stay
 
   @property
@@ -155,6 +156,7 @@ def _of_run(workdir: Workdir, summary: Summary) -> Iterator[Row]:
     steps=config.train.steps + (trunk.train.steps if trunk else 0),
     loss=config.train.loss,
     measured=_measured(config),
+    size=_size(config.model),
     form=_form(_target(config, model)[0]),
   )
   fixed = config.gates.kind == "fixed"
@@ -218,6 +220,12 @@ def _setting(config: ConfigDict, model: ModelConfig) -> tuple:
   if _form(groups):  # else it is Row.wanted: "12" and "25%" may be the same
     fields["l0.target_heads"] = groups, wanted
   return tuple(sorted(fields.items()))
+
+
+def _size(model: ConfigDict) -> tuple[int, ...]:
+  """As Row.size; `model` is that section of the config."""
+  decoder = model.dec_layers or model.layers, model.dec_num_heads or model.num_heads
+  return model.layers, model.num_heads, *decoder
 
 
 def _measured(config: ConfigDict) -> tuple:

@@ -136,8 +136,8 @@ def _check_flags(wanted: Sweep) -> None:
     new = done.kind == "trained" and not config_lib.load(Workdir.at(path)).init_from
     if points.SCRATCH in wanted.methods and not new:
       raise UserError(
-        f"--methods scratch trains as the baseline was, but --baselines {path} was not trained from "
-        "new parameters: leave scratch out"
+        f"--methods scratch trains as the baseline was, but --baselines {path} was not trained "
+        "from new parameters: leave scratch out"
       )
   start = wanted.start(config.seed)
   if not wanted.trains_baselines and not Workdir(start).read_summary():
