@@ -17,6 +17,7 @@ from headprune.curve import output, points, rows
 from headprune.curve.markdown import markdown
 from headprune.curve.sweeping import Sweep, sweep
 from headprune.errors import UserError
+from headprune.nn.config import TYPES
 from headprune.train import stopping
 
 _USAGE = (
@@ -94,7 +95,8 @@ def _wanted() -> Sweep:
 
 
 def _amounts(text: str) -> list[str]:
-  amounts = text.split(";" if ";" in text else ",")
+  types = [name for name in TYPES if name in text]
+  amounts = text.split(";" if ";" in text or len(types) > 1 else ",")  # of several types: one
   return [amount.strip() for amount in amounts if amount.strip()]
 
 

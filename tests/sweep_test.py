@@ -131,6 +131,17 @@ def test_a_point_is_loaded_like_any_run(swept):
   assert len(run.translate(["June 5, 2014"])) == 1
 
 
+def test_numbers_of_heads_as_a_flag_gives_them():
+  for text, amounts in {
+    "12, 25%": ["12", "25%"],
+    "enc_self 2, dec_enc 10": ["enc_self 2, dec_enc 10"],
+    "enc_self 2, dec_enc 10; 12": ["enc_self 2, dec_enc 10", "12"],
+    "enc_self 4,enc_self 2": ["enc_self 4", "enc_self 2"],
+    "": [],
+  }.items():
+    assert sweep._amounts(text) == amounts
+
+
 @pytest.mark.parametrize(
   "arguments, message",
   [
