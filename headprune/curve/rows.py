@@ -100,14 +100,22 @@ def rows(workdirs: Iterable[pathlib.Path | str]) -> list[Row]:
       print(f"note: {path} {summary}: left out", file=sys.stderr)
     else:
       found += _of_run(workdir, summary)
-  starts = {os.path.abspath(row.init_from) for row in found if row.init_from}
-  return [_named(row, starts) for row in found]
+  begun = [row for row in found if row.init_from]
+  starts, pruned_from = (
+    {os.path.abspath(row.init_from) for row in some}
+    for some in (begun, [row for row in begun if row.method not in UNPRUNED])
+  )
+  return [_named(row, starts, pruned_from) for row in found]
 
 
-def _named(row: Row, starts: set[str]) -> Row:
-  """A model without gates that others start from is their baseline, however it was trained."""
+def _named(row: Row, starts: set[str], pruned_from: set[str]) -> Row:
+  """A model without gates that others start from is their baseline, however it was trained.
+
+  Unless pruned runs have the start that it had: it stays their control.
+  """
   begins = row.method in UNPRUNED and os.path.abspath(row.run) in starts
-  return dataclasses.replace(row, method=BASELINE) if begins else row
+  compared = row.init_from and os.path.abspath(row.init_from) in pruned_from
+  return dataclasses.replace(row, method=BASELINE) if begins and not compared else row
 
 
 def _summary(workdir: Workdir) -> Summary | str:
@@ -217,6 +225,8 @@ def _setting(config: ConfigDict, model: ModelConfig) -> tuple:
   left_out = (*own, *effect.RECORD_FIELDS)
   fields = {k: v for k, v in effect.effective(config).items() if not k.startswith(left_out)}
   groups, wanted = _target(config, model)
+  if "data.text.dir" in fields:  # of which there are several names
+    fields["data.text.dir"] = os.path.abspath(fields["data.text.dir"])
   if _form(groups):  # else it is Row.wanted: "12" and "25%" may be the same
     fields["l0.target_heads"] = groups, wanted
   return tuple(sorted(fields.items()))
