@@ -17,6 +17,7 @@ from headprune.curve import output, points, rows
 from headprune.curve.markdown import markdown
 from headprune.curve.sweeping import Sweep, sweep
 from headprune.errors import UserError
+from headprune.nn.config import TYPES
 from headprune.train import stopping
 
 _USAGE = (
@@ -73,9 +74,8 @@ def _wanted() -> Sweep:
   for flag in (_BASELINES, _METHODS, _COMPARE, _COEFS):
     if flag.present and not flag.value:
       raise UserError(f"--{flag.name} is empty: leave it out, or say which")
-  retrains = not _BASELINES.value or points.SCRATCH in _METHODS.value
   for name in config_flag.named(sys.argv):
-    if name.startswith("pretrain.") and not retrains:
+    if name.startswith("pretrain.") and _BASELINES.value:
       raise UserError(f"--config.{name} has no effect with --baselines: leave it out")
   try:
     coefs = [float(text) for text in _COEFS.value]
@@ -95,7 +95,8 @@ def _wanted() -> Sweep:
 
 
 def _amounts(text: str) -> list[str]:
-  amounts = text.split(";" if ";" in text else ",")
+  types = [name for name in TYPES if name in text]
+  amounts = text.split(";" if ";" in text or len(types) > 1 else ",")  # of several types: one
   return [amount.strip() for amount in amounts if amount.strip()]
 
 

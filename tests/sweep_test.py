@@ -131,6 +131,17 @@ def test_a_point_is_loaded_like_any_run(swept):
   assert len(run.translate(["June 5, 2014"])) == 1
 
 
+def test_numbers_of_heads_as_a_flag_gives_them():
+  for text, amounts in {
+    "12, 25%": ["12", "25%"],
+    "enc_self 2, dec_enc 10": ["enc_self 2, dec_enc 10"],
+    "enc_self 2, dec_enc 10; 12": ["enc_self 2, dec_enc 10", "12"],
+    "enc_self 4,enc_self 2": ["enc_self 4", "enc_self 2"],
+    "": [],
+  }.items():
+    assert sweep._amounts(text) == amounts
+
+
 @pytest.mark.parametrize(
   "arguments, message",
   [
@@ -145,6 +156,10 @@ def test_a_point_is_loaded_like_any_run(swept):
     (["--seeds", "0"], "--seeds 0 --together 0: at least 1 and 0"),
     (
       ["--baselines", "x", "--config.pretrain.train.steps=9"],
+      "--config.pretrain.train.steps has no effect with --baselines",
+    ),
+    (
+      ["--baselines", "x", "--methods", "l0,scratch", "--config.pretrain.train.steps=9"],
       "--config.pretrain.train.steps has no effect with --baselines",
     ),
     (["--baselines="], "--baselines is empty"),

@@ -56,6 +56,10 @@ class Setting:
     return self.rows[0].types
 
   @property
+  def size(self) -> tuple[int, ...]:
+    return self.rows[0].size
+
+  @property
   def kept(self) -> int:
     """The heads wanted; where no number was, the mean of the open ones, rounded."""
     wanted = self.rows[0].wanted
@@ -142,7 +146,7 @@ def _course(row: Row) -> tuple[str, int]:
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-  """One table or curve: the settings of runs that may lose heads of the same attention types."""
+  """One table or curve: models of one size that may lose heads of the same attention types."""
 
   types: tuple[str, ...]
   total: int  # heads of these types
@@ -160,11 +164,19 @@ class Group:
 
 
 def groups(rows: Sequence[Row]) -> list[Group]:
-  """All rows by attention types, most first; runs that were not pruned belong to every group."""
+  """All rows by attention types, most first, and size.
+
+  Runs that were not pruned belong to every group of their size.
+  """
   settings = aggregate(rows)
   pruned = [setting for setting in settings if setting.method not in UNPRUNED]
-  every = {setting.types for setting in pruned or settings}
-  return [_group(types, settings, rows) for types in sorted(every, key=lambda t: (-len(t), t))]
+  sizes = {setting.size for setting in pruned}
+  alone = [setting for setting in settings if setting.size not in sizes]
+  every = {(setting.types, setting.size) for setting in (*pruned, *alone)}
+  return [
+    _group(types, [setting for setting in settings if setting.size == size], rows)
+    for types, size in sorted(every, key=lambda key: (-len(key[0]), key))
+  ]
 
 
 def _group(types: tuple[str, ...], settings: Sequence[Setting], rows: Sequence[Row]) -> Group:

@@ -32,7 +32,8 @@ class Point:
   @property
   def name(self) -> str:
     """That of its folder, such as l0-12-seed0."""
-    amount = self.heads.replace("%", "pct") if self.coef is None else f"coef{self.coef:g}"
+    coef = repr(self.coef).removesuffix(".0")  # all its digits: another price is another folder
+    amount = self.heads.replace("%", "pct") if self.coef is None else f"coef{coef}"
     amount = "" if self.method == TRUNK else amount  # one for all numbers of heads
     parts = (self.method, re.sub(r"[^\w.]+", "-", amount), f"seed{self.seed}")
     return "-".join(filter(None, parts))
@@ -110,7 +111,7 @@ def point_config(
     baseline: workdir that it starts from, the trunk for "onepass".
     heads: the gates of a method in CHOSEN, of "onepass" or of "scratch".
     checkpoint: of `baseline`, as init_checkpoint; "" is what `config` says.
-    like: the baseline's config, whose architecture and tokenizer "scratch" has.
+    like: the baseline's config: "scratch" has its architecture, tokenizer and schedule.
   """
   own = {"seed": point.seed, "init_from": baseline, "l0.coef": 0.0, "l0.target_heads": ""}
   if point.method in LEARNED:
@@ -128,10 +129,9 @@ def point_config(
   own |= {f"gates.fixed.{name}": _tuples(layers) for name, layers in heads.items()}
   if point.method == SCRATCH:
     recipe = baseline_config(config, point.seed)
-    own |= {"init_from": "", "optim.rules": recipe.optim.rules}
-    fields = derived.flatten(like or recipe).items()
-    own |= {name: x for name, x in fields if name.startswith(("model.", "tokenizer."))}
-    return _changed(recipe, own)
+    fields, same = derived.flatten(like or recipe), ("model.", "tokenizer.", "train.", "optim.")
+    own |= {name: value for name, value in fields.items() if name.startswith(same)}
+    return _changed(recipe, own | {"init_from": ""})
   own |= {"train.translate_first": True, "init_checkpoint": checkpoint or config.init_checkpoint}
   return _changed(config, own | (onepass.fork_fields(config) if point.method == ONEPASS else {}))
 

@@ -58,6 +58,7 @@ class Row:
   steps: int = 0  # of the whole way from init_from, a trunk's and its fork's together
   loss: str = ""  # train.loss
   measured: tuple = ()  # what BLEU is of: text, sacreBLEU's settings
+  size: tuple[int, ...] = ()  # layers and heads of each in the encoder, in the decoder; cut or not
   form: str = ""  # "by type" or "by layer" if each of them had a number of heads that were to stay
 
   @property
@@ -99,14 +100,22 @@ def rows(workdirs: Iterable[pathlib.Path | str]) -> list[Row]:
       print(f"note: {path} {summary}: left out", file=sys.stderr)
     else:
       found += _of_run(workdir, summary)
-  starts = {os.path.abspath(row.init_from) for row in found if row.init_from}
-  return [_named(row, starts) for row in found]
+  begun = [row for row in found if row.init_from]
+  starts, pruned_from = (
+    {os.path.abspath(row.init_from) for row in some}
+    for some in (begun, [row for row in begun if row.method not in UNPRUNED])
+  )
+  return [_named(row, starts, pruned_from) for row in found]
 
 
-def _named(row: Row, starts: set[str]) -> Row:
-  """A model without gates that others start from is their baseline, however it was trained."""
+def _named(row: Row, starts: set[str], pruned_from: set[str]) -> Row:
+  """A model without gates that others start from is their baseline, however it was trained.
+
+  Unless pruned runs have the start that it had: it stays their control.
+  """
   begins = row.method in UNPRUNED and os.path.abspath(row.run) in starts
-  return dataclasses.replace(row, method=BASELINE) if begins else row
+  compared = row.init_from and os.path.abspath(row.init_from) in pruned_from
+  return dataclasses.replace(row, method=BASELINE) if begins and not compared else row
 
 
 def _summary(workdir: Workdir) -> Summary | str:
@@ -155,6 +164,7 @@ def _of_run(workdir: Workdir, summary: Summary) -> Iterator[Row]:
     steps=config.train.steps + (trunk.train.steps if trunk else 0),
     loss=config.train.loss,
     measured=_measured(config),
+    size=_size(config.model),
     form=_form(_target(config, model)[0]),
   )
   fixed = config.gates.kind == "fixed"
@@ -215,9 +225,17 @@ def _setting(config: ConfigDict, model: ModelConfig) -> tuple:
   left_out = (*own, *effect.RECORD_FIELDS)
   fields = {k: v for k, v in effect.effective(config).items() if not k.startswith(left_out)}
   groups, wanted = _target(config, model)
+  if "data.text.dir" in fields:  # of which there are several names
+    fields["data.text.dir"] = os.path.abspath(fields["data.text.dir"])
   if _form(groups):  # else it is Row.wanted: "12" and "25%" may be the same
     fields["l0.target_heads"] = groups, wanted
   return tuple(sorted(fields.items()))
+
+
+def _size(model: ConfigDict) -> tuple[int, ...]:
+  """As Row.size; `model` is that section of the config."""
+  decoder = model.dec_layers or model.layers, model.dec_num_heads or model.num_heads
+  return model.layers, model.num_heads, *decoder
 
 
 def _measured(config: ConfigDict) -> tuple:
@@ -253,7 +271,7 @@ def to_csv(rows: Sequence[Row], p_values: PValues | None = None) -> str:
   """
   columns = COLUMNS if p_values is None else (*COLUMNS, "p")
   cells = (_cells(row) | {"p": (p_values or {}).get((row.run, row.tuned))} for row in rows)
-  return csv_text(columns, ([_rounded(own[name]) for name in columns] for own in cells))
+  return csv_text(columns, ([_rounded(own[name], name) for name in columns] for own in cells))
 
 
 def _cells(row: Row) -> dict:
@@ -263,5 +281,6 @@ def _cells(row: Row) -> dict:
   return own | {"tuned": str(row.tuned).lower(), "types": "+".join(row.types)}
 
 
-def _rounded(value):
-  return round(value, 4) if isinstance(value, float) else value
+def _rounded(value, name: str):
+  """A cell of a column; a price, which may be small, has all its digits."""
+  return round(value, 4) if isinstance(value, float) and name != "coef" else value

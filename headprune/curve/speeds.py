@@ -40,10 +40,11 @@ def measure(rows: Sequence[Row]) -> list[Speed]:
   if not unpruned:
     raise UserError("--speed compares with a baseline or a control: name one of them as well")
   dense = unpruned[0]
-  pruned = {_open(row): row for row in rows if row.tuned and row.seed == dense.seed}
+  alike = [row for row in rows if (row.seed, row.size) == (dense.seed, dense.size)]
+  pruned = {_open(row): row for row in alike if row.tuned}
   others = [pruned[n] for n in sorted(pruned, reverse=True) if n < _open(dense)]
   if not others:
-    raise UserError(f"--speed: no pruned run has the seed of {dense.run}, {dense.seed}")
+    raise UserError(f"--speed: no pruned run has the seed ({dense.seed}) and size of {dense.run}")
   runs = [load(pathlib.Path(row.run)) for row in (dense, *others)]
   small = [dataclasses.replace(run, translator=cut(run.translator)) for run in runs]
   found = deployed.measure(small, (), BATCH, SENTENCES, REPEATS)

@@ -73,13 +73,15 @@ def sweep(
   plans, stop = plan(wanted), stop or stopping.Stop()
   there = pathlib.Path(wanted.config.init_from)
   own = wanted.start(wanted.config.seed)
-  prepare.print_inherited(*_started(wanted))
+  prepare.print_inherited(*_started(wanted, wanted.config.seed))
   if wanted.trains_baselines and there != own and Workdir(there).read_summary():
     print(f"note: each seed has a baseline of its own; --baselines {there} starts from that one")
   failed, folders = {}, []
   for seed, stages in plans.items():
     if wanted.trains_baselines:
       _train_baseline(wanted, seed, stop)
+    _check_start(wanted, seed, stages[0])
+    write_json(_start_file(wanted, seed), _start(wanted, seed))
     folders.append(wanted.start(seed))
     for stage in stages:
       runs = _runs(wanted, stage)
@@ -128,8 +130,15 @@ def _check_flags(wanted: Sweep) -> None:
   if len(wanted.baselines) not in (0, 1, wanted.seeds):
     raise UserError(f"--baselines: {len(wanted.baselines)} runs for --seeds {wanted.seeds}")
   for path in wanted.baselines:
-    if not Workdir.at(path).read_summary():
+    done = Workdir.at(path).read_summary()
+    if not done:
       raise UserError(f"--baselines {path}: there is no finished run")
+    new = done.kind == "trained" and not config_lib.load(Workdir.at(path)).init_from
+    if points.SCRATCH in wanted.methods and not new:
+      raise UserError(
+        f"--methods scratch trains as the baseline was, but --baselines {path} was not trained "
+        "from new parameters: leave scratch out"
+      )
   start = wanted.start(config.seed)
   if not wanted.trains_baselines and not Workdir(start).read_summary():
     raise UserError(f"config.init_from={start}: there is no finished run")
@@ -138,19 +147,19 @@ def _check_flags(wanted: Sweep) -> None:
 def _fewest(wanted: Sweep) -> str:
   """The number of heads that trunks end with."""
   types = wanted.config.gates.types
-  return onepass.fewest(wanted.compare or wanted.heads, types, _model(wanted))
+  return onepass.fewest(wanted.compare or wanted.heads, types, _model(wanted, wanted.config.seed))
 
 
-def _model(wanted: Sweep) -> ModelConfig:
-  """The sizes of what points start from, whether it is there yet or not."""
-  _, config = _started(wanted)
+def _model(wanted: Sweep, seed: int) -> ModelConfig:
+  """The sizes of what the points of a seed start from, whether it is there yet or not."""
+  _, config = _started(wanted, seed)
   return derived.model_config(config.model)
 
 
-def _started(wanted: Sweep) -> tuple[ConfigDict, ConfigDict]:
-  """The config of what starts where the first seed does: as given, as inherited from there."""
+def _started(wanted: Sweep, seed: int) -> tuple[ConfigDict, ConfigDict]:
+  """The config of what starts where a seed does: as given, as inherited from there."""
   config = ConfigDict(wanted.config.to_dict())
-  config.init_from = str(wanted.start(config.seed))
+  config.init_from = str(wanted.start(seed))
   return config, inherit.inherit(config, Workdir(wanted.workdir))
 
 
@@ -162,7 +171,7 @@ def _check_configs(wanted: Sweep, seed: int, first: list[Point], later: list[Poi
   for point in first + later:
     workdir = Workdir(wanted.workdir / point.name)
     if point.method in points.CHOSEN:
-      targets.check_reads_source(point.heads, config.gates.types, _model(wanted))
+      targets.check_reads_source(point.heads, config.gates.types, _model(wanted, seed))
     given = str(start), {}, ""
     if workdir.is_run():  # it has its own gates, and a fork its own place on the trunk
       begun = config_lib.load(workdir)
@@ -172,18 +181,46 @@ def _check_configs(wanted: Sweep, seed: int, first: list[Point], later: list[Poi
     if point.method != points.SCRATCH:
       mine = points.point_config(config, point, *given)
       checks.check(inherit.inherit(mine, workdir), workdir)
+  _check_start(wanted, seed, first)
 
 
 def _check_baseline(wanted: Sweep, seed: int, first: list[Point]) -> None:
   """Raises a UserError for a baseline that cannot be, or that would leave points behind."""
   own, there = points.baseline_config(wanted.config, seed), Workdir(wanted.start(seed))
   checks.check(own, there)
-  begun = [point.name for point in first if Workdir(wanted.workdir / point.name).is_run()]
+  begun = _begun(wanted, first)
   if begun and there.read_summary() and not checks.finished(own, there):
     raise UserError(
       f"{there.path} would be trained on, but {', '.join(begun)} started from it as it is: take "
       "another --workdir, or leave config.pretrain.train.steps and .patience as they were"
     )
+
+
+def _begun(wanted: Sweep, chosen: list[Point]) -> list[str]:
+  """The names of those points that are there, finished or not."""
+  return [point.name for point in chosen if Workdir(wanted.workdir / point.name).is_run()]
+
+
+def _check_start(wanted: Sweep, seed: int, first: list[Point]) -> None:
+  """Raises a UserError if points of a seed began from what its start was before."""
+  file, now = _start_file(wanted, seed), _start(wanted, seed)
+  begun = _begun(wanted, first)
+  if begun and now and file.exists() and read_json(file) != now:
+    raise UserError(
+      f"{wanted.start(seed)} was trained on, or made again, since {', '.join(begun)} started from "
+      "it: restore it as it was, or take another --workdir"
+    )
+
+
+def _start_file(wanted: Sweep, seed: int) -> pathlib.Path:
+  """What the points of a seed started from, as `_start` has it."""
+  return wanted.workdir / f"start-seed{seed}.json"
+
+
+def _start(wanted: Sweep, seed: int) -> dict | None:
+  """What changes when the start of a seed is trained on; None if it is not finished."""
+  done = Workdir(wanted.start(seed)).read_summary()
+  return done and {"step": done.step, "dev_loss": done.dev_loss}
 
 
 def _train_baseline(wanted: Sweep, seed: int, stop: stopping.Stop) -> None:
@@ -205,28 +242,27 @@ def _runs(wanted: Sweep, chosen: list[Point]) -> dict[pathlib.Path, tuple[Point,
 
 
 def _config(wanted: Sweep, point: Point, source: Workdir | None, own: Workdir) -> ConfigDict:
-  """A point's config; of one that has begun with the gates that it has."""
+  """A point's config; of one that has begun with the gates that were chosen for it."""
   config, start = wanted.config, wanted.start(point.seed)
-  if point.method == points.ONEPASS:
-    if own.is_run():
-      begun = config_lib.load(own)
-      step, heads = begun.init_checkpoint, begun.gates.fixed.to_dict()
-    else:
-      step, heads = onepass.fork(source, point.heads)
-    return points.point_config(config, point, str(source.path), heads, str(step))
   if point.method == points.SCRATCH:
     like = config_lib.load(Workdir(start))
     return points.point_config(config, point, "", source.read_heads(), like=like)
-  heads = _heads(wanted, point) if point.method in points.CHOSEN else None
+  begun = config_lib.load(own) if own.is_run() else None
+  heads = begun.gates.fixed.to_dict() if begun else None
+  if point.method == points.ONEPASS:
+    step, heads = (begun.init_checkpoint, heads) if begun else onepass.fork(source, point.heads)
+    return points.point_config(config, point, str(source.path), heads, str(step))
+  if point.method in points.CHOSEN and not begun:
+    heads = _heads(wanted, point)
   return points.point_config(config, point, str(start), heads)
 
 
 def _heads(wanted: Sweep, point: Point) -> Lists:
   """The gates of a point whose heads are chosen by how important they are in the baseline."""
   path = wanted.workdir / f"importance-{point.method}-seed{point.seed}.json"
-  start, which, model = wanted.start(point.seed), wanted.config.init_checkpoint, _model(wanted)
-  done = Workdir(start).read_summary()
-  of = [str(start), which, done.step, done.dev_loss]  # it may have been trained on
+  start, which = wanted.start(point.seed), wanted.config.init_checkpoint
+  model = _model(wanted, point.seed)
+  of = [str(start), which, *_start(wanted, point.seed).values()]  # it may have been trained on
   scores = _known_scores(path, of, model)
   if scores is None:
     print(f"how important heads are by {point.method}, of {start}", flush=True)
@@ -250,7 +286,8 @@ def _train_all(
   runs: dict[pathlib.Path, tuple[Point, ConfigDict]], together: int, stop: stopping.Stop
 ) -> dict[str, UserError]:
   """Trains all that is not finished; what failed, by name."""
-  failed, told = {}, set()
+  failed = {path: error for path in runs if (error := _outdated(*runs[path], path))}
+  told = set()
   while True:
     pending = [path for path in runs if path not in failed and not _finished(runs[path][1], path)]
     if not pending:
@@ -272,6 +309,18 @@ def _train_all(
         failed[path] = result
       else:
         print(_line(path, result), flush=True)
+
+
+def _outdated(point: Point, config: ConfigDict, path: pathlib.Path) -> UserError | None:
+  """What is wrong with a run whose heads are not any more those that its source found."""
+  if point.method != points.SCRATCH or not Workdir(path).is_run():
+    return None
+  if config_lib.load(Workdir(path)).gates.fixed.to_dict() == config.gates.fixed.to_dict():
+    return None
+  return UserError(
+    f"{path} has other heads than {point.source.name}, which was made again: remove that folder, "
+    "and the same command trains it with these"
+  )
 
 
 def _finished(config: ConfigDict, path: pathlib.Path) -> bool:

@@ -110,13 +110,28 @@ def test_groups_by_attention_types(sweep):
   assert [(s.method, s.bleu["test"].mean) for s in group.unpruned] == [
     ("baseline", 39.5), ("control", 40.0),
   ]  # fmt: skip
-  encoder = row(types=("enc_self",), wanted=4)
+  encoder = row(types=("enc_self",), wanted=4, size=sweep[0].size)
   first, second = aggregate.groups([*sweep, encoder])
   assert first == dataclasses.replace(group, unpruned=first.unpruned)
   assert second.total == 8 and [setting.kept for setting in second.settings] == [4]
   assert second.unpruned == group.unpruned, "controls of any types"
   (alone,) = aggregate.groups([row("baseline")])
   assert alone.settings == () and alone.total == 24
+
+
+def test_models_of_other_sizes_have_groups_of_their_own(tmp_path):
+  for layers in (2, 3, 4):
+    heads = {name: [[1.0] * 4] * layers for name in runs.gates()}
+    own = {"init_from": str(tmp_path / f"{layers}-base"), "model__layers": layers}
+    runs.make(tmp_path / f"{layers}-base", 30.0 + layers, heads, model__layers=layers)
+    if layers < 4:
+      few = {name: [[1.0, 0.0, 0.0, 0.0]] * layers for name in heads}
+      learned = {"gates__kind": "concrete", "l0__target_heads": "25%"}
+      runs.make(tmp_path / f"{layers}-l0", 29.0, few, **learned, **own)
+  groups = aggregate.groups(rows_lib.rows(sorted(tmp_path.iterdir())))
+  assert [group.total for group in groups] == [24, 36, 48]
+  assert [[s.kept for s in group.settings] for group in groups] == [[6], [9], []]
+  assert [[s.bleu["test"].mean for s in group.unpruned] for group in groups] == [[32], [33], [34]]
 
 
 def test_hits_count_runs_that_learned_what_to_keep(sweep):

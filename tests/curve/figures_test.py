@@ -33,6 +33,16 @@ def test_which_figures_there_are(sweep):
   assert list(figures.draw([row for row in sweep if row.method == "scratch"])) == ["bleu"]
 
 
+def test_models_of_other_sizes_have_figures_of_their_own(tmp_path):
+  for layers in (2, 3):
+    heads = {name: [[1.0] * 2 + [0.0] * 2] * layers for name in runs.gates()}
+    learned = {"gates__kind": "concrete", "l0__target_heads": "50%", "model__layers": layers}
+    runs.make(tmp_path / str(layers), 39.0, heads, **learned)
+  drawn = figures.draw(rows.rows(sorted(tmp_path.iterdir())))
+  assert list(drawn) == ["bleu", "types", "layers", "bleu-2", "types-2", "layers-2"]
+  assert drawn["bleu-2"].axes[0].get_xlabel() == "heads kept of 36"
+
+
 def test_bleu_against_heads(sweep):
   trained, changes, before = figures.draw(sweep)["bleu"].axes
   assert line(trained, "l0") == [[12, 39.75], [6, 38.5]]

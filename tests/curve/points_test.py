@@ -51,6 +51,13 @@ def test_the_points_of_a_seed():
     points.plan(["gradient", "scratch"], ["12"], [], 0)
 
 
+def test_each_price_has_a_folder_of_its_own():
+  names = [Point("l0", 0, coef=coef).name for coef in (0.1234567, 0.1234568, 1e6, 1e-6, 2.0)]
+  assert names == [
+    f"l0-coef{coef}-seed0" for coef in ("0.1234567", "0.1234568", "1000000", "1e-06", "2")
+  ]
+
+
 def test_what_each_method_changes():
   start = {"init_from": "runs/c/baseline-seed3", "seed": 3}
   none = {"gates.kind": "none", "l0.coef": 0.0}
@@ -95,3 +102,8 @@ def test_from_scratch_is_trained_as_the_baseline_is():
   assert (mine.train, mine.optim) == (like.train, like.optim) and mine.init_from == ""
   assert mine.gates.kind == "fixed" and (like.gates.kind, like.seed) == ("none", 3)
   assert like.optim.rules == ((".*", "train"),)
+  longer = like.copy_and_resolve_references().unlock()
+  longer.train.steps, longer.optim.learning_rate = 7, 0.5
+  longer.lock()
+  mine = points.point_config(config, Point("scratch", 3, "12"), "runs/mine", {}, like=longer)
+  assert (mine.train, mine.optim) == (longer.train, longer.optim), "not as config.pretrain says"

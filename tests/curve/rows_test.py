@@ -1,5 +1,6 @@
 """Tests of headprune.curve.rows: what a folder becomes, and which folders become nothing."""
 
+import csv
 import dataclasses
 import json
 import os
@@ -7,7 +8,7 @@ import os
 from ml_collections import ConfigDict
 import pytest
 
-from headprune.curve import rows
+from headprune.curve import aggregate, rows
 from headprune.errors import UserError
 from headprune.files import write_json
 from headprune.runs.summary import Summary
@@ -162,12 +163,28 @@ def test_csv(tmp_path):
   assert tested[1].endswith("/a,") and tested[2].endswith("/a,0.1235")
 
 
+def test_a_small_price_of_heads_is_not_rounded_in_csv(tmp_path):
+  runs.make(tmp_path / "a", 39.5, gates__kind="concrete", l0__coef=2e-5)
+  (line,) = csv.DictReader(rows.to_csv(rows.rows([tmp_path / "a"])).splitlines())
+  assert float(line["coef"]) == 2e-5
+
+
 def test_what_others_start_from_is_a_baseline_however_it_was_trained(tmp_path):
   tuned = str(tmp_path / "tuned")
   runs.make(tmp_path / "tuned", 38.0, init_from="runs/opus")
   runs.make(tmp_path / "control", 40.0, init_from=tuned)
   found = rows.rows([tmp_path / "tuned", tmp_path / "control"])
   assert [row.method for row in found] == ["baseline", "control"]
+
+
+def test_a_control_that_others_start_from_stays_a_control(tmp_path):
+  runs.make(tmp_path / "a", 40.0, init_from="runs/opus")
+  learned = {"gates__kind": "concrete", "l0__target_heads": "6"}
+  runs.make(tmp_path / "b", 38.0, init_from="runs/opus", **learned)
+  runs.make(tmp_path / "c", 41.0, init_from=str(tmp_path / "a"))
+  found = rows.rows(sorted(tmp_path.iterdir()))
+  assert [row.method for row in found] == ["control", "l0", "control"]
+  assert aggregate.control_bleu(found[1], found, "test") == 40.0
 
 
 def test_runs_of_one_setting_differ_in_seed_and_start_alone(tmp_path):
@@ -181,10 +198,12 @@ def test_runs_of_one_setting_differ_in_seed_and_start_alone(tmp_path):
     "f": {"l0__per_head": 0.1},
     "g": {"l0__target_heads": "6", "train__steps": 999},
     "h": {"l0__target_heads": "6", "train__patience": 3},
+    "i": {"l0__target_heads": "6", "seed": 2, "data__text__dir": os.getcwd()},
   }.items():
     runs.make(tmp_path / name, 39.0, runs.gates(2, 2, 2), **learned | fields)
-  a, b, c, d, e, f, g, h = rows.rows(sorted(tmp_path.iterdir()))
-  assert a.setting == b.setting and len({row.setting for row in (a, c, d, e, f, g, h)}) == 7
+  a, b, c, d, e, f, g, h, i = rows.rows(sorted(tmp_path.iterdir()))
+  assert a.setting == b.setting == i.setting
+  assert len({row.setting for row in (a, c, d, e, f, g, h)}) == 7
   assert [row.wanted for row in (a, b, c, d)] == [6] * 4
   assert (e.coef, f.coef) == (pytest.approx(0.06), pytest.approx(0.6))  # of six modules
   assert [row.label for row in (a, c, e)] == ["l0", "l0, by type", "l0, by cost"]

@@ -10,7 +10,7 @@ from headprune.curve import points, sweeping
 from headprune.curve.points import Point
 from headprune.errors import UserError
 from headprune.runs import config as config_lib
-from headprune.runs import defaults, lock
+from headprune.runs import defaults, inherit, lock
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
 from headprune.train.stopping import Stop
@@ -163,6 +163,13 @@ def test_a_pretrained_model_has_no_recipe_to_train_it_from_scratch(tmp_path):
     sweeping.plan(sweeping.Sweep(config, tmp_path, methods=["l0", "scratch"], heads=["12"]))
 
 
+def test_what_was_trained_on_has_no_recipe_to_train_it_from_scratch(tmp_path):
+  finished.make(tmp_path / "a", 39.0, init_from="runs/opus")
+  given = {"baselines": [str(tmp_path / "a")], "methods": ["l0", "scratch"], "heads": ["12"]}
+  with pytest.raises(UserError, match="scratch .* --baselines .*/a was not trained from new para"):
+    sweeping.plan(wanted(tmp_path / "x", **given))
+
+
 def test_what_the_baseline_decides_is_told_once(training, tmp_path, capsys):
   (finished.make(tmp_path / "a", 39.0).checkpoints / "5").mkdir(parents=True)
   given = {"baselines": [str(tmp_path / "a")], "heads": ["5"], "methods": ["l0"]}
@@ -210,6 +217,61 @@ def test_a_baseline_is_not_trained_on_under_its_points(tmp_path):
   sweeping.plan(mine)
   with pytest.raises(UserError, match="baseline-seed0 would be trained on, but control-seed0 st"):
     sweeping.plan(longer)
+
+
+def test_a_start_that_was_trained_on_since_its_points_began_is_told(training, tmp_path):
+  start = finished.make(tmp_path / "a", 39.0)
+  (start.checkpoints / "5").mkdir(parents=True)
+  mine = wanted(tmp_path / "x", baselines=[str(start.path)], heads=["5"], methods=["l0"])
+  sweeping.sweep(mine)
+  done = start.read_summary()
+  start.finish(dataclasses.replace(done, step=200, dev_loss=2.0), finished.gates())
+  sweeping.sweep(mine)  # nothing has begun
+  point = points.point_config(mine.config, Point("control", 0), str(start.path))
+  config_lib.save(point, Workdir(tmp_path / "x" / "control-seed0"))
+  sweeping.plan(mine)
+  start.finish(done, finished.gates())
+  with pytest.raises(UserError, match="/a was trained on, or made again, since control-seed0 st"):
+    sweeping.plan(mine)
+
+
+def test_what_was_trained_from_scratch_has_the_heads_that_are_found_now(training, tmp_path):
+  start, point = str(tmp_path / "a"), Point("scratch", 0, "12")
+  finished.make(tmp_path / "a", 39.0)
+  mine = wanted(tmp_path / "x", baselines=[start], heads=["12"], methods=["l0", "scratch"])
+  found = Workdir(tmp_path / "x" / "l0-12-seed0")
+  for heads, told in ((finished.gates(1, 4, 7), []), (finished.gates(7, 4, 1), [point.name])):
+    finished.make(found.path, 39.0, heads, gates__kind="concrete", init_from=start)
+    runs = sweeping._runs(mine, [point])
+    if not told:
+      config_lib.save(runs[tmp_path / "x" / point.name][1], Workdir(tmp_path / "x" / point.name))
+    failed = sweeping._train_all(runs, 1, Stop())
+    assert list(failed) == told
+  assert "has other heads than l0-12-seed0, which was made again: rem" in str(failed[point.name])
+
+
+def test_what_has_begun_keeps_its_heads_where_scores_are_measured_anew(tmp_path, monkeypatch):
+  finished.make(tmp_path / "a", 39.0)
+  mine = wanted(tmp_path, baselines=[str(tmp_path / "a")])
+  monkeypatch.setattr(sweeping, "load", lambda *_: None)
+  scores = iter([finished.gates(1, 4, 7), finished.gates(7, 4, 1)])
+  monkeypatch.setattr(sweeping.importance, "scores", lambda *_: next(scores))
+  point, own = Point("lrp", 0, "12"), Workdir(tmp_path / "lrp-12-seed0")
+  config = sweeping._config(mine, point, None, own)
+  config_lib.save(inherit.inherit(config, own), own)
+  (tmp_path / "importance-lrp-seed0.json").unlink()
+  assert sweeping._config(mine, point, None, own).gates == config.gates
+
+
+def test_baselines_may_have_other_sizes(tmp_path, monkeypatch):
+  three = {name: [[1.0] * 4] * 3 for name in finished.gates()}
+  finished.make(tmp_path / "two", 39.0)
+  finished.make(tmp_path / "three", 39.0, three, model__layers=3)
+  mine = wanted(tmp_path, baselines=[str(tmp_path / name) for name in ("two", "three")], seeds=2)
+  monkeypatch.setattr(sweeping, "load", lambda *_: None)
+  monkeypatch.setattr(sweeping.importance, "scores", lambda *_: three)
+  chosen = sweeping._heads(mine, Point("lrp", 1, "50%"))
+  assert [sum(map(sum, layers)) for layers in chosen.values()] == [0, 6, 12]
 
 
 def test_points_of_another_config_are_told_of_every_seed(tmp_path):
