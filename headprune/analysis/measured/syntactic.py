@@ -19,8 +19,18 @@ RELATIONS = ("nsubj", "obj", "amod", "advmod")
 def add_options(add) -> None:
   add("--conllu", nargs="+", help="files of parsed source sentences (plain or .gz): adds syntax")
   add("--relations", default=",".join(RELATIONS), help="comma-separated; exact names")
-  add("--syntactic", type=float, default=0.1, help="accuracy above the baseline")
-  add("--min-cases", type=int, default=50, help="of a relation, to count as syntactic")
+  add(
+    "--syntactic",
+    type=float,
+    default=0.1,
+    help="least accuracy of a syntactic head, above the most frequent offset's",
+  )
+  add(
+    "--min-cases",
+    type=int,
+    default=50,
+    help="least cases of a relation that can make a head syntactic",
+  )
 
 
 def prepare(subject: Subject, options) -> plug.Plan | None:
