@@ -1,6 +1,6 @@
 """A translation model without gates, trained to convergence: where pruning starts.
 
-python -m headprune.main --config configs/baseline.py[:PRESET] --workdir runs/baseline
+headprune train --config configs/baseline.py[:PRESET] --workdir runs/baseline
 
 PRESET: cldr, multi30k, marian, words, enru, opus, opus-cpu or base; none is the built-in grammar.
 
@@ -27,7 +27,7 @@ it, three of the four encoder heads that are open at step 250 are syntactic. tre
 processor time a checkpoint, 11 the first one with compilation.
 
 multi30k, on two CPU cores (AMD EPYC, Zen 5):
-  python -m headprune.main --config configs/baseline.py:multi30k --workdir runs/multi30k-baseline
+  headprune train --config configs/baseline.py:multi30k --workdir runs/multi30k-baseline
   5,000 steps in 26:27 of training, median 24,800 source + target tokens/s
   dev BLEU 39.9, test2016 BLEU 39.6 (nrefs:1|case:lc|eff:no|tok:13a|smooth:exp|version:2.6.0)
   The mean of the last 8 checkpoints; smoothed dev loss 1.548. On Xeon cores with AMX that other
@@ -50,7 +50,7 @@ has a function: the best looks one piece back in 24% of the cases and finds 28% 
 
 Minimum risk training of the baseline of cldr (another run of it: dev BLEU 96.49, test
 BLEU 96.84, dev loss 0.1012), once, on two Intel Xeon cores with much other work (load 10 to 13):
-  python -m headprune.main --config configs/baseline.py:cldr --workdir runs/mrt
+  headprune train --config configs/baseline.py:cldr --workdir runs/mrt
     --config.init_from=runs/cldr-baseline --config.train.loss=mrt --config.train.steps=50
     --config.optim.learning_rate=5e-5 --config.optim.warmup=0.1 --config.optim.cooldown=0
     --config.train.log_every=5 --config.train.translate_first

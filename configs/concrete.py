@@ -1,6 +1,6 @@
 """Hard Concrete gates and an L0 penalty on a trained baseline: most heads close.
 
-  python -m headprune.main --config configs/concrete.py[:PRESET] --workdir runs/concrete
+  headprune train --config configs/concrete.py[:PRESET] --workdir runs/concrete
 
 PRESET: cldr, multi30k, marian, words, enru, opus, opus-cpu or base; none is the built-in grammar.
 `PRESET,encoder` (or `,encoder`) prunes encoder self-attention alone, with a frozen decoder, as
@@ -114,7 +114,7 @@ The grammar with three encoder heads left: 0.474 -> 0.472, source entropy 1.72 -
 
 multi30k, on two CPU cores (AMD EPYC, Zen 5) with some other work beside it; test2016 (lower-cased,
 13a), baseline 39.6; open heads as encoder / decoder / cross:
-  python -m headprune.main --config configs/concrete.py:multi30k --workdir runs/multi30k-concrete
+  headprune train --config configs/concrete.py:multi30k --workdir runs/multi30k-concrete
   1,800 steps in 11:48: 28 of 48 heads closed (2 / 6 / 12 left), BLEU 39.2; in bfloat16 39.20, in
   float32 39.14. Once 38.4, before the program's rounding changed. compact: 20 of 48 heads stay, 1
   of them with a gate to fold in; logits differ by at most 6.9e-06 on 100 sentences
@@ -134,7 +134,7 @@ multi30k, on two CPU cores (AMD EPYC, Zen 5) with some other work beside it; tes
   --config.l0.target_heads=25%, as now but with l0.ascent 1: 12 of 48 heads (1 / 5 / 6), BLEU 37.41
   (-2.7)
 multi30k,encoder, same machine:
-  python -m headprune.main --config configs/concrete.py:multi30k,encoder \\
+  headprune train --config configs/concrete.py:multi30k,encoder \\
     --workdir runs/multi30k-encoder
   1,800 steps in 9:29: 13 of 16 encoder heads closed, BLEU 39.5. By an earlier analysis 2.4, 4.1 and
   3.3 are left; in the baseline 2.4 and 4.1 are positional (60%), 3.3 is not. 4.1 looks back more

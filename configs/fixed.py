@@ -1,6 +1,6 @@
 """Gates that stay as they are: given by hand, or taken from another run's heads.json.
 
-  python -m headprune.main --config configs/fixed.py[:PRESET] --workdir runs/fixed
+  headprune train --config configs/fixed.py[:PRESET] --workdir runs/fixed
 
 PRESET: cldr, multi30k, marian, words, enru, opus, opus-cpu or base; none is the built-in grammar.
 By default parameters and gates are those of `runs/concrete` (`runs/PRESET-concrete`): the pruned
@@ -9,18 +9,18 @@ structure is trained on without noise.
 
 multi30k, with the 3 of 16 encoder heads of multi30k,encoder (BLEU 39.5), on two CPU cores (AMD
 EPYC, Zen 5) with other work beside it; test2016, lower-cased, 13a:
-  python -m headprune.main --config configs/fixed.py:multi30k --workdir runs/multi30k-fixed \\
+  headprune train --config configs/fixed.py:multi30k --workdir runs/multi30k-fixed \\
     --config.gates.fixed_from=runs/multi30k-encoder --config.init_from=runs/multi30k-encoder \\
     --config.optim.learning_rate=0.0035355 --config.optim.warmup=0.16667
   600 steps in 4:26: BLEU 39.5
-  python -m headprune.main --config configs/fixed.py:multi30k,scratch \\
+  headprune train --config configs/fixed.py:multi30k,scratch \\
     --config.gates.fixed_from=runs/multi30k-encoder --workdir runs/multi30k-scratch
   5,000 steps in 28:27: BLEU 39.1
 
 configs/structures/ has the open heads of runs that concrete.py records: of its curve of cldr, and
 in multi30k-words.json of the runs with 10 of 72 heads in the original's sizes (words-seed0, ... are
 those of its table).
-  python -m headprune.main --config configs/fixed.py:cldr,scratch --workdir runs/structure \\
+  headprune train --config configs/fixed.py:cldr,scratch --workdir runs/structure \\
     --config.gates.fixed_from=configs/structures/cldr.json#l0-25pct-seed0
 """
 

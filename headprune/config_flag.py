@@ -1,6 +1,6 @@
 """The flags of the commands that train: --config with its fields, --workdir, and their mistakes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 import difflib
 import functools
 import pathlib
@@ -42,6 +42,8 @@ def _parse(
   given = _fields_before(argv)
   try:
     rest = flags.FLAGS([argument for argument in argv if argument not in _HELP])
+  except flags.UnrecognizedFlagError as error:
+    raise UserError(_no_flag(error.flagname, [flag.name for flag in known], given)) from error
   except (flags.Error, TypeError, ValueError) as error:
     raise UserError(" ".join(str(error).split())) from error
   if set(_HELP).intersection(argv):
@@ -115,6 +117,15 @@ def _fields_before(argv: list[str]) -> dict:
       near = difflib.get_close_matches(name, fields, n=1, cutoff=0.0)[0]
       raise UserError(f"--config.{name}: no such field; did you mean --config.{near}?")
   return fields
+
+
+def _no_flag(name: str, known: Sequence[str], fields: Iterable[str]) -> str:
+  """What is said of a flag that there is not; of a field without --config, where it belongs."""
+  behind = [f"config.{field}" for field in fields if f".{field}".endswith(f".{name}")]
+  near = sorted(behind, key=len) or difflib.get_close_matches(name, known, n=1)
+  if near:
+    return f"--{name}: no such flag; did you mean --{near[0]}?"
+  return f"--{name}: no such flag; there are --config.FIELD, --{', --'.join(known)}"
 
 
 def _print_help(usage: str, known: Sequence[flags.FlagHolder]) -> None:

@@ -77,7 +77,8 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
   add(
     "--format", default="original", choices=FORMATS,
     help="original (model.npz, hp.json, vocabularies; default), marian (for transformers; runs of "
-    "that architecture and tokenizer) or ctranslate2 (any run; needs that package)",
+    "that architecture and tokenizer) or ctranslate2 (needs that package; any run but a post-norm "
+    "one with final norms)",
   )  # fmt: skip
   add("--quantization", choices=ctranslate2.QUANTIZATIONS, help="ctranslate2 only; default float32")
   add("--out", required=True, type=pathlib.Path, help="folder for the files")

@@ -1,4 +1,4 @@
-"""Trains a run: `python -m headprune.main --config configs/concrete.py --workdir runs/x`.
+"""Trains a run: `headprune train --config configs/concrete.py --workdir runs/x`.
 
 `--help` lists methods, presets and fields, with `--config ... --help` as that config has them.
 """
@@ -11,9 +11,7 @@ from absl import app, flags, logging
 from headprune import cli, config_flag
 from headprune.train import cluster, processes, stopping, training
 
-_USAGE = (
-  "python -m headprune.main --config METHOD[:PRESET] --workdir FOLDER [--config.FIELD=VALUE ...]"
-)
+_USAGE = "headprune train --config METHOD[:PRESET] --workdir FOLDER [--config.FIELD=VALUE ...]"
 _DISTRIBUTED = flags.DEFINE_bool(
   "distributed", False, "One of several processes (Slurm, TPU pod): find the others first."
 )

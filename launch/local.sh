@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains on this machine, after all set-up: bash launch/local.sh [arguments of headprune.main]
+# Trains on this machine, after all set-up: bash launch/local.sh [arguments of headprune train]
 # Without --config: configs/concrete.py, the whole job on the built-in corpus, into runs/concrete.
 # Relative paths are of the checkout, wherever this is called from.
 # On a machine with an NVIDIA GPU: ACCELERATOR=cuda13 bash launch/local.sh ...

@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 @pytest.fixture
 def parse(monkeypatch):
-  """Parses a command line as `python -m headprune.main` does; gives the config."""
+  """Parses a command line as `headprune train` does; gives the config."""
   saved = flagsaver.save_flag_values()
   monkeypatch.chdir(ROOT)
 
@@ -105,8 +105,10 @@ def test_a_config_by_name_is_that_of_the_file(parse, method, tmp_path, monkeypat
     ("--config= --workdir w", "--config : no such file, nor one of baseline"),
     ("--config multi30k --workdir w", "that is a preset; .* before it: baseline:multi30k"),
     (f"--config.train.steps=3 {START}", "Found --config.train.steps=3 .* before"),
-    (f"{START} --steps=3", "Unknown command line flag 'steps'"),
-    (f"{START} --workdri=3", "'workdri'. Did you mean: workdir"),
+    (f"{START} --steps=3", "--steps: no such flag; did you mean --config.train.steps"),
+    (f"{START} --l0.coef=3", "--l0.coef: no such flag; did you mean --config.l0.coef"),
+    (f"{START} --workdri=3", "--workdri: no such flag; did you mean --workdir"),
+    (f"{START} --budget 12", "--budget: no such flag; there are --config.FIELD, --config, --work"),
     (f"{START} runs/x", "unknown argument 'runs/x'"),
     (f"{START} --config.data.corpus.locale=de", "--config.data.corpus.locale has no effect with"),
   ],

@@ -153,7 +153,7 @@ def test_numbers_of_heads_as_a_flag_gives_them():
     (["--heads", "12", "--compare", "5"], "--compare 5: is not one of --heads 12"),
     (["--heads="], "--heads and --coefs are both empty"),
     (["--coefs", "0.1,x"], "--coefs 0.1,x: not all numbers"),
-    (["--seeds", "0"], "--seeds 0 --together 0: at least 1 and 0"),
+    (["--seeds", "0"], "--seeds 0 must be at least 1"),
     (
       ["--baselines", "x", "--config.pretrain.train.steps=9"],
       "--config.pretrain.train.steps has no effect with --baselines",

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from headprune.curve import importance, onepass, points
 from headprune.curve.points import Point
-from headprune.errors import UserError
+from headprune.errors import UserError, check_least
 from headprune.files import read_json, write_json
 from headprune.layout import duration
 from headprune.nn.config import ModelConfig
@@ -116,8 +116,8 @@ def _check_flags(wanted: Sweep) -> None:
   for method in wanted.methods:
     if method not in points.METHODS:
       raise UserError(f"--methods {method!r}: is not one of {', '.join(points.METHODS)}")
-  if wanted.seeds < 1 or wanted.together < 0:
-    raise UserError(f"--seeds {wanted.seeds} --together {wanted.together}: at least 1 and 0")
+  check_least("--seeds", wanted.seeds, 1)
+  check_least("--together", wanted.together, 0)
   mrt.check(config, runs=wanted.together)
   if not wanted.heads and not wanted.coefs:
     raise UserError("--heads and --coefs are both empty: name numbers of heads")

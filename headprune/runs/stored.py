@@ -8,8 +8,11 @@ from headprune.errors import UserError
 from headprune.runs import checksums
 from headprune.runs.workdir import Workdir
 
-# Of a finished run.
+# Of a finished run, and of one that has begun.
 GONE = "its checkpoints are gone: restore them, or remove summary.json and make the run again"
+NONE_YET = (
+  "no finished checkpoint here yet: train on; one comes every config.train.checkpoint_every steps"
+)
 
 
 def newest_step(workdir: Workdir) -> int | None:
@@ -57,7 +60,7 @@ def some_steps(workdir: Workdir) -> list[int]:
   """
   steps = _steps(workdir.checkpoints)
   if not steps:
-    reason = GONE if workdir.summary.is_file() else "no finished checkpoint here"
+    reason = GONE if workdir.summary.is_file() else NONE_YET
     raise UserError(f"{workdir.checkpoints}: {reason}")
   return steps
 

@@ -37,7 +37,7 @@ def test_kept_steps_are_whole_and_in_order(workdir):
 def test_names_that_are_no_steps(workdir):
   for name in ("", "6.tmp", "²", "٤", "04"):  # the third is a digit to Python, the fourth a number
     (workdir.checkpoints / name).mkdir(parents=True)
-    with pytest.raises(UserError, match="checkpoints: no finished checkpoint here"):
+    with pytest.raises(UserError, match="checkpoints: no finished checkpoint here yet: train on"):
       stored.kept(workdir)
 
 

@@ -23,7 +23,7 @@ Links = tuple[set, set]  # (source word, target word): the sure links; all possi
 
 def add_options(add) -> None:
   add("--alignments", help="word alignments of the text in Pharaoh format")
-  add("--aligning", type=float, default=AT_MOST, help="alignment error rate at most")
+  add("--aligning", type=float, default=AT_MOST, help="highest error rate of an aligning head")
 
 
 def prepare(subject: Subject, options) -> plug.Plan | None:

@@ -11,7 +11,12 @@ from headprune.errors import check_least
 
 
 def add_options(add) -> None:
-  add("--bleu-sentences", type=int, default=0, help="BLEU after closing each head; slow")
+  add(
+    "--bleu-sentences",
+    type=int,
+    default=0,
+    help="sentences for BLEU after closing each head; slow; 0: none",
+  )
 
 
 def prepare(subject: Subject, options) -> plug.Plan | None:

@@ -22,7 +22,12 @@ PLACES = {"enc_self": "EOS", "dec_self": "the start", "dec_enc": "EOS"}
 
 
 def add_options(add) -> None:
-  add("--idle", type=float, default=0.9, help="share on EOS (in the decoder: on the start)")
+  add(
+    "--idle",
+    type=float,
+    default=0.9,
+    help="least share on EOS (in the decoder: on the start) of an idle head",
+  )
 
 
 def prepare(subject: Subject, options) -> plug.Plan:

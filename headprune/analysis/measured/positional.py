@@ -21,8 +21,10 @@ NEAR = (-1, 0, 1)  # offsets whose shares are drawn
 
 
 def add_options(add) -> None:
-  add("--positional", type=float, default=0.9, help="share at one position")
-  add("--max-offset", type=int, default=5, help="relative positions that are counted")
+  add(
+    "--positional", type=float, default=0.9, help="least share at one position of a positional head"
+  )
+  add("--max-offset", type=int, default=5, help="farthest position to either side that is counted")
 
 
 def prepare(subject: Subject, options) -> plug.Plan:

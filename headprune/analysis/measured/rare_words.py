@@ -19,8 +19,13 @@ _CHUNK = 10_000  # lines encoded at a time
 
 def add_options(add) -> None:
   add("--frequencies", help="source text to count words in; by default the training text")
-  add("--rare", type=float, default=0.5, help="share on the rarest token")
-  add("--rare-top", type=int, default=500, help="ranks that are not rare")
+  add(
+    "--rare",
+    type=float,
+    default=0.5,
+    help="least share on the rarest token of a head for rare words",
+  )
+  add("--rare-top", type=int, default=500, help="so many most frequent tokens are not rare")
 
 
 def prepare(subject: Subject, options) -> plug.Plan:

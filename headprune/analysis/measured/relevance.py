@@ -14,7 +14,7 @@ from headprune.text import batching
 
 
 def add_options(add) -> None:
-  add("--lrp-sentences", type=int, default=200, help="0: no relevance")
+  add("--lrp-sentences", type=int, default=200, help="sentences for relevance; 0: none")
   add("--lrp-rule", choices=sorted(rules.RULES), default=rules.DEFAULT, help="of relevance")
 
 

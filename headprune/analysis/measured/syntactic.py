@@ -21,11 +21,12 @@ def add_options(add) -> None:
   add("--conllu", nargs="+", help="files of parsed source sentences (plain or .gz): adds syntax")
   add("--relations", default=_DEFAULTS["relations"], help="comma-separated; exact names")
   add(
-    "--syntactic", type=float, default=_DEFAULTS["syntactic"], help="accuracy above the baseline"
+    "--syntactic", type=float, default=_DEFAULTS["syntactic"],
+    help="least accuracy of a syntactic head, above the most frequent offset's",
   )  # fmt: skip
   add(
     "--min-cases", type=int, default=_DEFAULTS["min_cases"],
-    help="of a relation, to count as syntactic",
+    help="least cases of a relation that can make a head syntactic",
   )  # fmt: skip
 
 
