@@ -15,7 +15,8 @@ from absl import app, flags, logging
 from headprune import cli, config_flag
 from headprune.curve import output, points, rows
 from headprune.curve.markdown import markdown
-from headprune.curve.sweeping import Sweep, sweep
+from headprune.curve.planning import Sweep
+from headprune.curve.sweeping import sweep
 from headprune.errors import UserError
 from headprune.nn.config import TYPES
 from headprune.train import stopping

@@ -17,7 +17,7 @@ import pytest
 import headprune
 from headprune import __main__ as command
 from headprune import config_flag, evaluate, sweep
-from headprune.curve import sweeping
+from headprune.curve import planning
 from tests import small_run
 
 README = (pathlib.Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -93,7 +93,7 @@ def test_a_command_takes_its_arguments(words, monkeypatch):
       config_flag.parser("", sweep._FLAGS if name == "sweep" else [])(argv)
       if name == "sweep":
         wanted = dataclasses.replace(sweep._wanted(), baselines=())
-        sweeping._check_flags(wanted)
+        planning.check_flags(wanted)
     finally:
       flagsaver.restore_flag_values(saved)
     return

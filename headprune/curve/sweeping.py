@@ -1,8 +1,6 @@
 """Makes the runs of a pruning curve: those that are missing, in an order in which all can start."""
 
 import collections
-from collections.abc import Sequence
-import dataclasses
 import itertools
 import pathlib
 import time
@@ -10,14 +8,15 @@ import time
 import jax
 from ml_collections import ConfigDict
 
-from headprune.curve import importance, onepass, points
+from headprune.curve import importance, onepass, planning, points
+from headprune.curve.planning import Sweep
 from headprune.curve.points import Point
-from headprune.errors import UserError, check_least
+from headprune.errors import UserError
 from headprune.files import read_json, write_json
 from headprune.layout import duration
 from headprune.nn.config import ModelConfig
 from headprune.runs import config as config_lib
-from headprune.runs import derived, inherit, lock, stored, targets
+from headprune.runs import derived, inherit, lock, stored
 from headprune.runs import heads as heads_lib
 from headprune.runs.heads import Lists, count_open
 from headprune.runs.run import load
@@ -27,33 +26,6 @@ from headprune.train import checks, mrt, prepare, step_settings, stopping, train
 
 _POLL = 5.0  # seconds between looks at runs that others are at
 _TOGETHER = 8  # on an accelerator
-
-
-@dataclasses.dataclass(frozen=True)
-class Sweep:
-  """What a sweep is made of; its command's flags have the same names and say more."""
-
-  config: ConfigDict  # of the "concrete" method; what all points share
-  workdir: pathlib.Path
-  methods: Sequence[str] = ("l0", "random")
-  heads: Sequence[str] = points.HEADS
-  compare: Sequence[str] = ()
-  coefs: Sequence[float] = ()
-  seeds: int = 1
-  baselines: Sequence[str] = ()
-  together: int = 0
-
-  @property
-  def trains_baselines(self) -> bool:
-    """Whether each seed has a baseline of its own, in the workdir."""
-    return not self.baselines and "pretrain" in self.config
-
-  def start(self, seed: int) -> pathlib.Path:
-    """The workdir that the points of a seed start from."""
-    if self.trains_baselines:
-      return self.workdir / points.baseline_name(seed)
-    given = self.baselines or [self.config.init_from]
-    return pathlib.Path(given[(seed - self.config.seed) % len(given)])
 
 
 def sweep(
@@ -70,18 +42,18 @@ def sweep(
     UserError: what cannot work, before anything was trained.
     Stopped: `stop` said so.
   """
-  plans, stop = plan(wanted), stop or stopping.Stop()
+  plans, stop = planning.plan(wanted), stop or stopping.Stop()
   there = pathlib.Path(wanted.config.init_from)
   own = wanted.start(wanted.config.seed)
-  prepare.print_inherited(*_started(wanted, wanted.config.seed))
+  prepare.print_inherited(*planning.started(wanted, wanted.config.seed))
   if wanted.trains_baselines and there != own and Workdir(there).read_summary():
     print(f"note: each seed has a baseline of its own; --baselines {there} starts from that one")
   failed, folders = {}, []
   for seed, stages in plans.items():
     if wanted.trains_baselines:
       _train_baseline(wanted, seed, stop)
-    _check_start(wanted, seed, stages[0])
-    write_json(_start_file(wanted, seed), _start(wanted, seed))
+    planning.check_start(wanted, seed, stages[0])
+    planning.note_start(wanted, seed)
     folders.append(wanted.start(seed))
     for stage in stages:
       runs = _runs(wanted, stage)
@@ -90,137 +62,6 @@ def sweep(
       lost = [point for point in stage if wanted.workdir / point.name not in runs]
       failed |= {point.name: UserError(f"needs {point.source.name}") for point in lost}
   return list(dict.fromkeys(folders)), failed
-
-
-def plan(wanted: Sweep) -> dict[int, tuple[list[Point], list[Point]]]:
-  """Seed -> its points, checked, see points.plan; errors name the command's flags."""
-  _check_flags(wanted)
-  fewest = _fewest(wanted) if points.ONEPASS in wanted.methods else ""
-  given = wanted.methods, wanted.heads, wanted.coefs
-  seeds = range(wanted.config.seed, wanted.config.seed + wanted.seeds)
-  plans = {seed: points.plan(*given, seed, wanted.compare, fewest) for seed in seeds}
-  for seed, stages in plans.items():
-    _check_configs(wanted, seed, *stages)
-  return plans
-
-
-def _check_flags(wanted: Sweep) -> None:
-  config = wanted.config
-  if Workdir(wanted.workdir).is_run():
-    raise UserError(f"--workdir {wanted.workdir} is a run: a sweep's runs need another folder")
-  if config.gates.kind != "concrete":
-    raise UserError("--config: take concrete, with any preset; --methods says how heads are chosen")
-  for amount in wanted.compare:
-    if amount not in wanted.heads:
-      raise UserError(f"--compare {amount}: is not one of --heads {', '.join(wanted.heads)}")
-  for method in wanted.methods:
-    if method not in points.METHODS:
-      raise UserError(f"--methods {method!r}: is not one of {', '.join(points.METHODS)}")
-  check_least("--seeds", wanted.seeds, 1)
-  check_least("--together", wanted.together, 0)
-  mrt.check(config, runs=wanted.together)
-  if not wanted.heads and not wanted.coefs:
-    raise UserError("--heads and --coefs are both empty: name numbers of heads")
-  if wanted.coefs and "l0" not in wanted.methods:
-    raise UserError("--coefs are prices for --methods l0: name it, or no --coefs")
-  if not wanted.heads and set(wanted.methods) - {"l0", points.SCRATCH}:
-    raise UserError("--heads is empty: methods besides l0 need numbers of heads")
-  if points.SCRATCH in wanted.methods and "pretrain" not in config:
-    raise UserError("--methods scratch trains as the baseline was: a pretrained model's is unknown")
-  if len(wanted.baselines) not in (0, 1, wanted.seeds):
-    raise UserError(f"--baselines: {len(wanted.baselines)} runs for --seeds {wanted.seeds}")
-  for path in wanted.baselines:
-    done = Workdir.at(path).read_summary()
-    if not done:
-      raise UserError(f"--baselines {path}: there is no finished run")
-    new = done.kind == "trained" and not config_lib.load(Workdir.at(path)).init_from
-    if points.SCRATCH in wanted.methods and not new:
-      raise UserError(
-        f"--methods scratch trains as the baseline was, but --baselines {path} was not trained "
-        "from new parameters: leave scratch out"
-      )
-  start = wanted.start(config.seed)
-  if not wanted.trains_baselines and not Workdir(start).read_summary():
-    raise UserError(f"config.init_from={start}: there is no finished run")
-
-
-def _fewest(wanted: Sweep) -> str:
-  """The number of heads that trunks end with."""
-  types = wanted.config.gates.types
-  return onepass.fewest(wanted.compare or wanted.heads, types, _model(wanted, wanted.config.seed))
-
-
-def _model(wanted: Sweep, seed: int) -> ModelConfig:
-  """The sizes of what the points of a seed start from, whether it is there yet or not."""
-  _, config = _started(wanted, seed)
-  return derived.model_config(config.model)
-
-
-def _started(wanted: Sweep, seed: int) -> tuple[ConfigDict, ConfigDict]:
-  """The config of what starts where a seed does: as given, as inherited from there."""
-  config = ConfigDict(wanted.config.to_dict())
-  config.init_from = str(wanted.start(seed))
-  return config, inherit.inherit(config, Workdir(wanted.workdir))
-
-
-def _check_configs(wanted: Sweep, seed: int, first: list[Point], later: list[Point]) -> None:
-  """Raises a UserError for what can be known to be wrong with the runs of a seed."""
-  config, start = wanted.config, wanted.start(seed)
-  if wanted.trains_baselines:
-    _check_baseline(wanted, seed, first)
-  for point in first + later:
-    workdir = Workdir(wanted.workdir / point.name)
-    if point.method in points.CHOSEN:
-      targets.check_reads_source(point.heads, config.gates.types, _model(wanted, seed))
-    given = str(start), {}, ""
-    if workdir.is_run():  # it has its own gates, and a fork its own place on the trunk
-      begun = config_lib.load(workdir)
-      given = str(start), begun.gates.fixed.to_dict(), ""
-      if point.method == points.ONEPASS:
-        given = begun.init_from, begun.gates.fixed.to_dict(), begun.init_checkpoint
-    if point.method != points.SCRATCH:
-      mine = points.point_config(config, point, *given)
-      checks.check(inherit.inherit(mine, workdir), workdir)
-  _check_start(wanted, seed, first)
-
-
-def _check_baseline(wanted: Sweep, seed: int, first: list[Point]) -> None:
-  """Raises a UserError for a baseline that cannot be, or that would leave points behind."""
-  own, there = points.baseline_config(wanted.config, seed), Workdir(wanted.start(seed))
-  checks.check(own, there)
-  begun = _begun(wanted, first)
-  if begun and there.read_summary() and not checks.finished(own, there):
-    raise UserError(
-      f"{there.path} would be trained on, but {', '.join(begun)} started from it as it is: take "
-      "another --workdir, or leave config.pretrain.train.steps and .patience as they were"
-    )
-
-
-def _begun(wanted: Sweep, chosen: list[Point]) -> list[str]:
-  """The names of those points that are there, finished or not."""
-  return [point.name for point in chosen if Workdir(wanted.workdir / point.name).is_run()]
-
-
-def _check_start(wanted: Sweep, seed: int, first: list[Point]) -> None:
-  """Raises a UserError if points of a seed began from what its start was before."""
-  file, now = _start_file(wanted, seed), _start(wanted, seed)
-  begun = _begun(wanted, first)
-  if begun and now and file.exists() and read_json(file) != now:
-    raise UserError(
-      f"{wanted.start(seed)} was trained on, or made again, since {', '.join(begun)} started from "
-      "it: restore it as it was, or take another --workdir"
-    )
-
-
-def _start_file(wanted: Sweep, seed: int) -> pathlib.Path:
-  """What the points of a seed started from, as `_start` has it."""
-  return wanted.workdir / f"start-seed{seed}.json"
-
-
-def _start(wanted: Sweep, seed: int) -> dict | None:
-  """What changes when the start of a seed is trained on; None if it is not finished."""
-  done = Workdir(wanted.start(seed)).read_summary()
-  return done and {"step": done.step, "dev_loss": done.dev_loss}
 
 
 def _train_baseline(wanted: Sweep, seed: int, stop: stopping.Stop) -> None:
@@ -261,8 +102,8 @@ def _heads(wanted: Sweep, point: Point) -> Lists:
   """The gates of a point whose heads are chosen by how important they are in the baseline."""
   path = wanted.workdir / f"importance-{point.method}-seed{point.seed}.json"
   start, which = wanted.start(point.seed), wanted.config.init_checkpoint
-  model = _model(wanted, point.seed)
-  of = [str(start), which, *_start(wanted, point.seed).values()]  # it may have been trained on
+  model = planning.model(wanted, point.seed)
+  of = [str(start), which, *planning.start_state(wanted, point.seed).values()]
   scores = _known_scores(path, of, model)
   if scores is None:
     print(f"how important heads are by {point.method}, of {start}", flush=True)

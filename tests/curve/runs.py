@@ -3,6 +3,7 @@
 import json
 import pathlib
 
+from headprune.curve import planning
 from headprune.files import write_text
 from headprune.runs import config as config_lib
 from headprune.runs import defaults
@@ -68,3 +69,10 @@ def sweep(top: pathlib.Path) -> list[pathlib.Path]:
     make(top / f"gradient-12-{seed}", 38.5 + seed, gates(4, 4, 4), first, **chosen)
   make(top / "scratch-12-0", 37.0, gates(1, 4, 7), {"dev_bleu": 0.1}, gates__kind="fixed", seed=0)
   return sorted(top.iterdir())
+
+
+def wanted(folder: pathlib.Path, **changes) -> planning.Sweep:
+  """A sweep of the preset cldr; `fields` are changes of its config, others are of the sweep."""
+  config = defaults.config("concrete", "cldr")
+  config.update_from_flattened_dict(changes.pop("fields", {}))
+  return planning.Sweep(config.lock(), folder, **changes)

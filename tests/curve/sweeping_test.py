@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 
-from headprune.curve import points, sweeping
+from headprune.curve import planning, points, sweeping
 from headprune.curve.points import Point
 from headprune.errors import UserError
 from headprune.runs import config as config_lib
@@ -89,9 +89,9 @@ def test_runs_that_sample_by_themselves_train_alone(training, tmp_path):
   given = {path: (point, config) for path, (point, _) in runs(tmp_path).items()}
   sweeping._train_all(given, 8, Stop())
   assert [len(group) for group in training[1]] == [1, 1, 1, 1]
-  wanted = sweeping.Sweep(config, tmp_path, together=2)
+  wanted = planning.Sweep(config, tmp_path, together=2)
   with pytest.raises(UserError, match="'mrt': .*train one at a time .--together 1."):
-    sweeping.plan(wanted)
+    planning.plan(wanted)
 
 
 def test_what_another_program_trains_is_left_to_it_and_waited_for(
@@ -127,53 +127,10 @@ def test_another_program_may_be_quicker(training, tmp_path, monkeypatch):
   assert groups == ["beaten", ["l0-12-seed0"], ["random-12-seed0"], ["l0-5-seed0"]]
 
 
-def wanted(folder: pathlib.Path, **changes) -> sweeping.Sweep:
-  config = defaults.config("concrete", "cldr")
-  config.update_from_flattened_dict(changes.pop("fields", {}))
-  return sweeping.Sweep(config.lock(), folder, **changes)
-
-
-@pytest.mark.parametrize(
-  "changes, message",
-  [
-    ({"methods": ["random"], "heads": ["999"]}, "999 of 48"),
-    ({"methods": ["random"], "heads": ["0"]}, "target_heads='0' closes all heads of dec_enc"),
-    ({"methods": ["random"], "fields": {"optim.warmup": 3.0}}, "config.optim.warmup=3.0"),
-    ({"methods": ["topk"], "heads": [], "coefs": [0.1]}, "--coefs are prices for --methods l0"),
-    ({"methods": ["l0", "topk"], "heads": [], "coefs": [0.1]}, "--heads is empty: methods"),
-    ({"fields": {"gates.kind": "topk"}}, "--config: take concrete"),
-    ({"seeds": 3, "baselines": ["a", "b"]}, "--baselines: 2 runs for --seeds 3"),
-  ],
-)
-def test_what_cannot_work_is_told_before_anything_trains(tmp_path, changes, message):
-  with pytest.raises(UserError, match=message):
-    sweeping.plan(wanted(tmp_path / "x", **changes))
-  assert not (tmp_path / "x").exists()
-
-
-def test_a_run_is_no_folder_for_a_sweep(tmp_path):
-  finished.make(tmp_path, 39.0)
-  with pytest.raises(UserError, match=f"--workdir {tmp_path} is a run: .* need another folder"):
-    sweeping.plan(wanted(tmp_path))
-
-
-def test_a_pretrained_model_has_no_recipe_to_train_it_from_scratch(tmp_path):
-  config = defaults.config("concrete", "opus")
-  with pytest.raises(UserError, match="--methods scratch trains as the baseline was"):
-    sweeping.plan(sweeping.Sweep(config, tmp_path, methods=["l0", "scratch"], heads=["12"]))
-
-
-def test_what_was_trained_on_has_no_recipe_to_train_it_from_scratch(tmp_path):
-  finished.make(tmp_path / "a", 39.0, init_from="runs/opus")
-  given = {"baselines": [str(tmp_path / "a")], "methods": ["l0", "scratch"], "heads": ["12"]}
-  with pytest.raises(UserError, match="scratch .* --baselines .*/a was not trained from new para"):
-    sweeping.plan(wanted(tmp_path / "x", **given))
-
-
 def test_what_the_baseline_decides_is_told_once(training, tmp_path, capsys):
   (finished.make(tmp_path / "a", 39.0).checkpoints / "5").mkdir(parents=True)
   given = {"baselines": [str(tmp_path / "a")], "heads": ["5"], "methods": ["l0"]}
-  sweeping.sweep(wanted(tmp_path / "x", fields={"model.activation": "gelu"}, **given))
+  sweeping.sweep(finished.wanted(tmp_path / "x", fields={"model.activation": "gelu"}, **given))
   printed = capsys.readouterr().out
   assert printed.count(f"as in config.init_from={tmp_path}/a: ") == 1
   assert "model.activation relu" in printed
@@ -183,62 +140,33 @@ def test_without_its_trunk_a_fork_is_told_as_failed(tmp_path, monkeypatch):
   monkeypatch.setattr(sweeping, "_train_baseline", lambda *_: None)
   lost = {"trunk-seed0": UserError("diverged")}
   monkeypatch.setattr(sweeping, "_train_all", lambda runs, *_: lost if len(runs) > 1 else {})
-  folders, failed = sweeping.sweep(wanted(tmp_path, methods=["onepass"], heads=["6"]))
+  folders, failed = sweeping.sweep(finished.wanted(tmp_path, methods=["onepass"], heads=["6"]))
   assert {name: str(error) for name, error in failed.items()} == {
     "trunk-seed0": "diverged", "onepass-6-seed0": "needs trunk-seed0",
   }  # fmt: skip
   assert [path.name for path in folders] == ["baseline-seed0", "control-seed0"]
 
 
-def test_points_of_other_baselines_are_not_taken_for_these(tmp_path):
-  for name in ("a", "b"):
-    (finished.make(tmp_path / name, 39.0).checkpoints / "5").mkdir(parents=True)
-  mine = lambda name: wanted(tmp_path / "x", baselines=[str(tmp_path / name)], heads=["5"])
-  (control, learned, *_), _ = sweeping.plan(mine("a"))[0]
-  for point in (control, learned):
-    config = points.point_config(mine("a").config, point, str(tmp_path / "a"))
-    config_lib.save(config, Workdir(tmp_path / "x" / point.name))
-  sweeping.plan(mine("a"))
-  with pytest.raises(UserError, match=r"control-seed0 holds .*init_from: '.*/a' -> '.*/b'"):
-    sweeping.plan(mine("b"))
-
-
-def test_a_baseline_is_not_trained_on_under_its_points(tmp_path):
-  mine = wanted(tmp_path, heads=["5"])
-  config, baseline = points.baseline_config(mine.config, 0), Workdir(tmp_path / "baseline-seed0")
-  config_lib.save(config, baseline)
-  ends = config.train.steps, config.train.patience
-  baseline.finish(Summary("trained", step=ends[0], ends_at=ends), finished.gates())
-  (baseline.checkpoints / "5").mkdir(parents=True)
-  longer = wanted(tmp_path, heads=["5"], fields={"pretrain.train.steps": ends[0] + 1})
-  (control, *_), _ = sweeping.plan(longer)[0]
-  point = points.point_config(mine.config, control, str(baseline.path))
-  config_lib.save(point, Workdir(tmp_path / control.name))
-  sweeping.plan(mine)
-  with pytest.raises(UserError, match="baseline-seed0 would be trained on, but control-seed0 st"):
-    sweeping.plan(longer)
-
-
 def test_a_start_that_was_trained_on_since_its_points_began_is_told(training, tmp_path):
   start = finished.make(tmp_path / "a", 39.0)
   (start.checkpoints / "5").mkdir(parents=True)
-  mine = wanted(tmp_path / "x", baselines=[str(start.path)], heads=["5"], methods=["l0"])
+  mine = finished.wanted(tmp_path / "x", baselines=[str(start.path)], heads=["5"], methods=["l0"])
   sweeping.sweep(mine)
   done = start.read_summary()
   start.finish(dataclasses.replace(done, step=200, dev_loss=2.0), finished.gates())
   sweeping.sweep(mine)  # nothing has begun
   point = points.point_config(mine.config, Point("control", 0), str(start.path))
   config_lib.save(point, Workdir(tmp_path / "x" / "control-seed0"))
-  sweeping.plan(mine)
+  planning.plan(mine)
   start.finish(done, finished.gates())
   with pytest.raises(UserError, match="/a was trained on, or made again, since control-seed0 st"):
-    sweeping.plan(mine)
+    planning.plan(mine)
 
 
 def test_what_was_trained_from_scratch_has_the_heads_that_are_found_now(training, tmp_path):
   start, point = str(tmp_path / "a"), Point("scratch", 0, "12")
   finished.make(tmp_path / "a", 39.0)
-  mine = wanted(tmp_path / "x", baselines=[start], heads=["12"], methods=["l0", "scratch"])
+  mine = finished.wanted(tmp_path / "x", baselines=[start], heads=["12"], methods=["l0", "scratch"])
   found = Workdir(tmp_path / "x" / "l0-12-seed0")
   for heads, told in ((finished.gates(1, 4, 7), []), (finished.gates(7, 4, 1), [point.name])):
     finished.make(found.path, 39.0, heads, gates__kind="concrete", init_from=start)
@@ -252,7 +180,7 @@ def test_what_was_trained_from_scratch_has_the_heads_that_are_found_now(training
 
 def test_what_has_begun_keeps_its_heads_where_scores_are_measured_anew(tmp_path, monkeypatch):
   finished.make(tmp_path / "a", 39.0)
-  mine = wanted(tmp_path, baselines=[str(tmp_path / "a")])
+  mine = finished.wanted(tmp_path, baselines=[str(tmp_path / "a")])
   monkeypatch.setattr(sweeping, "load", lambda *_: None)
   scores = iter([finished.gates(1, 4, 7), finished.gates(7, 4, 1)])
   monkeypatch.setattr(sweeping.importance, "scores", lambda *_: next(scores))
@@ -267,30 +195,18 @@ def test_baselines_may_have_other_sizes(tmp_path, monkeypatch):
   three = {name: [[1.0] * 4] * 3 for name in finished.gates()}
   finished.make(tmp_path / "two", 39.0)
   finished.make(tmp_path / "three", 39.0, three, model__layers=3)
-  mine = wanted(tmp_path, baselines=[str(tmp_path / name) for name in ("two", "three")], seeds=2)
+  mine = finished.wanted(
+    tmp_path, baselines=[str(tmp_path / name) for name in ("two", "three")], seeds=2
+  )
   monkeypatch.setattr(sweeping, "load", lambda *_: None)
   monkeypatch.setattr(sweeping.importance, "scores", lambda *_: three)
   chosen = sweeping._heads(mine, Point("lrp", 1, "50%"))
   assert [sum(map(sum, layers)) for layers in chosen.values()] == [0, 6, 12]
 
 
-def test_points_of_another_config_are_told_of_every_seed(tmp_path):
-  (finished.make(tmp_path / "a", 39.0).checkpoints / "5").mkdir(parents=True)
-  mine = lambda **changes: wanted(
-    tmp_path / "x", baselines=[str(tmp_path / "a")], heads=["5"], **changes
-  )
-  old = mine(fields={"seed": 1, "l0.ascent": 3.0})
-  point = Point("l0", 1, "5")
-  config = points.point_config(old.config, point, str(tmp_path / "a"))
-  config_lib.save(config, Workdir(tmp_path / "x" / point.name))
-  sweeping.plan(mine())
-  with pytest.raises(UserError, match="l0-5-seed1 holds .*l0.ascent: 3.0 -> 5.0"):
-    sweeping.plan(mine(seeds=2))
-
-
 def test_scores_are_measured_once_and_anew_where_their_file_is_damaged(tmp_path, monkeypatch):
   finished.make(tmp_path / "a", 39.0)
-  sweep = wanted(tmp_path, baselines=[str(tmp_path / "a")])
+  sweep = finished.wanted(tmp_path, baselines=[str(tmp_path / "a")])
   monkeypatch.setattr(sweeping, "load", lambda *_: None)
   measured = []
   scores = lambda *_: measured.append(1) or finished.gates(1, 4, 7)
