@@ -27,13 +27,16 @@ def p_values(rows: Sequence[Row], split: str = "test") -> PValues:
   Returns:
     (folder, whether tuned) -> p, for the rows that have a control.
   Raises:
-    UserError: translations or the text cannot be read, or do not belong together.
+    UserError: no row has a control; translations or the text cannot be read, or do not belong
+      together.
   """
   compared = {}
   for row in rows:
     control = control_of(row, rows)
     if control:
       compared.setdefault(control.run, (control, []))[1].append(row)
+  if not compared:
+    raise UserError("--significance: none of these runs has its control among them: name that too")
   found = {}
   for control, others in compared.values():
     found |= _against(control, others, split)

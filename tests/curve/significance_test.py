@@ -45,7 +45,8 @@ def test_p_values_are_those_of_the_paired_bootstrap(folder):
 
 
 def test_without_a_control_there_is_nothing_to_compare(folder):
-  assert found(folder, "same", "worse") == {}
+  with pytest.raises(UserError, match="none of these runs has its control among them: name that"):
+    found(folder, "same", "worse")
 
 
 def test_translations_that_do_not_belong_to_the_text(folder):
