@@ -132,7 +132,8 @@ def _decode(row: bytes, number: int) -> str:
 
 
 def _parse() -> argparse.Namespace:
-  parser = cli.Parser(prog="headprune translate", description=__doc__)
+  usage = "headprune translate --workdir RUN [options] < input > output"
+  parser = cli.Parser(prog="headprune translate", usage=usage, description=__doc__)
   add = parser.add_argument
   add("--workdir", required=True, help="a trained run")
   add("--checkpoint", default="last", help="last, best, or a step")

@@ -14,7 +14,7 @@ from headprune.nn.config import ModelConfig
 from headprune.runs import config as config_lib
 from headprune.runs import derived, inherit, targets
 from headprune.runs.workdir import Workdir
-from headprune.train import checks, mrt
+from headprune.train import checks, mrt, start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,9 +92,9 @@ def check_flags(wanted: Sweep) -> None:
         f"--methods scratch trains as the baseline was, but --baselines {path} was not trained "
         "from new parameters: leave scratch out"
       )
-  start = wanted.start(config.seed)
-  if not wanted.trains_baselines and not Workdir(start).read_summary():
-    raise UserError(f"config.init_from={start}: there is no finished run")
+  path = wanted.start(config.seed)
+  if not wanted.trains_baselines and not Workdir(path).read_summary():
+    raise start.missing(path)
 
 
 def _fewest(wanted: Sweep) -> str:
@@ -118,17 +118,17 @@ def started(wanted: Sweep, seed: int) -> tuple[ConfigDict, ConfigDict]:
 
 def _check_configs(wanted: Sweep, seed: int, first: list[Point], later: list[Point]) -> None:
   """Raises a UserError for what can be known to be wrong with the runs of a seed."""
-  config, start = wanted.config, wanted.start(seed)
+  config, path = wanted.config, str(wanted.start(seed))
   if wanted.trains_baselines:
     _check_baseline(wanted, seed, first)
   for point in first + later:
     workdir = Workdir(wanted.workdir / point.name)
     if point.method in points.CHOSEN:
       targets.check_reads_source(point.heads, config.gates.types, model(wanted, seed))
-    given = str(start), {}, ""
+    given = path, {}, ""
     if workdir.is_run():  # it has its own gates, and a fork its own place on the trunk
       begun = config_lib.load(workdir)
-      given = str(start), begun.gates.fixed.to_dict(), ""
+      given = path, begun.gates.fixed.to_dict(), ""
       if point.method == points.ONEPASS:
         given = begun.init_from, begun.gates.fixed.to_dict(), begun.init_checkpoint
     if point.method != points.SCRATCH:

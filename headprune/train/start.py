@@ -8,6 +8,14 @@ from headprune.runs import config as config_lib
 from headprune.runs.workdir import Workdir
 
 
+def missing(init_from) -> UserError:
+  """What is wrong where no finished run is at `init_from`, and none is trained first."""
+  return UserError(
+    f"config.init_from={init_from}: there is no finished run; headprune convert makes one of a "
+    "pretrained model"
+  )
+
+
 def check(config: ConfigDict, workdir: Workdir) -> None:
   """Raises a UserError if the run at `init_from` is none to start from.
 

@@ -24,6 +24,7 @@ from headprune.train import (
   prepare,
   processes,
   progress,
+  start,
   steps,
   stopping,
   teacher,
@@ -45,7 +46,7 @@ def stages(
   checks.check(inherit.inherit(config, workdir), workdir)
   baseline = config_lib.origin(config)
   if "pretrain" not in config:
-    raise UserError(f"config.init_from={config.init_from}: there is no finished run")
+    raise start.missing(config.init_from)
   pretraining = config_lib.pretraining(config)
   try:
     checks.check(pretraining, baseline)
@@ -84,7 +85,7 @@ def train(
     given, config = config, inherit.inherit(config, workdir)
     checks.check(config, workdir)
     if checks.lacks_baseline(config, workdir):
-      raise UserError(f"config.init_from={config.init_from}: there is no finished run")
+      raise start.missing(config.init_from)
     done = checks.finished(config, workdir)
     if done:
       processes.print_first(f"{workdir.path} is finished:")
