@@ -61,9 +61,7 @@ _MULTI30K = {  # EN-DE, lower-cased, with the sizes of the best small text-only 
   "model.embed_dropout": 0.3,
   "model.residual_dropout": 0.3,
   "train.batch_tokens": 4096,
-  "train.keep": 8,
   "eval.lowercase": True,
-  "eval.average": 8,
 }
 
 _THREE_LAYERS = {  # 3 + 3 layers of 8 heads, D 256
