@@ -30,14 +30,14 @@ multi30k, on two CPU cores (AMD EPYC, Zen 5):
   headprune train --config configs/baseline.py:multi30k --workdir runs/multi30k-baseline
   5,000 steps in 26:27 of training, median 24,800 source + target tokens/s
   dev BLEU 39.9, test2016 BLEU 39.6 (nrefs:1|case:lc|eff:no|tok:13a|smooth:exp|version:2.6.0)
-  With eval.average 8, the mean of the last 8 checkpoints; smoothed dev loss 1.548. On Xeon cores with AMX that other
-  work was using too: 39.5 in 45:00; on slower ones with much other work 39.35 in 1:25:50. In
-  bfloat16 39.63, in float32 39.65. Once 39.1, before the program's rounding changed.
-  In float32 on two Xeon cores (AVX-512, no AMX) with much other work, 58:01: a mean of the last 1, 2,
-  4, 8 checkpoints (250 steps apart) has test2016 39.77, 39.81, 39.64, 39.25, dev BLEU 40.60, 40.47,
-  40.60, 40.20, of 8 that lie 25 apart 39.70 and 40.62 (dev loss 1.603, 1.604, the 8 far apart
-  1.628): the rate has fallen to 0, so the last one is the preset's now. Of lower-cased Moses tokens,
-  as 41.0 is published for this size, BLEU is 39.77 too. Dev loss was still falling.
+  With eval.average 8, the mean of the last 8 checkpoints; smoothed dev loss 1.548. On Xeon cores
+  with AMX that other work was using too: 39.5 in 45:00; on slower ones with much other work 39.35
+  in 1:25:50. In bfloat16 39.63, in float32 39.65. Once 39.1, before the program's rounding changed.
+  In float32 on two Xeon cores (AVX-512, no AMX) with much other work, 58:01: a mean of the last 1,
+  2, 4, 8 checkpoints (250 steps apart) has test2016 39.77, 39.81, 39.64, 39.25, dev BLEU 40.60,
+  40.47, 40.60, 40.20, of 8 that lie 25 apart 39.70 and 40.62 (dev loss 1.603, 1.604, the 8 far
+  apart 1.628): the rate has fallen to 0, so the last one is the preset's now. Of lower-cased Moses
+  tokens, as 41.0 is published for this size, BLEU is 39.77 too. Dev loss was still falling.
   By an earlier analysis three of 16 encoder heads are positional at 60%: 2.4 and 4.1 look one piece
   back, 2.2 one ahead. `headprune analyze`, for 1,000 sentence pairs, 1,000 parsed sentences and
   relevance on 200 sentences, took 1:08 (0:47 without relevance), without what README calls "idle"
