@@ -17,9 +17,9 @@ EPYC, Zen 5) with other work beside it; test2016, lower-cased, 13a:
     --config.gates.fixed_from=runs/multi30k-encoder --workdir runs/multi30k-scratch
   5,000 steps in 28:27: BLEU 39.1
 
-configs/structures/ has the open heads of runs that concrete.py records: of its curve of cldr, and
-in multi30k-words.json of the runs with 10 of 72 heads in the original's sizes (words-seed0, ... are
-those of its table).
+configs/structures/ has the open heads of runs that concrete.py records: cldr.json of its curve of
+cldr, grammar.json of the default sweep on two Xeon cores, multi30k.json of its 12 of 48 heads,
+multi30k-words.json of 10 of 72 in the original's sizes (words-seed0, ... are those of its table).
   headprune train --config configs/fixed.py:cldr,scratch --workdir runs/structure \\
     --config.gates.fixed_from=configs/structures/cldr.json#l0-25pct-seed0
 """
