@@ -54,7 +54,7 @@ def test_every_command_is_a_module_that_is_run_as_python_m_does(call):
   for module, _ in command.COMMANDS.values():
     assert importlib.util.find_spec(f"headprune.{module}")
   said, code = call("translate", "--help")
-  assert code == 0 and said.startswith("usage: headprune translate [-h] --workdir")
+  assert code == 0 and said.startswith("usage: headprune translate --workdir")
 
 
 def test_a_signal_before_a_command_has_begun_is_one_line(call, monkeypatch):

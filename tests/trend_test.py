@@ -160,7 +160,7 @@ def test_runs_that_cannot_be_used(folder, monkeypatch, tmp_path):
   config = other.config.read_text().replace(str(folder / "text"), str(tmp_path / "text"))
   other.config.write_text(config)
   with pytest.raises(
-    UserError, match=r"different things \(sentences 7 -> 1; text \w+ -> \w+\): give --text"
+    UserError, match=r"different things \(sentences 7 -> 1; text \w+ -> \w+; .*\): give --text"
   ):
     runs = folder / "run", other.path
     command(monkeypatch, "--workdir", *runs, "--checkpoints", "100")

@@ -1,5 +1,6 @@
 """The way of a trunk, and where forks leave it."""
 
+from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
@@ -76,7 +77,8 @@ def test_a_trunk_of_any_length_is_valid_and_keeps_all_its_checkpoints(steps):
 
 
 def test_forks_average_where_separate_runs_do_and_the_trunk_does_not():
-  shared = defaults.config("concrete", "multi30k")  # the mean of 8 checkpoints
+  shared = ConfigDict(defaults.config("concrete", "multi30k").to_dict())
+  shared.eval.average = 8
   mine = points.point_config(shared, Point("onepass", 0, "4"), "", {})
   assert (mine.train.steps, mine.train.checkpoint_every, mine.eval.average) == (900, 37, 8)
   trunk = points.point_config(shared, Point("trunk", 0, "4"), "")
