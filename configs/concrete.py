@@ -30,7 +30,7 @@ seeds 0, 1, 2, in brackets the open heads of each type:
   random 8   95.43 (5/1/2), 92.69 (5/1/2), 94.41 (2/3/3)
   random 6   93.59 (3/1/2), 92.14 (3/1/2), 92.57 (1/3/2)
 The same on two Intel Xeon cores (AVX-512, no AMX) with nothing else, 92 seconds a run with its
-evaluation, the baseline 99: the default's eight runs (--heads 50%,25%,16%) 13 minutes; seed 0,
+evaluation, the baseline 99 (eleven runs in two parts; the last had other work beside it); seed 0,
 baseline 96.14, control 98.43; heads 24, 16, 11, 8, 6:
   l0      98.37, 97.71, 96.45, 95.16, 93.91 (8/8/8, 4/4/8, 3/3/5, 3/2/3, 2/2/2)
   random         97.56, 96.40, 95.01, 93.90        (8/3/5, 7/1/3, 5/1/2, 3/1/2)
@@ -139,7 +139,7 @@ multi30k, on two CPU cores (AMD EPYC, Zen 5) with some other work beside it; tes
     12 of 48 heads (1 / 2 / 9): 36.91 (-2.9), dev BLEU 37.43, dev loss 1.795
     with --config.model.embed_dropout=0.1 --config.model.residual_dropout=0.1, not 0.3: 12 of 48
     (0 / 4 / 8): 38.67 (-1.1), dev BLEU 38.43 (-2.2), dev loss 1.675
-  A model of few heads has no need of so much dropout: the dev loss at step 500 is 1.725, not 1.878.
+  The dev loss at step 500 is 1.725, not 1.878. What less dropout does to a control is not known.
   Of the first, 26 heads were open at step 250, 13 at 500, the 12 from about step 900 on; the second
   had 15 open when all but 12 closed (dev loss 1.682 before, 1.711 then). A mean of the last 1, 2, 4
   checkpoints (75 apart) of the first: 36.91, 36.92, 36.94

@@ -83,11 +83,9 @@ def check_flags(wanted: Sweep) -> None:
   if len(wanted.baselines) not in (0, 1, wanted.seeds):
     raise UserError(f"--baselines: {len(wanted.baselines)} runs for --seeds {wanted.seeds}")
   for path in wanted.baselines:
-    done = Workdir.at(path).read_summary()
-    if not done:
+    if not Workdir.at(path).read_summary():
       raise UserError(f"--baselines {path}: there is no finished run")
-    new = done.kind == "trained" and not config_lib.load(Workdir.at(path)).init_from
-    if points.SCRATCH in wanted.methods and not new:
+    if points.SCRATCH in wanted.methods and not _is_new(Workdir.at(path)):
       raise UserError(
         f"--methods scratch trains as the baseline was, but --baselines {path} was not trained "
         "from new parameters: leave scratch out"
@@ -95,6 +93,11 @@ def check_flags(wanted: Sweep) -> None:
   path = wanted.start(config.seed)
   if not wanted.trains_baselines and not Workdir(path).read_summary():
     raise start.missing(path)
+
+
+def _is_new(workdir: Workdir) -> bool:
+  """Whether a finished run was trained from new parameters."""
+  return workdir.read_summary().kind == "trained" and not config_lib.load(workdir).init_from
 
 
 def _fewest(wanted: Sweep) -> str:

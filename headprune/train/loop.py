@@ -175,7 +175,8 @@ def _row(
     with work.stop.waiting(patient=False):
       row = _evaluate(work, state, step)
     # The last steps count as well, also of a run that this evaluation ends.
-    ends = step == config.train.steps or patience.is_out(config, [*history, {"step": step, **row}])
+    out_of_patience = row and patience.is_out(config, [*history, {"step": step, **row}])
+    ends = step == config.train.steps or out_of_patience
     if results and (ends or step % config.train.log_every == 0):
       log_alphas = state.on_devices().params["gates"]
       row = logged.row(work.job, results, log_alphas, clock, step) | row
