@@ -98,10 +98,9 @@ def validate(config: ConfigDict) -> None:
 
 
 def _validate_names(fields: dict) -> None:
-  known = flatten(defaults.base())
   for name, value in fields.items():
-    if name.removeprefix("pretrain.") not in known:
-      near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+    if name.removeprefix("pretrain.") not in defaults.FIELDS:
+      near = difflib.get_close_matches(name, defaults.FIELDS, n=1, cutoff=0.0)[0]
       raise UserError(
         f"config.{name}={value!r} is no field of this version; did you mean config.{near}?"
       )
