@@ -34,17 +34,11 @@ _OVERHEAD = 1 << 20  # bytes of a checkpoint besides its arrays
 
 
 @contextlib.contextmanager
-def manager(workdir: Workdir, keep: int = 1) -> Iterator[ocp.CheckpointManager]:
-  """A run's checkpoints; the newest `keep` and that of the best dev BLEU survive.
+def manager(folder: pathlib.Path, keep: int) -> Iterator[ocp.CheckpointManager]:
+  """The checkpoints in a folder of a run; the newest `keep` and that of the best dev BLEU survive.
 
   At the end all are on disk, or a UserError says why not.
   """
-  with _open_to_write(workdir.checkpoints, keep) as checkpoints:
-    yield checkpoints
-
-
-@contextlib.contextmanager
-def _open_to_write(folder: pathlib.Path, keep: int) -> Iterator[ocp.CheckpointManager]:
   with _writing(folder):
     checkpoints = _manager(folder, keep)
   try:
@@ -170,7 +164,7 @@ def save_stopped(workdir: Workdir, checkpoints, step: int, *state) -> None:
     step, state: as `save` takes them.
   """
   finish(checkpoints)
-  with _open_to_write(workdir.stopped, 1) as stopped:
+  with manager(workdir.stopped, 1) as stopped:
     if step not in stopped.all_steps():
       save(stopped, step, *state, bleu=None)
 

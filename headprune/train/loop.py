@@ -63,7 +63,7 @@ def run(
   with contextlib.ExitStack() as files:
     with progress.paused(clocks):  # of the others, which wait until this one has begun
       state, log = _begin(job, params, iterator)
-      checkpoints = files.enter_context(checkpoint.manager(workdir, config.train.keep))
+      checkpoints = files.enter_context(checkpoint.manager(workdir.checkpoints, config.train.keep))
       writer = files.enter_context(_writer(config, workdir, int(state.step)))
     work = _Work(job, iterator, checkpoints, writer, clocks, stop)
     state = yield from _loop(work, state, log)
