@@ -195,13 +195,11 @@ def restore(workdir: Workdir, params: dict, optimizer, data_iterator):
   return step, restored.params, restored.optimizer["state"], restored.get("log") or {}
 
 
-def averaged(
-  checkpoints, step: int, params: dict, count: int, reach: float = 1.0, settled: int = 0
-) -> dict:
+def averaged(checkpoints, step: int, params: dict, count: int, settled: int = 0) -> dict:
   """Mean of the parameters after `step`, on the host, and of those that go with it."""
   finish(checkpoints)
   earlier = sorted(other for other in checkpoints.all_steps() if other < step)
-  *chosen, _ = averaging.newest([*earlier, step], count, reach, settled)
+  *chosen, _ = averaging.newest([*earlier, step], count, settled)
   folder = pathlib.Path(checkpoints.directory)
   stored.require_whole(folder, chosen, "give the same command again to go on without it")
   return averaging.mean([*_load_steps(folder, chosen), jax.device_get(params)])
@@ -213,17 +211,14 @@ def save_params(workdir: Workdir, params: dict, step: int = 0) -> None:
     target.save(step, args=ocp.args.Composite(params=ocp.args.StandardSave(params)))
 
 
-def load_params(
-  workdir: Workdir, which: str = "last", average: int = 1, reach: float = 1.0, settled: int = 0
-) -> dict:
+def load_params(workdir: Workdir, which: str = "last", average: int = 1, settled: int = 0) -> dict:
   """Parameters of a run on the host, without its optimiser.
 
   Args:
     workdir: of the run.
     which: "last", "best" (dev BLEU; that checkpoint alone) or a step's number.
     average: of "last", how many of the newest checkpoints to average, at most.
-    reach: share of the steps, the last ones, from which these may be, see averaging.newest.
-    settled: see there.
+    settled: see averaging.newest.
   Returns:
     {"model": ..., "gates": type -> log_alpha_NH} as NumPy arrays.
   Raises:
@@ -231,7 +226,7 @@ def load_params(
   """
   folder, steps = workdir.checkpoints, stored.some_steps(workdir)
   if which == "last":
-    chosen = averaging.newest(steps, average, reach, settled)
+    chosen = averaging.newest(steps, average, settled)
   elif which == "best":
     chosen = [best(workdir)]
   elif which in map(str, steps):
