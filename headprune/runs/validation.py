@@ -34,6 +34,7 @@ _COUNTS = (  # at least 1
 )  # fmt: skip
 _LAYERS = ("model.layers", "model.dec_layers")  # at most 1000
 _NOT_NEGATIVE = (
+  "data.corpus.train", "data.corpus.dev", "data.corpus.test",
   "model.dec_layers", "model.dec_ff_size", "model.dec_num_heads", "train.patience",
   "optim.gates_factor", "l0.coef", "l0.per_head", "l0.ascent",
 )  # fmt: skip
