@@ -25,7 +25,7 @@ from headprune.nn import ops
 from headprune.nn.config import ModelConfig
 from headprune.prune.cut import cut, pad
 from headprune.runs.run import Run
-from headprune.runs.workdir import check_unused, new_folder
+from headprune.runs.workdir import new_folder
 from headprune.text import tokenizer
 from headprune.translator.translator import Translator
 
@@ -45,7 +45,6 @@ def write(run: Run, out: pathlib.Path, quantization: str | None = None) -> str:
   Raises:
     UserError: `out` is in use, a package is not there, or the format has no such model.
   """
-  check_unused(out)
   specs = _package().specs
   if run.translator.config.norm == "post" and run.translator.config.final_norms:
     raise UserError("CTranslate2 has no post-norm model with final norms")

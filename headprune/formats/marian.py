@@ -95,7 +95,6 @@ def write(run: run_lib.Run, out: pathlib.Path) -> str:
   Raises:
     UserError: `out` is in use, or MarianMT cannot hold such a model or tokenizer.
   """
-  check_unused(out)
   _check(run.translator.config)
   files = _tokenizer_files(run)
   small = cut(run.translator)

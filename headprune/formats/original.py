@@ -81,7 +81,7 @@ def read(npz_path, src_vocab, tgt_vocab, hp_path, out: pathlib.Path) -> str:
   for path, side, rows in zip((src_vocab, tgt_vocab), tokens, (model.src_vocab, model.tgt_vocab)):
     if len(side) != rows:
       raise UserError(f"{path} has {len(side)} tokens, but the model embeds {rows}")
-  config = _run_config(model, tuple(params["gates"]), fixed, hp or {})
+  config = _run_config(model, tuple(params["gates"]), fixed, hp)
   validation.validate(config)
   gate_values = gates.eval_gates(derived.fixed_gates(config.gates, model), params["gates"])
   translator = Translator(model, params["model"], gate_values)
@@ -108,7 +108,6 @@ def write(run: run_lib.Run, out: pathlib.Path) -> str:
     UserError: `out` is in use, the architecture is another one, or gates are of layers that lack
       heads.
   """
-  check_unused(out)
   model, kind = run.translator.config, run.config.gates.kind
   whole = original_hp.num_heads(model)
   if kind != "none" and any(n != whole for counts in model.heads.values() for n in counts):
@@ -131,12 +130,12 @@ def write(run: run_lib.Run, out: pathlib.Path) -> str:
   return f"{out}: model.npz ({len(arrays)} arrays), hp.json, src.voc.txt, dst.voc.txt"
 
 
-def from_npz(arrays: Mapping[str, np.ndarray], hp: Mapping | None) -> tuple[ModelConfig, dict]:
+def from_npz(arrays: Mapping[str, np.ndarray], hp: Mapping) -> tuple[ModelConfig, dict]:
   """Converts a checkpoint's variables.
 
   Args:
     arrays: variable name -> array, as in `model-*.npz`.
-    hp: the program's hyper-parameters, as far as known; None for what the released scripts set.
+    hp: the program's hyper-parameters, as far as known; the rest is what the released scripts set.
       Needed for the number of heads where no attention type has trained gates.
   Returns:
     (sizes and dropout rates, {"model": ..., "gates": type -> log_alpha_NH}), float32.
@@ -144,7 +143,6 @@ def from_npz(arrays: Mapping[str, np.ndarray], hp: Mapping | None) -> tuple[Mode
     UserError: a variable is missing, superfluous or mis-shaped, hp contradicts the file, or hp asks
       for what this model does not compute.
   """
-  hp = hp or {}
   original_hp.check(hp)
   gated = original_hp.gated_types(arrays, hp)
   config = original_hp.sizes(arrays, hp)

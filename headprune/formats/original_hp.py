@@ -40,10 +40,10 @@ _NUMBERS = (int, float)  # exactly: to isinstance, true is a number as well
 _LAYER_VARIABLE = re.compile(r"mod/(enc_attn|dec_attn|dec_enc_attn|enc_ffn|dec_ffn)-\d+/(?!gate/)")
 
 
-def read(path) -> dict | None:
-  """The content of a file of hyper-parameters, None without one."""
+def read(path) -> dict:
+  """The content of a file of hyper-parameters, {} without one."""
   if path is None:
-    return None
+    return {}
   hp = read_json(pathlib.Path(path))
   if not isinstance(hp, dict):
     raise UserError(f"{path}: expected a JSON object of hyper-parameters")
@@ -71,7 +71,7 @@ def num_heads(config: ModelConfig) -> int:
   return config.model_size // config.enc_head_size
 
 
-def fixed_gates(hp: Mapping | None, config: ModelConfig) -> dict[str, tuple]:
+def fixed_gates(hp: Mapping, config: ModelConfig) -> dict[str, tuple]:
   """The constant gates of a fixed-gate model.
 
   Args:
@@ -82,7 +82,7 @@ def fixed_gates(hp: Mapping | None, config: ModelConfig) -> dict[str, tuple]:
   Raises:
     UserError: not a number for each layer and head.
   """
-  alive = (hp or {}).get("alive_heads") or {}
+  alive = hp.get("alive_heads") or {}
   if not isinstance(alive, Mapping):
     raise UserError("hp.alive_heads must map attention types to a list of gates for each layer")
   _check_types(alive, "alive_heads")

@@ -34,17 +34,11 @@ _OVERHEAD = 1 << 20  # bytes of a checkpoint besides its arrays
 
 
 @contextlib.contextmanager
-def manager(workdir: Workdir, keep: int = 1) -> Iterator[ocp.CheckpointManager]:
-  """A run's checkpoints; the newest `keep` and that of the best dev BLEU survive.
+def manager(folder: pathlib.Path, keep: int) -> Iterator[ocp.CheckpointManager]:
+  """The checkpoints in a folder of a run; the newest `keep` and that of the best dev BLEU survive.
 
   At the end all are on disk, or a UserError says why not.
   """
-  with _open_to_write(workdir.checkpoints, keep) as checkpoints:
-    yield checkpoints
-
-
-@contextlib.contextmanager
-def _open_to_write(folder: pathlib.Path, keep: int) -> Iterator[ocp.CheckpointManager]:
   with _writing(folder):
     checkpoints = _manager(folder, keep)
   try:
@@ -170,7 +164,7 @@ def save_stopped(workdir: Workdir, checkpoints, step: int, *state) -> None:
     step, state: as `save` takes them.
   """
   finish(checkpoints)
-  with _open_to_write(workdir.stopped, 1) as stopped:
+  with manager(workdir.stopped, 1) as stopped:
     if step not in stopped.all_steps():
       save(stopped, step, *state, bleu=None)
 
@@ -201,13 +195,11 @@ def restore(workdir: Workdir, params: dict, optimizer, data_iterator):
   return step, restored.params, restored.optimizer["state"], restored.get("log") or {}
 
 
-def averaged(
-  checkpoints, step: int, params: dict, count: int, reach: float = 1.0, settled: int = 0
-) -> dict:
+def averaged(checkpoints, step: int, params: dict, count: int, settled: int = 0) -> dict:
   """Mean of the parameters after `step`, on the host, and of those that go with it."""
   finish(checkpoints)
   earlier = sorted(other for other in checkpoints.all_steps() if other < step)
-  *chosen, _ = averaging.newest([*earlier, step], count, reach, settled)
+  *chosen, _ = averaging.newest([*earlier, step], count, settled)
   folder = pathlib.Path(checkpoints.directory)
   stored.require_whole(folder, chosen, "give the same command again to go on without it")
   return averaging.mean([*_load_steps(folder, chosen), jax.device_get(params)])
@@ -219,17 +211,14 @@ def save_params(workdir: Workdir, params: dict, step: int = 0) -> None:
     target.save(step, args=ocp.args.Composite(params=ocp.args.StandardSave(params)))
 
 
-def load_params(
-  workdir: Workdir, which: str = "last", average: int = 1, reach: float = 1.0, settled: int = 0
-) -> dict:
+def load_params(workdir: Workdir, which: str = "last", average: int = 1, settled: int = 0) -> dict:
   """Parameters of a run on the host, without its optimiser.
 
   Args:
     workdir: of the run.
     which: "last", "best" (dev BLEU; that checkpoint alone) or a step's number.
     average: of "last", how many of the newest checkpoints to average, at most.
-    reach: share of the steps, the last ones, from which these may be, see averaging.newest.
-    settled: see there.
+    settled: see averaging.newest.
   Returns:
     {"model": ..., "gates": type -> log_alpha_NH} as NumPy arrays.
   Raises:
@@ -237,7 +226,7 @@ def load_params(
   """
   folder, steps = workdir.checkpoints, stored.some_steps(workdir)
   if which == "last":
-    chosen = averaging.newest(steps, average, reach, settled)
+    chosen = averaging.newest(steps, average, settled)
   elif which == "best":
     chosen = [best(workdir)]
   elif which in map(str, steps):

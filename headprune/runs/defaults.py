@@ -2,6 +2,7 @@
 
 import difflib
 
+from flax import traverse_util
 from ml_collections import ConfigDict
 
 from headprune.errors import UserError
@@ -14,139 +15,126 @@ PARTS = {
   "fixed": "scratch",
 }  # method -> what may follow a ","
 
+# Field -> (default, what --help says of it): the built-in corpus and a small model, sized for
+# minutes on two CPU cores.
+FIELDS = {
+  "seed": (0, "of initialisation, shuffling, dropout and gates"),
+  "init_from": ("", 'workdir of the run whose parameters to start from; "" starts from scratch'),
+  "init_checkpoint": ("last", 'of init_from: "last" (averaged as there), "best" or a step'),
+  "data.kind": ("corpus", '"corpus" (built-in), "text" (files) or "tfds"'),
+  "data.row_length": (48, "tokens per packed row and side; longer pairs are dropped"),
+  "data.packing_bins": (32, "rows that are filled at a time"),
+  "data.corpus.kind": ("grammar", 'parsed sentences; "cldr": dates, amounts, lists'),
+  "data.corpus.locale": ("ru", "of cldr: any that Babel knows; the source is English"),
+  "data.corpus.train": (40000, "sentence pairs"),
+  "data.corpus.dev": (300, "sentence pairs"),
+  "data.corpus.test": (300, "sentence pairs"),
+  "data.text.dir": ("", "folder that the file names below are relative to"),
+  "data.text.train_src": ("", "file, plain or .gz, UTF-8, one sentence a line"),
+  "data.text.train_tgt": ("", 'file; the test pair may stay ""'),
+  "data.text.dev_src": ("", "file, plain or .gz, UTF-8, one sentence a line"),
+  "data.text.dev_tgt": ("", 'file; the test pair may stay ""'),
+  "data.text.test_src": ("", "file, plain or .gz, UTF-8, one sentence a line"),
+  "data.text.test_tgt": ("", 'file; the test pair may stay ""'),
+  "data.tfds.name": ("wmt14_translate/de-en", "TFDS builder and its config"),
+  "data.tfds.data_dir": ("", 'folder of prepared sets; "" is TFDS\'s default'),
+  "data.tfds.src": ("en", "feature name"),
+  "data.tfds.tgt": ("de", "feature name"),
+  "data.tfds.train": ("train", "split"),
+  "data.tfds.dev": ("validation", "split"),
+  "data.tfds.test": ("test", 'split; "" for none'),
+  "tokenizer.kind": ("bpe", '"bpe", "unigram" (SentencePiece) or "whitespace"'),
+  "tokenizer.vocab_size": (1000, 'ids a side; 0 keeps every word of "whitespace"'),
+  "tokenizer.shared": (False, "one vocabulary for both sides"),
+  "tokenizer.lowercase": (False, "lower-case the text first, both sides"),
+  "model.model_size": (128, "D, channels"),
+  "model.layers": (2, "of the encoder and of the decoder"),
+  "model.ff_size": (256, "F, hidden units of the feed-forward layers"),
+  "model.num_heads": (8, "a layer's heads; each has D / num_heads channels"),
+  "model.dec_layers": (0, "of the decoder, where it differs; 0 is as layers"),
+  "model.dec_ff_size": (0, "of the decoder, where it differs; 0 is as ff_size"),
+  "model.dec_num_heads": (0, "of the decoder, where it differs; 0 is as num_heads"),
+  **{
+    f"model.heads.{name}": ((), "heads of each layer; () is as in init_from, else num_heads")
+    for name in TYPES
+  },
+  "model.share_embeddings": (False, "one table: source, target, logits; shared vocabulary"),
+  "model.norm": ("pre", '"pre": x + f(LN(x)), or "post": LN(x + f(x))'),
+  "model.final_norms": (True, "a layer norm behind encoder and decoder"),
+  "model.norm_epsilon": (1e-6, "added to the variance"),
+  "model.activation": ("relu", 'of the feed-forward layers: "relu", "silu" or "gelu"'),
+  "model.positions": ("tensor2tensor", '10000^(-j / (D/2 - 1)); "huggingface": ^(-j / (D/2))'),
+  "model.scale_embeddings": (True, "embeddings are multiplied by sqrt(D)"),
+  "model.source_bias": (True, "one vector added to all source embeddings"),
+  "model.logits_bias": (False, "one number added to each word's score"),
+  "model.decoder_start": (-1, "id read before the first target token; -1 reads zeros"),
+  "model.embed_dropout": (0.1, "probability"),
+  "model.residual_dropout": (0.1, "probability"),
+  "model.attention_dropout": (0.1, "probability"),
+  "model.activation_dropout": (0.1, "probability"),
+  "model.precision": ("bfloat16", 'operands of matrix products; "bfloat16" or "float32"'),
+  "model.attention_precision": ("", 'of attention\'s own; "" is float32 on CPUs, else as above'),
+  "gates.kind": ("none", '"none", "concrete" or "topk" (learned), or "fixed"'),
+  "gates.types": (TYPES, "types with gates: enc_self, dec_self, dec_enc; fixed: for tables"),
+  "gates.init": ("", 'log_alpha: number or "glorot"; "": concrete with a target 2, else glorot'),
+  "gates.topk_start": (1.0, "topk: temperature at the first step, in the unit of log_alpha"),
+  "gates.topk_end": (0.1, "topk: the one that it falls to, geometrically, until gates settle"),
+  "gates.chosen_by": ("", 'fixed: what chose them, for tables: "gradient", "random", ...'),
+  "gates.chosen_for": ("", "fixed: how many were to stay, as l0.target_heads, for tables"),
+  "gates.fixed_from": ("", "fixed: heads.json, a workdir, or structures.json#name"),
+  **{
+    f"gates.fixed.{name}": ((), "fixed: each layer's gates, ((1, 0, .5), ...); () is ones")
+    for name in TYPES
+  },
+  "l0.coef": (0.0, "times the mean over gated modules of sum P(open); lambda = coef / modules"),
+  "l0.per_head": (0.0, "the paper's lambda, in place of coef: times the plain sum of P(open)"),
+  "l0.target_heads": ("", 'to keep exactly: "16", "33%", "enc_self 2, dec_enc 10", "2 a layer"'),
+  "l0.ramp": (0.5, "share of the steps over which the target falls to target_heads"),
+  "l0.ascent": (5.0, "nats per head by which the penalty would grow if no head ever closed"),
+  "l0.settled": (0.5, "share of the steps, the last ones, in which all gates are 0 or 1"),
+  "optim.learning_rate": (0.00625, "at the end of the warm-up; then it falls with step^-0.5"),
+  "optim.warmup": (0.4, "share of the steps over which the rate rises linearly"),
+  "optim.cooldown": (0.0, "share of the steps, the last ones, in which the rate falls to 0"),
+  "optim.b1": (0.9, "Adam, first moment"),
+  "optim.b2": (0.998, "Adam, second moment"),
+  "optim.eps": (1e-9, "Adam"),
+  "optim.gates_factor": (1.0, "learning rate of log_alpha over that of the rest"),
+  "optim.rules": (((r".*", "train"),), 'ordered (pattern on parameter path, "train"/"freeze")'),
+  "train.steps": (500, "optimiser steps"),
+  "train.patience": (0, "end after so many evaluations without a better dev loss; 0 is never"),
+  "train.batch_tokens": (1920, "token slots a step and side, over all devices"),
+  "train.shard_params": (False, "spread parameters and optimiser over the devices (FSDP)"),
+  "train.accumulate": (1, "micro-batches a step, one after the other"),
+  "train.loss": ("cross-entropy", 'or "mrt": minimum risk training of a run at init_from'),
+  "train.label_smoothing": (0.1, "probability mass"),
+  "train.distill": (0.0, "share of the loss: divergence from the model at init_from, as it is"),
+  "train.src_word_dropout": (0.0, "probability of a source word to be hidden from a step"),
+  "train.tgt_word_dropout": (0.0, "the same of a target word that the decoder reads"),
+  "train.word_dropout_by": ("unknown", 'hidden words become "unknown" or "random" ones'),
+  "train.log_every": (50, "steps"),
+  "train.eval_every": (250, "steps; dev loss"),
+  "train.translate_every": (500, "steps; dev translations and BLEU"),
+  "train.translate_first": (False, "before the first step too, dev and test; dev loss as well"),
+  "train.checkpoint_every": (250, "steps"),
+  "train.keep": (3, "newest checkpoints kept, besides that of the best dev BLEU"),
+  "mrt.sentences": (16, "a step; a device holds its share of their candidates at once"),
+  "mrt.samples": (50, "of each sentence, besides its reference; equal ones count once"),
+  "mrt.temperature": (1.0, "scores are divided by it when sampling"),
+  "mrt.sharpness": (0.005, "candidates count as p^sharpness, normalised"),
+  "eval.beams": (4, "hypotheses a sentence"),
+  "eval.alpha": (0.6, "length penalty"),
+  "eval.spread": (3.0, "log-probability; hypotheses further behind the best are dropped"),
+  "eval.batch_sentences": (64, "sentences translated at a time"),
+  "eval.average": (1, "at most so many of the newest checkpoints, from the last 40% of steps"),
+  "eval.tokenize": ("13a", "sacreBLEU's tokenizer"),
+  "eval.lowercase": (False, "sacreBLEU's case folding"),
+}
+
 
 def base() -> ConfigDict:
-  """The built-in corpus and a small model, sized for minutes on two CPU cores; not yet locked."""
-  config = ConfigDict()
-  config.seed = 0  # of initialisation, shuffling, dropout and gates
-  config.init_from = ""  # workdir of the run whose parameters to start from; "" starts from scratch
-  config.init_checkpoint = "last"  # of init_from: "last" (averaged as there), "best" or a step
-
-  config.data = ConfigDict()
-  config.data.kind = "corpus"  # "corpus" (built-in), "text" (files) or "tfds"
-  config.data.row_length = 48  # tokens per packed row and side; longer pairs are dropped
-  config.data.packing_bins = 32  # rows that are filled at a time
-  config.data.corpus = ConfigDict()
-  config.data.corpus.kind = "grammar"  # parsed sentences; "cldr": dates, amounts, lists
-  config.data.corpus.locale = "ru"  # of cldr: any that Babel knows; the source is English
-  config.data.corpus.train = 40000  # sentence pairs
-  config.data.corpus.dev = 300  # sentence pairs
-  config.data.corpus.test = 300  # sentence pairs
-  config.data.text = ConfigDict()
-  config.data.text.dir = ""  # folder that the file names below are relative to
-  for split in ("train", "dev", "test"):
-    config.data.text[f"{split}_src"] = ""  # file, plain or .gz, UTF-8, one sentence a line
-    config.data.text[f"{split}_tgt"] = ""  # file; the test pair may stay ""
-  config.data.tfds = ConfigDict()
-  config.data.tfds.name = "wmt14_translate/de-en"  # TFDS builder and its config
-  config.data.tfds.data_dir = ""  # folder of prepared sets; "" is TFDS's default
-  config.data.tfds.src = "en"  # feature name
-  config.data.tfds.tgt = "de"  # feature name
-  config.data.tfds.train = "train"  # split
-  config.data.tfds.dev = "validation"  # split
-  config.data.tfds.test = "test"  # split; "" for none
-
-  config.tokenizer = ConfigDict()
-  config.tokenizer.kind = "bpe"  # "bpe", "unigram" (SentencePiece) or "whitespace"
-  config.tokenizer.vocab_size = 1000  # ids a side; 0 keeps every word of "whitespace"
-  config.tokenizer.shared = False  # one vocabulary for both sides
-  config.tokenizer.lowercase = False  # lower-case the text first, both sides
-
-  config.model = ConfigDict()
-  config.model.model_size = 128  # D, channels
-  config.model.layers = 2  # of the encoder and of the decoder
-  config.model.ff_size = 256  # F, hidden units of the feed-forward layers
-  config.model.num_heads = 8  # a layer's heads; each has D / num_heads channels
-  config.model.dec_layers = 0  # of the decoder, where it differs; 0 is as layers
-  config.model.dec_ff_size = 0  # of the decoder, where it differs; 0 is as ff_size
-  config.model.dec_num_heads = 0  # of the decoder, where it differs; 0 is as num_heads
-  config.model.heads = ConfigDict()  # heads of each layer; () is as in init_from, else num_heads
-  config.model.heads.enc_self = ()
-  config.model.heads.dec_self = ()
-  config.model.heads.dec_enc = ()
-  config.model.share_embeddings = False  # one table: source, target, logits; shared vocabulary
-  config.model.norm = "pre"  # "pre": x + f(LN(x)), or "post": LN(x + f(x))
-  config.model.final_norms = True  # a layer norm behind encoder and decoder
-  config.model.norm_epsilon = 1e-6  # added to the variance
-  config.model.activation = "relu"  # of the feed-forward layers: "relu", "silu" or "gelu"
-  config.model.positions = "tensor2tensor"  # 10000^(-j / (D/2 - 1)); "huggingface": ^(-j / (D/2))
-  config.model.scale_embeddings = True  # embeddings are multiplied by sqrt(D)
-  config.model.source_bias = True  # one vector added to all source embeddings
-  config.model.logits_bias = False  # one number added to each word's score
-  config.model.decoder_start = -1  # id read before the first target token; -1 reads zeros
-  config.model.embed_dropout = 0.1  # probability
-  config.model.residual_dropout = 0.1  # probability
-  config.model.attention_dropout = 0.1  # probability
-  config.model.activation_dropout = 0.1  # probability
-  config.model.precision = "bfloat16"  # operands of matrix products; "bfloat16" or "float32"
-  config.model.attention_precision = ""  # of attention's own; "" is float32 on CPUs, else as above
-
-  config.gates = ConfigDict()
-  config.gates.kind = "none"  # "none", "concrete" or "topk" (learned), or "fixed"
-  config.gates.types = TYPES  # types with gates: enc_self, dec_self, dec_enc; fixed: for tables
-  config.gates.init = ""  # log_alpha: number or "glorot"; "": concrete with a target 2, else glorot
-  config.gates.topk_start = 1.0  # topk: temperature at the first step, in the unit of log_alpha
-  config.gates.topk_end = 0.1  # topk: the one that it falls to, geometrically, until gates settle
-  config.gates.chosen_by = ""  # fixed: what chose them, for tables: "gradient", "random", ...
-  config.gates.chosen_for = ""  # fixed: how many were to stay, as l0.target_heads, for tables
-  config.gates.fixed_from = ""  # fixed: heads.json, a workdir, or structures.json#name
-  config.gates.fixed = ConfigDict()  # fixed: each layer's gates, ((1, 0, .5), ...); () is ones
-  config.gates.fixed.enc_self = ()
-  config.gates.fixed.dec_self = ()
-  config.gates.fixed.dec_enc = ()
-
-  config.l0 = ConfigDict()
-  config.l0.coef = 0.0  # times the mean over gated modules of sum P(open); lambda = coef / modules
-  config.l0.per_head = 0.0  # the paper's lambda, in place of coef: times the plain sum of P(open)
-  config.l0.target_heads = ""  # to keep exactly: "16", "33%", "enc_self 2, dec_enc 10", "2 a layer"
-  config.l0.ramp = 0.5  # share of the steps over which the target falls to target_heads
-  config.l0.ascent = 5.0  # nats per head by which the penalty would grow if no head ever closed
-  config.l0.settled = 0.5  # share of the steps, the last ones, in which all gates are 0 or 1
-
-  config.optim = ConfigDict()
-  config.optim.learning_rate = 0.00625  # at the end of the warm-up; then it falls with step^-0.5
-  config.optim.warmup = 0.4  # share of the steps over which the rate rises linearly
-  config.optim.cooldown = 0.0  # share of the steps, the last ones, in which the rate falls to 0
-  config.optim.b1 = 0.9  # Adam, first moment
-  config.optim.b2 = 0.998  # Adam, second moment
-  config.optim.eps = 1e-9  # Adam
-  config.optim.gates_factor = 1.0  # learning rate of log_alpha over that of the rest
-  config.optim.rules = ((r".*", "train"),)  # ordered (pattern on parameter path, "train"/"freeze")
-
-  config.train = ConfigDict()
-  config.train.steps = 500  # optimiser steps
-  config.train.patience = 0  # end after so many evaluations without a better dev loss; 0 is never
-  config.train.batch_tokens = 1920  # token slots a step and side, over all devices
-  config.train.shard_params = False  # spread parameters and optimiser over the devices (FSDP)
-  config.train.accumulate = 1  # micro-batches a step, one after the other
-  config.train.loss = "cross-entropy"  # or "mrt": minimum risk training of a run at init_from
-  config.train.label_smoothing = 0.1  # probability mass
-  config.train.distill = 0.0  # share of the loss: divergence from the model at init_from, as it is
-  config.train.src_word_dropout = 0.0  # probability of a source word to be hidden from a step
-  config.train.tgt_word_dropout = 0.0  # the same of a target word that the decoder reads
-  config.train.word_dropout_by = "unknown"  # hidden words become "unknown" or "random" ones
-  config.train.log_every = 50  # steps
-  config.train.eval_every = 250  # steps; dev loss
-  config.train.translate_every = 500  # steps; dev translations and BLEU
-  config.train.translate_first = False  # before the first step too, dev and test; dev loss as well
-  config.train.checkpoint_every = 250  # steps
-  config.train.keep = 3  # newest checkpoints kept, besides that of the best dev BLEU
-
-  config.mrt = ConfigDict()
-  config.mrt.sentences = 16  # a step; a device holds its share of their candidates at once
-  config.mrt.samples = 50  # of each sentence, besides its reference; equal ones count once
-  config.mrt.temperature = 1.0  # scores are divided by it when sampling
-  config.mrt.sharpness = 0.005  # candidates count as p^sharpness, normalised
-
-  config.eval = ConfigDict()
-  config.eval.beams = 4  # hypotheses a sentence
-  config.eval.alpha = 0.6  # length penalty
-  config.eval.spread = 3.0  # log-probability; hypotheses further behind the best are dropped
-  config.eval.batch_sentences = 64  # sentences translated at a time
-  config.eval.average = 1  # at most so many of the newest checkpoints, from the last 40% of steps
-  config.eval.tokenize = "13a"  # sacreBLEU's tokenizer
-  config.eval.lowercase = False  # sacreBLEU's case folding
-  return config
+  """A config of all defaults; not yet locked."""
+  values = {name: value for name, (value, _) in FIELDS.items()}
+  return ConfigDict(traverse_util.unflatten_dict(values, sep="."))
 
 
 def get_config(argument: str) -> ConfigDict:

@@ -13,7 +13,6 @@ from headprune.runs import fixed, heads
 LEARNED = ("concrete", "topk")  # kinds of gates that have a log_alpha
 
 _OPEN = "2.0"  # of log_alpha: P(open) is 0.94
-_AVERAGED = 0.4  # share of a run's steps, the last ones, whose models may be averaged
 
 
 def flatten(config: ConfigDict) -> dict:
@@ -134,11 +133,9 @@ def settle_step(config: ConfigDict) -> int:
   return config.train.steps - round(config.l0.settled * config.train.steps)
 
 
-def averaging(config: ConfigDict) -> tuple[int, float, int]:
+def averaging(config: ConfigDict) -> tuple[int, int]:
   """Which checkpoints are averaged, as the last arguments of `averaging.newest`.
 
-  Older ones are of much worse models, or of other heads.
+  Those from before a wanted number of heads has settled are of other heads.
   """
-  if not config.l0.target_heads:
-    return config.eval.average, _AVERAGED, 0
-  return config.eval.average, min(_AVERAGED, config.l0.settled), settle_step(config)
+  return config.eval.average, settle_step(config) if config.l0.target_heads else 0

@@ -74,11 +74,11 @@ def check(config: ConfigDict, named: Iterable[str], instead: Mapping[str, str] =
     instead: fields, or beginnings of them, that the command gives values of its own -> the flag
       that says which; what needs one of these has an effect somewhere.
   """
-  fields, base = flatten(config), flatten(defaults.base())
+  fields = flatten(config)
   for name in named:
     if name.startswith("pretrain.") and not instead:  # a sweep trains baselines of its own
       _check_pretrain(name, fields[name], config)
-    if name not in base or fields[name] == base[name]:
+    if name not in defaults.FIELDS or fields[name] == defaults.FIELDS[name][0]:
       continue
     for field, flag in instead.items():
       if name.startswith(field):

@@ -61,19 +61,17 @@ def parse(
   return tuple(groups), np.array(wanted, np.float32)
 
 
-def check_reads_source(
-  text: str, types: tuple[str, ...], model: ModelConfig, field: str = "l0.target_heads"
-) -> None:
+def check_reads_source(text: str, types: tuple[str, ...], model: ModelConfig) -> None:
   """Raises a UserError if no head of cross-attention is to stay: the source would not be read.
 
   The arguments are those of `parse`.
   """
-  groups, wanted_G = parse(text, types, model, field)
+  groups, wanted_G = parse(text, types, model)
   numbers = sorted({number for name, own in groups if name == "dec_enc" for number in own})
   if any(model.heads["dec_enc"]) and numbers and not wanted_G[numbers].any():
     raise UserError(
-      f"config.{field}={text!r} closes all heads of dec_enc, without which translations do not "
-      "depend on their source: keep at least one"
+      f"config.l0.target_heads={text!r} closes all heads of dec_enc, without which translations do "
+      "not depend on their source: keep at least one"
     )
 
 

@@ -34,6 +34,7 @@ _COUNTS = (  # at least 1
 )  # fmt: skip
 _LAYERS = ("model.layers", "model.dec_layers")  # at most 1000
 _NOT_NEGATIVE = (
+  "data.corpus.train", "data.corpus.dev", "data.corpus.test",
   "model.dec_layers", "model.dec_ff_size", "model.dec_num_heads", "train.patience",
   "optim.gates_factor", "l0.coef", "l0.per_head", "l0.ascent",
 )  # fmt: skip
@@ -98,10 +99,9 @@ def validate(config: ConfigDict) -> None:
 
 
 def _validate_names(fields: dict) -> None:
-  known = flatten(defaults.base())
   for name, value in fields.items():
-    if name.removeprefix("pretrain.") not in known:
-      near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+    if name.removeprefix("pretrain.") not in defaults.FIELDS:
+      near = difflib.get_close_matches(name, defaults.FIELDS, n=1, cutoff=0.0)[0]
       raise UserError(
         f"config.{name}={value!r} is no field of this version; did you mean config.{near}?"
       )

@@ -28,92 +28,41 @@ from headprune.runs import heads as heads_lib
 from headprune.runs.summary import Summary
 
 
+def _inside(name: str) -> property:
+  """A path in a run's folder."""
+  return property(lambda workdir: workdir.path / name)
+
+
 @dataclasses.dataclass(frozen=True)
 class Workdir:
   """A run's folder."""
 
   path: pathlib.Path
 
+  config = _inside("config.json")
+  tokenizer = _inside("tokenizer")
+  encoded = _inside("encoded")
+  checkpoints = _inside("checkpoints")
+  stopped = _inside("stopped")
+  damaged = _inside("damaged")
+  metrics = _inside("metrics.jsonl")
+  tensorboard = _inside("tensorboard")
+  diverged = _inside("diverged.txt")
+  heads = _inside("heads.json")
+  summary = _inside("summary.json")
+  analysis = _inside("analysis.json")
+  report = _inside("report.html")
+  figures = _inside("figures")
+  contributions = _inside("contributions.json")
+  contributions_page = _inside("contributions.html")
+  trend = _inside("trend.json")
+  trend_table = _inside("trend.csv")
+  trend_figure = _inside("figures/trend.svg")
+
   @classmethod
   def at(cls, path: pathlib.Path | str) -> "Workdir":
     """The run's folder at a path as people give it."""
     return cls(pathlib.Path(path))
-
-  @property
-  def config(self) -> pathlib.Path:
-    return self.path / "config.json"
-
-  @property
-  def tokenizer(self) -> pathlib.Path:
-    return self.path / "tokenizer"
-
-  @property
-  def encoded(self) -> pathlib.Path:
-    return self.path / "encoded"
-
-  @property
-  def checkpoints(self) -> pathlib.Path:
-    return self.path / "checkpoints"
-
-  @property
-  def stopped(self) -> pathlib.Path:
-    return self.path / "stopped"
-
-  @property
-  def damaged(self) -> pathlib.Path:
-    return self.path / "damaged"
-
-  @property
-  def metrics(self) -> pathlib.Path:
-    return self.path / "metrics.jsonl"
-
-  @property
-  def tensorboard(self) -> pathlib.Path:
-    return self.path / "tensorboard"
-
-  @property
-  def diverged(self) -> pathlib.Path:
-    return self.path / "diverged.txt"
-
-  @property
-  def heads(self) -> pathlib.Path:
-    return self.path / "heads.json"
-
-  @property
-  def summary(self) -> pathlib.Path:
-    return self.path / "summary.json"
-
-  @property
-  def analysis(self) -> pathlib.Path:
-    return self.path / "analysis.json"
-
-  @property
-  def report(self) -> pathlib.Path:
-    return self.path / "report.html"
-
-  @property
-  def figures(self) -> pathlib.Path:
-    return self.path / "figures"
-
-  @property
-  def contributions(self) -> pathlib.Path:
-    return self.path / "contributions.json"
-
-  @property
-  def contributions_page(self) -> pathlib.Path:
-    return self.path / "contributions.html"
-
-  @property
-  def trend(self) -> pathlib.Path:
-    return self.path / "trend.json"
-
-  @property
-  def trend_table(self) -> pathlib.Path:
-    return self.path / "trend.csv"
-
-  @property
-  def trend_figure(self) -> pathlib.Path:
-    return self.figures / "trend.svg"
 
   def translations(self, split: str, step: int) -> pathlib.Path:
     """The file for a split's translations after a step."""

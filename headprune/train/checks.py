@@ -17,12 +17,13 @@ def check(config: ConfigDict, workdir: Workdir) -> None:
   validation.validate(config)
   bleu.check(config.eval)
   step_settings.batch_rows(config)
-  shapes = first_params.shapes(config, derived.model_config(config.model))
-  optim.label(shapes, config.optim.rules)
+  model = derived.model_config(config.model)
+  optim.label(first_params.shapes(config, model), config.optim.rules)
   _check_workdir(config, workdir)
   if not finished(config, workdir):
     mrt.check(config)
-    _check_target(config)
+    if config.l0.target_heads:
+      targets.check_reads_source(config.l0.target_heads, config.gates.types, model)
     _check_steps(config, workdir)
     start.check(config, workdir)
   there = config_lib.origin(config)
@@ -67,13 +68,6 @@ def _check_workdir(config: ConfigDict, workdir: Workdir) -> None:
   for path in foreign:
     if path.exists():
       raise UserError(f"{path} is there, but no config.json: not a run; take another folder")
-
-
-def _check_target(config: ConfigDict) -> None:
-  """Raises a UserError for a target that no model is of use with."""
-  if config.l0.target_heads:
-    model = derived.model_config(config.model)
-    targets.check_reads_source(config.l0.target_heads, config.gates.types, model)
 
 
 def _check_steps(config: ConfigDict, workdir: Workdir) -> None:

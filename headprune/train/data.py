@@ -30,7 +30,7 @@ def load(
   Raises:
     UserError: what is wrong with which file, line or field.
   """
-  known = _find(config, workdir) if workdir.is_run() else None
+  known = encoding.load(workdir.encoded, _key(config, workdir)) if workdir.is_run() else None
   whole = processes.is_first() and known is None
   splits = sources.SPLITS if whole else ("dev", "test")
   nobody = contextlib.nullcontext(progress.say_nothing)
@@ -100,10 +100,6 @@ def _of(split: str, encode: Callable, *args):
     return encode(*args)
   except UserError as error:
     raise UserError(f"{split} text: {error}") from error
-
-
-def _find(config: ConfigDict, workdir: Workdir):
-  return encoding.load(workdir.encoded, _key(config, workdir))
 
 
 def _key(config: ConfigDict, workdir: Workdir) -> dict:

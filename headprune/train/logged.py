@@ -15,15 +15,13 @@ def plain(results: list, clock: progress.Clock) -> dict:
   return {"results": numbers, "seconds": clock.seconds()}
 
 
-def row(
-  job: prepare.Job, results: list, log_alphas: dict, clock: progress.Clock, step: int
-) -> dict:
+def row(job: prepare.Job, results: list, log_alphas: dict, clock: progress.Clock) -> dict:
   """The training numbers since the last row; losses are means over the steps."""
   results = plain(results, clock)["results"]
   last = results[-1]
   row = {name: float(np.mean([r[name] for r in results])) for name in _LOSSES if name in last}
   row |= {name: last[name] for name in ("learning_rate", "grad_norm")}
-  row |= clock.read(step, sum(r["tokens"] for r in results))
+  row |= clock.read(sum(r["tokens"] for r in results))
   values = evaluation.gate_lists(job, log_alphas)
   if log_alphas:
     row["log_alpha"] = heads_lib.as_lists(log_alphas, job.step_config.model.heads)

@@ -63,7 +63,7 @@ def run(
   with contextlib.ExitStack() as files:
     with progress.paused(clocks):  # of the others, which wait until this one has begun
       state, log = _begin(job, params, iterator)
-      checkpoints = files.enter_context(checkpoint.manager(workdir, config.train.keep))
+      checkpoints = files.enter_context(checkpoint.manager(workdir.checkpoints, config.train.keep))
       writer = files.enter_context(_writer(config, workdir, int(state.step)))
     work = _Work(job, iterator, checkpoints, writer, clocks, stop)
     state = yield from _loop(work, state, log)
@@ -107,7 +107,7 @@ def _loop(work: _Work, state: steps.TrainState, log: dict) -> lanes.Coroutine:
   """
   train, step = work.job.config.train, int(state.step)
   history, results, clock = _resumed(work, step, log)
-  ticker = progress.Ticker(clock, train.steps)
+  ticker = progress.Ticker(clock, step - len(results), train.steps)
   begin, state, batch = state, lanes.Part(state), None
 
   def stop_here():
@@ -160,8 +160,7 @@ def _resumed(work: _Work, step: int, log: dict) -> tuple[list[dict], list[dict],
   if any(row["step"] == step and "objective" in row for row in history):
     log = {}  # it was written for that row
   results, seconds = list(map(upgrade.losses, log.get("results", ()))), log.get("seconds", 0.0)
-  first, steps_in_all = step - len(results), work.job.config.train.steps
-  clock = progress.Clock(first, steps_in_all, _trained_seconds(history), seconds)
+  clock = progress.Clock(_trained_seconds(history), seconds)
   work.clocks.append(clock)
   return history, results, clock
 
@@ -179,7 +178,7 @@ def _row(
     ends = step == config.train.steps or out_of_patience
     if results and (ends or step % config.train.log_every == 0):
       log_alphas = state.on_devices().params["gates"]
-      row = logged.row(work.job, results, log_alphas, clock, step) | row
+      row = logged.row(work.job, results, log_alphas, clock) | row
   return row
 
 

@@ -62,7 +62,9 @@ def set_up(
   Returns:
     (job, {"model": ..., "gates": ...}: the parameters of step 0, or any in their shapes if begun).
   """
-  processes.first_before_others("looking for checkpoints", lambda: _set_damaged_aside(workdir, say))
+  aside = lambda: stored.set_damaged_aside(workdir)
+  for line in processes.first_before_others("looking for checkpoints", aside):
+    say(f"note: {line}")
   # Before the first process can have made a checkpoint folder.
   resumes = stored.newest_step(workdir) is not None
   text, tokenizers, pairs = data.load(config, workdir, say)
@@ -97,11 +99,6 @@ def set_up(
     say=say,
   )
   return job, params
-
-
-def _set_damaged_aside(workdir: Workdir, say) -> None:
-  for line in stored.set_damaged_aside(workdir):
-    say(f"note: {line}")
 
 
 def _hidden(train: ConfigDict, tokenizers: tuple) -> tuple:

@@ -20,10 +20,9 @@ _RECENT = 120.0  # seconds of training whose speed says how long the rest takes
 class Clock:
   """Times training, evaluation left out."""
 
-  def __init__(self, step: int, steps: int, trained_seconds: float, seconds: float = 0.0):
-    """Earlier processes spent `trained_seconds` on the steps before `step` and `seconds` since."""
-    self._step, self._steps, self._trained = step, steps, trained_seconds
-    self._since, self._rate = time.perf_counter() - seconds, 0.0
+  def __init__(self, trained_seconds: float, seconds: float = 0.0):
+    """Earlier processes spent `trained_seconds` up to the last reading and `seconds` since."""
+    self._trained, self._since = trained_seconds, time.perf_counter() - seconds
 
   @contextlib.contextmanager
   def paused(self):
@@ -42,17 +41,12 @@ class Clock:
     """Seconds of training so far."""
     return self._trained + self.seconds()
 
-  def read(self, step: int, tokens: int) -> dict:
+  def read(self, tokens: int) -> dict:
     """Speed since the last reading, over which `tokens` were trained on, and all seconds so far."""
     seconds = self.seconds()
-    self._rate = (step - self._step) / seconds
     self._trained += seconds
-    self._since, self._step = self._since + seconds, step
+    self._since += seconds
     return {"tokens_per_second": tokens / seconds, "train_seconds": self._trained}
-
-  def left(self, step: int) -> float:
-    """Seconds of training left, at the speed of the last reading."""
-    return (self._steps - step) / self._rate if self._rate else math.inf
 
 
 @contextlib.contextmanager
@@ -67,10 +61,12 @@ def paused(clocks: Iterable[Clock]) -> Iterator[None]:
 class Ticker:
   """Lines by time, for rows that are far apart. Nothing of it is kept."""
 
-  def __init__(self, clock: Clock, steps: int):
+  def __init__(self, clock: Clock, step: int, steps: int):
+    """`step` is that of the clock's last reading."""
     self._clock, self._steps = clock, steps
     self._next = None  # when the next line is due; None before the first step, which compiles
-    self._marks = []  # steps and seconds of training at recent lines, the last one at the end
+    # Steps and seconds of training: at first those of that reading, then at recent lines.
+    self._marks = [(step, clock.trained() - clock.seconds())]
 
   def printed(self, step: int) -> None:
     """Another line was printed after `step`."""
@@ -85,6 +81,7 @@ class Ticker:
       results: what the steps up to it gave, at least those since the line before.
     """
     if self._next is None:
+      self._marks = []
       self._wait(step, _FIRST)
     first, seconds = self._marks[-1]
     if time.perf_counter() < self._next or step == first:
@@ -98,10 +95,13 @@ class Ticker:
     return line(step, self._steps, row, left)
 
   def left(self, step: int) -> float:
-    """Seconds of training left, at the speed of the last two minutes; compiling does not count."""
-    if not self._marks or step == self._marks[0][0]:
-      return self._clock.left(step)
+    """Seconds of training left, at the speed of the last two minutes.
+
+    Compiling counts for the first step alone.
+    """
     first, seconds = self._marks[0]
+    if step == first:
+      return math.inf
     return (self._steps - step) * (self._clock.trained() - seconds) / (step - first)
 
   def _wait(self, step: int, seconds: float) -> None:

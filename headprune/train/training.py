@@ -25,7 +25,6 @@ from headprune.train import (
   processes,
   progress,
   start,
-  steps,
   stopping,
   teacher,
 )
@@ -192,9 +191,9 @@ def _drive_all(jobs: list[tuple[prepare.Job, dict]], stop: stopping.Stop) -> lis
       knobs = [job.knobs for job, _ in jobs]
       return lanes.drive(first.step_config, knobs, runs, iterator, shard, taught_by)
     # XLA may spread a new state in another way.
-    spread = functools.partial(devices.spread, mesh=first.mesh) if shard_params else _as_it_is
+    place = lambda state: devices.spread(state, first.mesh) if shard_params else state
     run, knobs = runs[0], first.knobs
-    return [lanes.drive_one(first.step_config, knobs, run, draw, shard, spread, taught_by)]
+    return [lanes.drive_one(first.step_config, knobs, run, draw, shard, place, taught_by)]
 
 
 def _shared(job: prepare.Job) -> tuple:
@@ -202,7 +201,3 @@ def _shared(job: prepare.Job) -> tuple:
   c = job.config
   taught_by = c.init_from, c.init_checkpoint, c.train.distill
   return job.step_config, c.seed, taught_by if c.train.distill else None
-
-
-def _as_it_is(state: steps.TrainState) -> steps.TrainState:
-  return state

@@ -111,7 +111,7 @@ def test_other_sizes_and_any_subset_of_gates(gated):
   arrays, hp = other_model(gated)
   config, params = original.from_npz(arrays, hp)
   if gated:
-    assert original.from_npz(arrays, None)[0] == config  # the file alone tells all sizes
+    assert original.from_npz(arrays, {})[0] == config  # the file alone tells all sizes
   assert (config.src_vocab, config.tgt_vocab, config.enc_ff_size) == (7, 9, 12)
   assert config.enc_self == config.dec_self == config.dec_enc == (2, 2, 2)
   assert (config.model_size, config.enc_head_size, config.dec_head_size) == (8, 4, 4)
@@ -284,7 +284,7 @@ def test_the_wrong_variable_is_named(damage, message, given):
   arrays, hp = other_model(["enc-self"])
   damage(arrays)
   with pytest.raises(UserError, match=message):
-    original.from_npz(arrays, hp if given else None)
+    original.from_npz(arrays, hp if given else {})
 
 
 @pytest.mark.parametrize(
@@ -321,7 +321,7 @@ def test_the_wrong_hyper_parameter_is_named(change, message):
 def test_without_gates_the_number_of_heads_must_be_given():
   arrays, _ = other_model()
   with pytest.raises(UserError, match="give --hp with num_heads"):
-    original.from_npz(arrays, None)
+    original.from_npz(arrays, {})
   assert original.from_npz(arrays, {"num_heads": 4})[0].enc_head_size == 2
   for heads in (3, True):
     with pytest.raises(UserError, match=f"{heads} heads do not divide the 8 channels"):

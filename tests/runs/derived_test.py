@@ -158,7 +158,7 @@ def test_fixed_gates_by_the_name_of_a_structure(tmp_path):
 
 
 def test_what_is_averaged_is_of_the_last_steps_and_of_settled_heads():
-  assert derived.averaging(changed(eval__average=8)) == (8, 0.4, 0)
+  assert derived.averaging(changed(eval__average=8)) == (8, 0)
   wanted = {"gates__kind": "concrete", "l0__target_heads": "16", "train__steps": 1000}
-  assert derived.averaging(changed(**wanted)) == (1, 0.4, 500)
-  assert derived.averaging(changed(**wanted, l0__settled=0.3)) == (1, 0.3, 700)
+  assert derived.averaging(changed(**wanted)) == (1, 500)
+  assert derived.averaging(changed(**wanted, l0__settled=0.3)) == (1, 700)

@@ -1,14 +1,16 @@
 """What --help says of configs."""
 
-from headprune.runs import defaults, derived, helptext, presets
+from headprune.runs import defaults, helptext, presets
 
 
-def test_every_field_has_the_comment_of_its_line_or_of_its_section():
-  found = helptext.comments()
-  assert found.keys() == derived.flatten(defaults.base()).keys() and all(found.values())
-  assert found["data.corpus.dev"] == "sentence pairs"
-  assert found["data.text.dev_tgt"] == 'file; the test pair may stay ""'
-  assert found["model.heads.dec_self"].startswith("heads of each layer")
+def test_fields_stand_in_the_order_in_which_they_are_explained():
+  for config in (None, defaults.config("concrete")):  # the latter has those of `pretrain` as well
+    lines = [line[2:].split() for line in helptext.text(config).split("\n")]
+    first = lines.index(["seed", "0", *defaults.FIELDS["seed"][1].split()])
+    names = [line[0] for line in lines[first:] if line]
+    assert names[: len(defaults.FIELDS)] == list(defaults.FIELDS)
+    assert all(name.startswith("pretrain.") for name in names[len(defaults.FIELDS) :])
+    assert lines[first - 1] == lines[first + 3] == []  # a blank line before each section
 
 
 def test_methods_and_presets_have_a_line_each():

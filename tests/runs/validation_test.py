@@ -15,6 +15,7 @@ from tests.base_config import changed
     ("data.row_length", 0, "config.data.row_length=0 must be at least 1"),
     ("model.layers", 1001, "config.model.layers=1001 must be at most 1000"),
     ("data.packing_bins", 0, "config.data.packing_bins=0"),
+    ("data.corpus.dev", -1, "config.data.corpus.dev=-1 must be at least 0"),
     ("model.precision", "float16", "config.model.precision='float16': .*bfloat16, float32"),
     ("model.layers", 0, "config.model.layers=0"),
     ("model.num_heads", 0, "config.model.num_heads=0"),

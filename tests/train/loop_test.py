@@ -256,7 +256,7 @@ def test_the_clocks_of_others_stand_while_a_run_begins(tmp_path, monkeypatch):
     config=small_config("baseline", ""), workdir=Workdir(tmp_path), step_config=None,
     resumes=False, say=print,
   )  # fmt: skip
-  before, other = time.perf_counter(), progress.Clock(0, 12, 0.0)
+  before, other = time.perf_counter(), progress.Clock(0.0)
   begun = loop.run(job, {}, iter(()), [other], stopping.Stop())
   assert next(begun) is state
   assert other.seconds() < time.perf_counter() - before - 0.5

@@ -13,7 +13,7 @@ import pytest
 
 from headprune.errors import UserError
 from headprune.runs import config as config_lib
-from headprune.runs import effect, lock, metrics
+from headprune.runs import lock, metrics
 from headprune.runs.workdir import Workdir
 from headprune.train import progress, steps, stopping, training
 from tests import base_config
@@ -113,11 +113,6 @@ def test_a_device_without_room_is_one_line(monkeypatch):
     training._drive([job("cross-entropy")] * 2, stopping.Stop())
   with pytest.raises(UserError, match="lower config.mrt.sentences or config.mrt.samples$"):
     training._drive([job("mrt")], stopping.Stop())
-
-
-def test_config_json_reads_back(finished):
-  config = small_config("concrete", finished[0] / "baseline")
-  assert effect.differences(config_lib.load(Workdir(finished[0] / "concrete")), config) == []
 
 
 def test_a_second_run_with_other_knobs_compiles_no_step_and_lines_come_by_time(
