@@ -10,9 +10,8 @@ import argparse
 from collections.abc import Callable
 
 from headprune import cli
-from headprune.analysis import drawing, plug
+from headprune.analysis import drawing, plug, subject
 from headprune.analysis.contributions import figures, measuring, page, prefixes, result
-from headprune.analysis.contributions.prefixes import Pairs
 from headprune.analysis.contributions.result import Result
 from headprune.errors import UserError, check_least
 from headprune.files import write_bytes, write_json, write_text
@@ -21,7 +20,6 @@ from headprune.runs import config as config_lib
 from headprune.runs import stored
 from headprune.runs.run import load
 from headprune.runs.workdir import Workdir, name_runs
-from headprune.text import sources, textfile
 
 
 def main() -> None:
@@ -73,26 +71,18 @@ def _compare(
     meter.begin(task, total)
     return meter.add
 
-  text = _text(args, wanted[0], meter)
-  lengths = tuple(args.length) if args.length else prefixes.most_frequent(text)
-  names, found = name_runs(args.workdir), []
+  names, found, text = name_runs(args.workdir), [], None
   for path, which in wanted:
     meter.begin(f"reading {path}", 0)
     run = load(path, which)
+    if text is None:
+      lines = subject.read_lines(run, args.text)
+      text = measuring.encode(run, *lines, others=args.workdir[1:])
+      lengths = tuple(args.length) if args.length else prefixes.most_frequent(text)
     for prefix in chosen:
       of = which, names[path], begin, args.seed
       found.append(measuring.measure(run, text, lengths, prefix, args.sentences, *of))
   return result.summarise(len(text), lengths, found, args.resamples, args.seed)
-
-
-def _text(args: argparse.Namespace, first: tuple[str, str], meter: Meter) -> Pairs:
-  meter.begin("reading the text", 0)
-  run = load(*first)
-  if args.text:
-    lines = textfile.read_parallel(*args.text)
-  else:
-    lines = sources.read_dev(run.config.data, "give --text SRC TGT")
-  return measuring.encode(run, *lines, others=args.workdir[1:])
 
 
 def _checkpoints(path: str, named: str) -> list[str]:

@@ -65,11 +65,13 @@ def test_the_whole_command(folder, monkeypatch, capsys):
 
 
 def test_checkpoints_side_by_side(folder, monkeypatch):
+  loaded, load = [], contributions.load
+  monkeypatch.setattr(contributions, "load", lambda *of: loaded.append(of[1]) or load(*of))
   text = "--text", folder / "text", folder / "text"
   command(monkeypatch, "--workdir", folder / "run", "--checkpoints", "all", *text)
   workdir = Workdir(folder / "run")
   found = json.loads(workdir.contributions.read_text())["lines"]
-  assert [line["checkpoint"] for line in found] == ["0", "10"]
+  assert [line["checkpoint"] for line in found] == ["0", "10"] == loaded, "each is loaded once"
   assert found[0]["source"]["mean"] != found[1]["source"]["mean"]
   assert (workdir.figures / "contributions-steps.svg").is_file()
 

@@ -109,15 +109,16 @@ def test_it_says_what_analyze_says_of_the_same_checkpoint(folder, monkeypatch):
 
 
 def test_text_and_compiled_programs_serve_all_checkpoints(folder, monkeypatch):
-  traced, encoded = [], []
+  traced, encoded, loaded = [], [], []
   apply, encode = Translator._apply, subject_lib.encode
+  monkeypatch.setattr(trend, "load", lambda path, step: loaded.append(step) or load(path, step))
   monkeypatch.setattr(Translator, "_apply", lambda *a, **k: traced.append(1) or apply(*a, **k))
   monkeypatch.setattr(subject_lib, "encode", lambda *a: encoded.append(1) or encode(*a))
   Translator.attention.clear_cache()
   Translator.encoder_attention.clear_cache()
   command(monkeypatch, "--workdir", folder / "run", *LOW)
   assert len(traced) == 2, "all attention, the encoder's alone"
-  assert len(encoded) == 1
+  assert len(encoded) == 1 and loaded == ["0", "10", "100"]
 
 
 @pytest.mark.parametrize(
