@@ -105,8 +105,7 @@ def _listed(option: str, text: str, known, where: str = "") -> list[str]:
 
 
 def _parse() -> argparse.Namespace:
-  description, _, more = __doc__.partition("\n\n")
-  parser = cli.Parser(prog="headprune contributions", description=description, epilog=more)
+  parser = cli.Parser(prog="headprune contributions", description=__doc__)
   add = parser.add_argument
   add("--workdir", nargs="+", required=True, help="trained runs that share a tokenizer")
   add(

@@ -96,8 +96,7 @@ def _follow(
 
 
 def _parse() -> argparse.Namespace:
-  description, _, more = __doc__.partition("\n\n")
-  parser = cli.Parser(prog="headprune trend", description=description, epilog=more)
+  parser = cli.Parser(prog="headprune trend", description=__doc__)
   add = parser.add_argument
   add("--workdir", nargs="+", required=True, help="runs, finished or not")
   add(
