@@ -1,8 +1,9 @@
-"""Sortable tables as HTML."""
+"""Tables: sortable ones as HTML, and as CSV."""
 
 from collections.abc import Sequence
 import html
 
+from headprune import layout
 from headprune.analysis.result import Column, Head
 
 _TEXT_FORMS = ("text", "wrapped text", "heads")
@@ -31,6 +32,14 @@ def sortable(columns: Sequence[Column], rows: Sequence[tuple], tall: bool = Fals
   scroll = "scroll tall" if tall else "scroll"
   return f"""<div class="{scroll}"><table class="sortable"><thead><tr>{"".join(head)}</tr></thead>
 <tbody>{"".join(lines)}</tbody></table></div>"""
+
+
+def csv(columns: Sequence[Column], rows: Sequence[tuple]) -> str:
+  """The same as CSV, whose numbers have all their digits; shares are from 0 to 1."""
+  forms = {"head": name_head, "heads": name_heads}
+  written = [forms.get(column.form, lambda value: value) for column in columns]
+  cells = ([write(value) for write, value in zip(written, row, strict=True)] for row in rows)
+  return layout.csv_text([column.name for column in columns], cells)
 
 
 def number(value: float) -> str:
