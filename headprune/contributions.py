@@ -8,6 +8,7 @@ positions can be averaged. The text is the dev set of the first run's config, or
 
 import argparse
 from collections.abc import Callable
+import dataclasses
 
 from headprune import cli
 from headprune.analysis import drawing, plug, subject
@@ -51,7 +52,7 @@ def write(workdir: Workdir, found: Result) -> None:
   pictures = {name: drawing.render(figure) for name, figure in figures.draw(found).items()}
   for name, data in pictures.items():
     write_bytes(workdir.figures / f"{name}.svg", data)
-  write_json(workdir.contributions, found.to_json())
+  write_json(workdir.contributions, dataclasses.asdict(found))
   write_text(workdir.contributions_page, page.page(found, pictures))
 
 
@@ -89,9 +90,9 @@ def _checkpoints(path: str, named: str) -> list[str]:
   """Which of a run's checkpoints --checkpoints means."""
   workdir = Workdir.at(path)
   config_lib.load(workdir)  # which says it if this is no run
-  steps = list(map(str, stored.some_steps(workdir)))
+  stored.some_steps(workdir)  # and if it has no checkpoint
   if named == "all":
-    return steps
+    return stored.kept(workdir)
   return _listed("checkpoints", named, stored.choices(workdir), f" of {path}")
 
 

@@ -126,6 +126,14 @@ def test_a_run_that_one_may_not_write_to_is_told_before_anything_is_measured(fol
     command(monkeypatch, "--workdir", folder / "run")
 
 
+def test_a_damaged_checkpoint_is_told_before_anything_is_measured(folder, monkeypatch, tmp_path):
+  shutil.copytree(folder / "run", tmp_path / "run")
+  (tmp_path / "run" / "checkpoints" / "10" / "params" / "_METADATA").write_text("{}")
+  monkeypatch.setattr(contributions, "load", None)
+  with pytest.raises(UserError, match="10: damaged (.*); checkpoint 0 is whole"):
+    command(monkeypatch, "--workdir", tmp_path / "run", "--checkpoints", "all")
+
+
 def test_runs_that_cannot_be_used(folder, monkeypatch, tmp_path):
   with pytest.raises(UserError, match="nowhere: not a run"):
     command(monkeypatch, "--workdir", folder / "run", tmp_path / "nowhere")
