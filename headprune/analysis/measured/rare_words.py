@@ -68,8 +68,8 @@ def measure(subject: Subject, rank_V, limit: float, top: int, notes=()) -> Count
   )
   score = functools.partial(evidence.score, subject)
   scores = (
-    score("rarest", "the sentence's least frequent token", {"enc_self": rarest_NH}),
-    score("one of two rarest", "one of its two least frequent tokens", {"enc_self": either_NH}),
+    score("rarest", "on the sentence's least frequent token", {"enc_self": rarest_NH}),
+    score("one of two rarest", "on one of its two least frequent tokens", {"enc_self": either_NH}),
   )
   if not cases_E.any():
     notes = *notes, f"No sentence has a word behind rank {top:,} (--rare-top): none is rare."
