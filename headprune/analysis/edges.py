@@ -67,7 +67,7 @@ class Rule:
   def __str__(self) -> str:
     sides = "to words further left, " if self.side == "target" else ""
     return (
-      f"{sides}at least {100 * self.limit:.0f} points above always pointing at the relation's most "
+      f"{sides}at least {100 * self.limit:.6g} points above always pointing at the relation's most "
       f"frequent offset, in at least {self.min_cases} cases"
     )
 

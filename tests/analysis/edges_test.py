@@ -88,6 +88,7 @@ def test_what_the_report_says():
   assert table.rows[0] == ("obj head→dep", 100, 0.5, 0.2, 0.3, 2, (0, 1))
   assert [c.name for c in table.columns][-2:] == ["offset", "head"]
   assert told.notes == ("Parsed.", "There is no case of iobj in the parsed source sentences.")
+  assert "at least 12.5 points above" in str(dataclasses.replace(rule, limit=0.125))
   assert "at least 10 points above" in told.kinds[0].rule and "100 cases" in told.kinds[0].rule
   nothing = edges.findings(subject, {}, rule, [])
   assert nothing.functions == nothing.tables == ()

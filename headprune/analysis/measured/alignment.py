@@ -72,7 +72,7 @@ def measure(subject: Subject, links: Sequence[Links], limit: float) -> Counted:
     )
     for step, share_NH in zip(STEPS, found.shares(found.everything)[0])
   ]
-  rule = f"an alignment error rate of at most {limit:.0%}"
+  rule = f"an alignment error rate of at most {plug.percent(limit)}"
   return Counted(
     scores=tuple(scores),
     kinds=(Kind(KIND, "dec_enc", rule),),

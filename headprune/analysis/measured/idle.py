@@ -89,7 +89,9 @@ def _evidence(name: str, hits_E2NH, cases_E, limit: float) -> Evidence:
 
 
 def _kind(name: str, limit: float) -> Kind:
-  rule = f"at least {limit:.0%} of the largest weights of {TITLES[name]} on {PLACES[name]}"
+  rule = (
+    f"at least {plug.percent(limit)} of the largest weights of {TITLES[name]} on {PLACES[name]}"
+  )
   return Kind(KIND, name, rule, useful=False)
 
 

@@ -77,8 +77,8 @@ def _evidence(name: str, offsets: Sequence[int], hits_ERNH, cases_ER, limit: flo
 
 def _kinds(limit: float) -> tuple[Kind, Kind]:
   rule = (
-    f"at least {limit:.0%} of the largest weights at one relative position that half of all tokens "
-    "have"
+    f"at least {plug.percent(limit)} of the largest weights at one relative position that half of "
+    "all tokens have"
   )
   decoder = (
     "the same in the decoder, where positions are counted from the token that a step reads: "

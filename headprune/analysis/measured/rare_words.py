@@ -74,7 +74,9 @@ def measure(subject: Subject, rank_V, limit: float, top: int, notes=()) -> Count
   if not cases_E.any():
     notes = *notes, f"No sentence has a word behind rank {top:,} (--rare-top): none is rare."
     scores = ()
-  rule = f"at least {limit:.0%} of the largest weights on the sentence's least frequent token"
+  rule = (
+    f"at least {plug.percent(limit)} of the largest weights on the sentence's least frequent token"
+  )
   return Counted(
     scores=scores,
     kinds=(Kind(KIND, "enc_self", rule),),
