@@ -6,7 +6,7 @@ import html
 from headprune import layout
 from headprune.analysis.result import Column, Head
 
-_TEXT_FORMS = ("text", "wrapped text", "heads")
+_CLASSES = {"text": "text", "wrapped text": "text wrap", "heads": "text wrap"}  # form -> cells'
 
 
 def name_head(head: Head) -> str:
@@ -22,7 +22,7 @@ def sortable(columns: Sequence[Column], rows: Sequence[tuple], tall: bool = Fals
   """A table whose columns sort it; `tall` ones scroll."""
   head = []
   for column in columns:
-    attributes = ' class="text"' if column.form in _TEXT_FORMS else ""
+    attributes = ' class="text"' if column.form in _CLASSES else ""
     button = f"<button>{html.escape(column.name)}</button>"
     head.append(f'<th{attributes} aria-sort="none">{button}</th>')
   lines = []
@@ -74,10 +74,8 @@ _WRITERS = {
 
 
 def _cell(value, form: str) -> str:
-  attributes = {"text": ' class="text"'}.get(form, "")
-  if form in ("wrapped text", "heads"):
-    attributes = ' class="text wrap"'
-  elif form == "head":  # sorts 1.10 behind 1.9
+  attributes = f' class="{_CLASSES[form]}"' if form in _CLASSES else ""
+  if form == "head":  # sorts 1.10 behind 1.9
     attributes = f' data-value="{1000 * value[0] + value[1]}"'
   elif isinstance(value, float):  # sorts by digits that are not shown, too
     attributes = f' data-value="{value:.6g}"'
