@@ -148,6 +148,9 @@ def test_runs_on_other_text_are_marked(folder, tmp_path):
     args = argparse.Namespace(workdir=str(folder / "run"), before=[], checkpoint="last")
     found = analyze._qualities(subject.encode(started, LINES, LINES), args, [])
     assert [bool(quality.comparable) for quality in found] == [same, True]
+  started.config.init_checkpoint = "best"
+  found = analyze._qualities(subject.encode(started, LINES, LINES), args, [])
+  assert [quality.run for quality in found] == ["run"], "a summary is of the last checkpoint"
 
 
 def test_a_run_that_was_cut_gives_the_same(folder):
