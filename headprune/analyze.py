@@ -107,7 +107,7 @@ def _qualities(subject: Subject, args, before: Sequence[Result]) -> list[Quality
     comparable = held_out.comparable(run.config, there)
     summary = _summary(there, found.checkpoint)
     earlier.append(Quality(found.title, summary, found.heads, comparable))
-  if not before and start and (summary := start.read_summary()):
+  if not before and start and (summary := _summary(start, run.config.init_checkpoint)):
     comparable = held_out.comparable(run.config, start)
     earlier = [Quality(names[run.config.init_from], summary, start.read_heads(), comparable)]
   summary = _summary(run.workdir, args.checkpoint)

@@ -17,10 +17,14 @@ from headprune.errors import Stopped, UserError
 
 
 class Parser(argparse.ArgumentParser):
-  """argparse's, to which an empty word is a mistake, such as a shell's variable that is not set."""
+  """argparse's, to which an empty word is a mistake, such as a shell's variable that is not set.
 
-  def __init__(self, **settings):
-    super().__init__(**{"formatter_class": _Help} | settings)
+  In its help the description's first paragraph stands above the options, what follows below.
+  """
+
+  def __init__(self, description: str = "", **settings):
+    above, _, below = description.partition("\n\n")
+    super().__init__(**{"formatter_class": _Help, "description": above, "epilog": below} | settings)
     self.register("type", None, _not_empty)
     self.register("type", pathlib.Path, lambda text: pathlib.Path(_not_empty(text)))
 

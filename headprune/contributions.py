@@ -8,11 +8,11 @@ positions can be averaged. The text is the dev set of the first run's config, or
 
 import argparse
 from collections.abc import Callable
+import dataclasses
 
 from headprune import cli
-from headprune.analysis import drawing, plug
+from headprune.analysis import drawing, plug, subject
 from headprune.analysis.contributions import figures, measuring, page, prefixes, result
-from headprune.analysis.contributions.prefixes import Pairs
 from headprune.analysis.contributions.result import Result
 from headprune.errors import UserError, check_least
 from headprune.files import write_bytes, write_json, write_text
@@ -21,7 +21,6 @@ from headprune.runs import config as config_lib
 from headprune.runs import stored
 from headprune.runs.run import load
 from headprune.runs.workdir import Workdir, name_runs
-from headprune.text import sources, textfile
 
 
 def main() -> None:
@@ -53,7 +52,7 @@ def write(workdir: Workdir, found: Result) -> None:
   pictures = {name: drawing.render(figure) for name, figure in figures.draw(found).items()}
   for name, data in pictures.items():
     write_bytes(workdir.figures / f"{name}.svg", data)
-  write_json(workdir.contributions, found.to_json())
+  write_json(workdir.contributions, dataclasses.asdict(found))
   write_text(workdir.contributions_page, page.page(found, pictures))
 
 
@@ -73,35 +72,27 @@ def _compare(
     meter.begin(task, total)
     return meter.add
 
-  text = _text(args, wanted[0], meter)
-  lengths = tuple(args.length) if args.length else prefixes.most_frequent(text)
-  names, found = name_runs(args.workdir), []
+  names, found, text = name_runs(args.workdir), [], None
   for path, which in wanted:
     meter.begin(f"reading {path}", 0)
     run = load(path, which)
+    if text is None:
+      lines = subject.read_lines(run, args.text)
+      text = measuring.encode(run, *lines, others=args.workdir[1:])
+      lengths = tuple(args.length) if args.length else prefixes.most_frequent(text)
     for prefix in chosen:
       of = which, names[path], begin, args.seed
       found.append(measuring.measure(run, text, lengths, prefix, args.sentences, *of))
   return result.summarise(len(text), lengths, found, args.resamples, args.seed)
 
 
-def _text(args: argparse.Namespace, first: tuple[str, str], meter: Meter) -> Pairs:
-  meter.begin("reading the text", 0)
-  run = load(*first)
-  if args.text:
-    lines = textfile.read_parallel(*args.text)
-  else:
-    lines = sources.read_dev(run.config.data, "give --text SRC TGT")
-  return measuring.encode(run, *lines, others=args.workdir[1:])
-
-
 def _checkpoints(path: str, named: str) -> list[str]:
   """Which of a run's checkpoints --checkpoints means."""
   workdir = Workdir.at(path)
   config_lib.load(workdir)  # which says it if this is no run
-  steps = list(map(str, stored.some_steps(workdir)))
+  stored.some_steps(workdir)  # and if it has no checkpoint
   if named == "all":
-    return steps
+    return stored.kept(workdir)
   return _listed("checkpoints", named, stored.choices(workdir), f" of {path}")
 
 
@@ -115,8 +106,7 @@ def _listed(option: str, text: str, known, where: str = "") -> list[str]:
 
 
 def _parse() -> argparse.Namespace:
-  description, _, more = __doc__.partition("\n\n")
-  parser = cli.Parser(prog="headprune contributions", description=description, epilog=more)
+  parser = cli.Parser(prog="headprune contributions", description=__doc__)
   add = parser.add_argument
   add("--workdir", nargs="+", required=True, help="trained runs that share a tokenizer")
   add(

@@ -42,8 +42,7 @@ def main() -> None:
 
 
 def _parse() -> argparse.Namespace:
-  description, _, more = __doc__.partition("\n\n")
-  parser = cli.Parser(prog="headprune table", description=description, epilog=more)
+  parser = cli.Parser(prog="headprune table", description=__doc__)
   add = parser.add_argument
   add("runs", nargs="+", metavar="RUN", help="folders of runs; others among them are left out")
   add(

@@ -86,17 +86,17 @@ def _prepare(
 def _follow(
   name: str, steps: Sequence[str], subject: Subject, plans: list[Plan], meter: Meter
 ) -> Iterator[Checkpoint]:
-  """What is found at each step of a run."""
-  rows = metrics.read(subject.run.workdir)
+  """What is found at each step of a run; the subject is the run at the first of them."""
+  rows, at = metrics.read(subject.run.workdir), subject
   for step in steps:
-    at = dataclasses.replace(subject, run=load(subject.run.workdir.path, step))
+    if step != steps[0]:
+      at = dataclasses.replace(subject, run=load(subject.run.workdir.path, step))
     begin = lambda task, total: meter.begin(f"{name} at {step}: {task}", total)
     yield trend_lib.checkpoint(name, int(step), rows, at, survey.find(at, plans, begin))
 
 
 def _parse() -> argparse.Namespace:
-  description, _, more = __doc__.partition("\n\n")
-  parser = cli.Parser(prog="headprune trend", description=description, epilog=more)
+  parser = cli.Parser(prog="headprune trend", description=__doc__)
   add = parser.add_argument
   add("--workdir", nargs="+", required=True, help="runs, finished or not")
   add(

@@ -18,7 +18,6 @@ from headprune.prune.cut import cut
 from headprune.runs import stored
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
-from headprune.text import textfile
 from tests import small_run
 from tests.analysis.page import Page
 from tests.analysis.results import RESULT
@@ -149,6 +148,9 @@ def test_runs_on_other_text_are_marked(folder, tmp_path):
     args = argparse.Namespace(workdir=str(folder / "run"), before=[], checkpoint="last")
     found = analyze._qualities(subject.encode(started, LINES, LINES), args, [])
     assert [bool(quality.comparable) for quality in found] == [same, True]
+  started.config.init_checkpoint = "best"
+  found = analyze._qualities(subject.encode(started, LINES, LINES), args, [])
+  assert [quality.run for quality in found] == ["run"], "a summary is of the last checkpoint"
 
 
 def test_a_run_that_was_cut_gives_the_same(folder):
@@ -231,17 +233,13 @@ def test_before_and_after(folder, monkeypatch, capsys, tmp_path):
   "arguments, message",
   [
     (["--before", "nowhere"], "--before nowhere: no analysis.json"),
-    (["--sentences", 0], "--sentences 0 must be at least 1"),
     (["--resamples", -1], "--resamples -1 must be at least 0"),
-    (["--max-offset", 0], "--max-offset 0 must be at least 1"),
     (["--lrp-sentences", -1], "--lrp-sentences -1 must be at least 0"),
     (["--bleu-sentences", -1], "--bleu-sentences -1 must be at least 0"),
     (["--maps", -1], "--maps -1 must be at least 0"),
     (["--positional", 90], "--positional 90 is a share, from 0 to 1"),
     (["--idle", "nan"], "--idle nan is a share, from 0 to 1"),
     (["--rare", -1], "--rare -1 is a share, from 0 to 1"),
-    (["--conllu", "{}/parsed.conllu", "--syntactic", 10], "--syntactic 10 is a share"),
-    (["--target-conllu", "{}/parsed.conllu", "--syntactic", 10], "--syntactic 10 is a share"),
     (["--alignments", "{}/links", "--aligning", 40], "--aligning 40 is a share"),
     (["--conllu", "missing.conllu"], "missing.conllu: no such file"),
     (["--relations", "obl"], "--relations has no effect without --conllu or --target-conllu"),
@@ -257,7 +255,6 @@ def test_before_and_after(folder, monkeypatch, capsys, tmp_path):
       "--seed has no effect without --resamples or --chance",
     ),
     (["--text", "missing.a", "missing.b"], "missing.a: no such file"),
-    (["--alignments", "{}/src"], "src, line 1: 'the' is not a link"),
   ],
 )
 def test_a_mistake_is_one_line(folder, monkeypatch, arguments, message):
@@ -271,11 +268,3 @@ def test_a_run_that_one_may_not_write_to_is_told_before_anything_is_measured(fol
   monkeypatch.setattr(os, "access", lambda *_: False)
   with pytest.raises(UserError, match="run is not a folder that one may write to"):
     command(monkeypatch, folder / "run")
-
-
-def test_text_of_which_nothing_is_left(folder, monkeypatch, tmp_path):
-  long = tmp_path / "long"
-  long.write_text("dog " * 200 + "\n")
-  assert textfile.read_lines(long)
-  with pytest.raises(UserError, match="no pair with 1 to 127 tokens"):
-    command(monkeypatch, folder / "run", "--text", long, long)

@@ -159,6 +159,12 @@ def test_without_a_home_nothing_is_kept_and_all_works(tmp_path, monkeypatch):
     jax.config.update("jax_compilation_cache_dir", before)
 
 
+def test_help_begins_with_the_first_paragraph_and_ends_with_the_others():
+  found = cli.Parser(prog="x", description="A\nline.\n\nMore.\n\nAnd more.").format_help()
+  assert found.startswith("usage: x [-h]\n\nA line.\n\noptions:")
+  assert found.endswith("exit\n\nMore. And more.\n")
+
+
 def test_help_says_each_default_once():
   parser = cli.Parser(prog="x")
   for flag, default, text in (

@@ -65,11 +65,13 @@ def test_the_whole_command(folder, monkeypatch, capsys):
 
 
 def test_checkpoints_side_by_side(folder, monkeypatch):
+  loaded, load = [], contributions.load
+  monkeypatch.setattr(contributions, "load", lambda *of: loaded.append(of[1]) or load(*of))
   text = "--text", folder / "text", folder / "text"
   command(monkeypatch, "--workdir", folder / "run", "--checkpoints", "all", *text)
   workdir = Workdir(folder / "run")
   found = json.loads(workdir.contributions.read_text())["lines"]
-  assert [line["checkpoint"] for line in found] == ["0", "10"]
+  assert [line["checkpoint"] for line in found] == ["0", "10"] == loaded, "each is loaded once"
   assert found[0]["source"]["mean"] != found[1]["source"]["mean"]
   assert (workdir.figures / "contributions-steps.svg").is_file()
 
@@ -105,11 +107,9 @@ def test_own_prefixes_are_the_translations(folder, monkeypatch):
     (["--seed", -1], "--seed -1 must be at least 0"),
     (["--resamples", 0, "--seed", 1], "--seed has no effect without --resamples or --prefix rand"),
     (["--length", 1, 5], "--length 1 5: both must be at least 2"),
-    (["--length", 3, 5], "no pair has 3 source and 5 target tokens.* lengths are 6 6"),
     (["--prefix", "own,model"], "'model' is not one: reference, own, random"),
     (["--checkpoints", "5"], "'5' is not one of .*run: last, best, 0, 10"),
     (["--text", "missing.a", "missing.b"], "missing.a: no such file"),
-    (["--prefix", "random", "--length", 2, 2], "all targets of 2 tokens are the same one"),
   ],
 )
 def test_a_mistake_is_one_line(folder, monkeypatch, arguments, message):
@@ -122,6 +122,14 @@ def test_a_run_that_one_may_not_write_to_is_told_before_anything_is_measured(fol
   monkeypatch.setattr(os, "access", lambda *_: False)
   with pytest.raises(UserError, match="run is not a folder that one may write to"):
     command(monkeypatch, "--workdir", folder / "run")
+
+
+def test_a_damaged_checkpoint_is_told_before_anything_is_measured(folder, monkeypatch, tmp_path):
+  shutil.copytree(folder / "run", tmp_path / "run")
+  (tmp_path / "run" / "checkpoints" / "10" / "params" / "_METADATA").write_text("{}")
+  monkeypatch.setattr(contributions, "load", None)
+  with pytest.raises(UserError, match="10: damaged (.*); checkpoint 0 is whole"):
+    command(monkeypatch, "--workdir", tmp_path / "run", "--checkpoints", "all")
 
 
 def test_runs_that_cannot_be_used(folder, monkeypatch, tmp_path):

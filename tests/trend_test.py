@@ -109,29 +109,22 @@ def test_it_says_what_analyze_says_of_the_same_checkpoint(folder, monkeypatch):
 
 
 def test_text_and_compiled_programs_serve_all_checkpoints(folder, monkeypatch):
-  traced, encoded = [], []
+  traced, encoded, loaded = [], [], []
   apply, encode = Translator._apply, subject_lib.encode
+  monkeypatch.setattr(trend, "load", lambda path, step: loaded.append(step) or load(path, step))
   monkeypatch.setattr(Translator, "_apply", lambda *a, **k: traced.append(1) or apply(*a, **k))
   monkeypatch.setattr(subject_lib, "encode", lambda *a: encoded.append(1) or encode(*a))
   Translator.attention.clear_cache()
   Translator.encoder_attention.clear_cache()
   command(monkeypatch, "--workdir", folder / "run", *LOW)
   assert len(traced) == 2, "all attention, the encoder's alone"
-  assert len(encoded) == 1
+  assert len(encoded) == 1 and loaded == ["0", "10", "100"]
 
 
-@pytest.mark.parametrize(
-  "arguments, message",
-  [
-    (["--checkpoints", "10,50"], "run/checkpoints: no checkpoint '50'; there are 0, 10, 100"),
-    (["--positional", 1.5], "--positional 1.5 is a share, from 0 to 1"),
-    (["--sentences", 0], "--sentences 0 must be at least 1"),
-    (["--text", "missing.a", "missing.b"], "missing.a: no such file"),
-  ],
-)
-def test_a_mistake_is_one_line(folder, monkeypatch, arguments, message):
+def test_a_checkpoint_that_is_not_kept(folder, monkeypatch):
+  message = "run/checkpoints: no checkpoint '50'; there are 0, 10, 100"
   with pytest.raises(UserError, match=message):
-    command(monkeypatch, "--workdir", folder / "run", *arguments)
+    command(monkeypatch, "--workdir", folder / "run", "--checkpoints", "10,50")
 
 
 def test_a_run_that_one_may_not_write_to_is_told_before_anything_is_measured(folder, monkeypatch):

@@ -30,13 +30,11 @@ def correlate(result: Result) -> tuple[Correlation, ...]:
 
 
 def correlations(values: Sequence[np.ndarray]) -> np.ndarray:
-  """Spearman's rank correlation of each pair of scores: [P, P]."""
+  """Spearman's rank correlation of each pair of scores, none of which is constant: [P, P]."""
   rank = np.stack([ranked(score) for score in values])
   rank -= rank.mean(1, keepdims=True)
   norm_P = np.linalg.norm(rank, axis=1)
-  product_PP = np.outer(norm_P, norm_P)
-  # A score that is the same for all heads has no order: no correlation, not even with itself.
-  return rank @ rank.T / np.where(product_PP > 0, product_PP, np.inf)
+  return rank @ rank.T / np.outer(norm_P, norm_P)
 
 
 def ranked(score: np.ndarray) -> np.ndarray:

@@ -18,10 +18,9 @@ def panels(columns: int, width: float, height: float, rows: int = 1) -> tuple[Fi
   return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def render(figure: Figure, kind: str = "svg") -> bytes:
-  """The figure as "svg" or "png"; the same figure gives the same bytes."""
+def render(figure: Figure) -> bytes:
+  """The figure as SVG; the same figure gives the same bytes."""
   data = io.BytesIO()
-  metadata = {"Date": None} if kind == "svg" else None
   with matplotlib.rc_context({"svg.hashsalt": "headprune"}):
-    figure.savefig(data, format=kind, metadata=metadata)
+    figure.savefig(data, format="svg", metadata={"Date": None})
   return data.getvalue()

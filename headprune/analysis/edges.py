@@ -39,14 +39,14 @@ class Case:
   targets: tuple[int, ...]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Counts:
-  """What is known about one edge: counts of each sentence."""
+  """What is known about R edges: counts of each sentence."""
 
-  hits_ENH: np.ndarray
-  cases_E: np.ndarray
-  offset: int  # the most frequent one, in units
-  baseline_E: np.ndarray  # cases in which it is right
+  offsets: dict[Edge, int]  # of each edge the most frequent one, in units
+  hits_ERNH: np.ndarray
+  cases_ER: np.ndarray
+  baseline_ER: np.ndarray  # cases in which the most frequent offset is right
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class Rule:
   def __str__(self) -> str:
     sides = "to words further left, " if self.side == "target" else ""
     return (
-      f"{sides}at least {100 * self.limit:.0f} points above always pointing at the relation's most "
+      f"{sides}at least {100 * self.limit:.6g} points above always pointing at the relation's most "
       f"frequent offset, in at least {self.min_cases} cases"
     )
 
@@ -143,27 +143,27 @@ def pointed_units(attn_NHXX, members: Sequence[Sequence[int]]) -> np.ndarray:
 
 
 def count(
-  cases: Sequence[Sequence[Case]], tops: Iterable[tuple[int, np.ndarray]]
-) -> dict[Edge, Counts]:
+  cases: Sequence[Sequence[Case]], tops: Iterable[tuple[int, np.ndarray]], heads: tuple[int, int]
+) -> Counts:
   """How often heads follow each edge that there is.
 
   Args:
     cases: of each of E sentences.
     tops: for each sentence, in any order, its number and top_NHU, where its units look.
+    heads: N and H.
   """
   offsets = most_frequent_offsets([case for part in cases for case in part])
-  found = {}
+  offsets = {edge: offsets[edge] for edge in sorted(offsets)}
+  number = {edge: r for r, edge in enumerate(offsets)}
+  cases_ER = np.zeros((max(1, len(cases)), len(offsets)), int)  # evidence has a sentence at least
+  hits_ERNH, baseline_ER = np.zeros((*cases_ER.shape, *heads), int), np.zeros_like(cases_ER)
   for i, top_NHU in tops:
     for case in cases[i]:
-      if case.edge not in found:
-        hits_ENH = np.zeros((len(cases), *top_NHU.shape[:2]), int)
-        zeros = np.zeros((2, len(cases)), int)
-        found[case.edge] = Counts(hits_ENH, zeros[0], offsets[case.edge], zeros[1])
-      counts = found[case.edge]
-      counts.hits_ENH[i] += np.isin(top_NHU[..., case.query], case.targets)
-      counts.cases_E[i] += 1
-      counts.baseline_E[i] += case.query + counts.offset in case.targets
-  return {edge: found[edge] for edge in sorted(found)}
+      r = number[case.edge]
+      hits_ERNH[i, r] += np.isin(top_NHU[..., case.query], case.targets)
+      cases_ER[i, r] += 1
+      baseline_ER[i, r] += case.query + offsets[case.edge] in case.targets
+  return Counts(offsets, hits_ERNH, cases_ER, baseline_ER)
 
 
 def most_frequent_offsets(cases: Sequence[Case]) -> dict[Edge, int]:
@@ -176,9 +176,7 @@ def most_frequent_offsets(cases: Sequence[Case]) -> dict[Edge, int]:
   return {edge: max(sorted(counts, key=abs), key=counts.get) for edge, counts in offsets.items()}
 
 
-def findings(
-  subject: Subject, found: dict[Edge, Counts], rule: Rule, notes: Sequence[str]
-) -> Counted:
+def findings(subject: Subject, found: Counts, rule: Rule, notes: Sequence[str]) -> Counted:
   """Accuracies of all heads, and the heads that beat an edge's baseline.
 
   Args:
@@ -187,55 +185,46 @@ def findings(
     rule: when a head is syntactic.
     notes: what the report should say about the sentences.
   """
-  missing = [name for name in rule.relations if name not in {edge.relation for edge in found}]
+  missing = [name for name in rule.relations if name not in {e.relation for e in found.offsets}]
   if missing:
     notes = [
       *notes,
       f"There is no case of {', '.join(missing)} in the parsed {rule.side} sentences.",
     ]
-  told = gather(subject, found, rule)
-  if found and not told.usable_R.any():
+  told = gather(found, rule)
+  if found.offsets and not told.usable_R.any():
     notes = [*notes, f"No relation of the {rule.side} has {rule.min_cases} cases (--min-cases)."]
+  accuracy_RNH = told.shares(told.everything)[0]
   return Counted(
-    scores=tuple(_score(subject, edge, counts, rule) for edge, counts in found.items()),
+    scores=tuple(
+      _score(subject, edge, accuracy_NH, rule)
+      for edge, accuracy_NH in zip(found.offsets, accuracy_RNH)
+    ),
     kinds=(Kind(KIND, rule.type, str(rule)),),
     functions=evidence.functions(subject, told),
-    tables=_tables(subject, found, rule),
+    tables=_tables(subject, found, told, rule),
     notes=tuple(notes),
     evidence=(told,),
   )
 
 
-def gather(subject: Subject, found: dict[Edge, Counts], rule: Rule) -> Evidence:
-  """The counts of all edges as evidence; without an edge those of one sentence with no case."""
-  heads = subject.open_heads(rule.type).shape
-  empty = {"hits_ENH": (1, 0, *heads), "cases_E": (1, 0), "baseline_E": (1, 0)}
-
-  def columns(field: str) -> np.ndarray:
-    if not found:
-      return np.zeros(empty[field], int)
-    return np.stack([getattr(counts, field) for counts in found.values()], axis=1)
-
-  cases_ER = columns("cases_E")
+def gather(found: Counts, rule: Rule) -> Evidence:
+  """The counts of all edges as evidence."""
   return Evidence(
     kind=KIND,
     type=rule.type,
-    names=tuple(map(str, found)),
+    names=tuple(map(str, found.offsets)),
     measure="accuracy",
-    hits_ERNH=columns("hits_ENH"),
-    cases_ER=cases_ER,
+    hits_ERNH=found.hits_ERNH,
+    cases_ER=found.cases_ER,
     limit=rule.limit,
-    baseline_ER=columns("baseline_E"),
-    allowed_R=cases_ER.sum(0) >= rule.min_cases,
+    baseline_ER=found.baseline_ER,
+    allowed_R=found.cases_ER.sum(0) >= rule.min_cases,
     text=rule.text,
   )
 
 
-def _accuracy(counts: Counts) -> np.ndarray:
-  return counts.hits_ENH.sum(0) / counts.cases_E.sum()
-
-
-def _score(subject: Subject, edge: Edge, counts: Counts, rule: Rule) -> Score:
+def _score(subject: Subject, edge: Edge, accuracy_NH, rule: Rule) -> Score:
   prefix = "target-" if rule.side == "target" else ""
   meaning = (
     f"accuracy: how often the largest weight, {rule.excluded} excluded, is on the related word"
@@ -244,23 +233,23 @@ def _score(subject: Subject, edge: Edge, counts: Counts, rule: Rule) -> Score:
     key=f"{prefix}{edge.key}",
     title=str(edge),
     meaning=meaning,
-    values=subject.as_lists({rule.type: _accuracy(counts)}),
+    values=subject.as_lists({rule.type: accuracy_NH}),
     kind=SHARE,
     full=1.0,
   )
 
 
-def _tables(subject: Subject, found: dict[Edge, Counts], rule: Rule) -> tuple[Table, ...]:
+def _tables(subject: Subject, found: Counts, told: Evidence, rule: Rule) -> tuple[Table, ...]:
   """The best open head of each edge; no table without edges or open heads."""
   open_NH, rows = subject.open_heads(rule.type), []
-  if not found or not open_NH.any():
+  if not found.offsets or not open_NH.any():
     return ()
-  for edge, counts in found.items():
-    accuracy_NH = np.where(open_NH, _accuracy(counts), -1.0)
-    n, h = (int(i) for i in np.unravel_index(np.argmax(accuracy_NH), accuracy_NH.shape))
-    best, cases = float(accuracy_NH[n, h]), int(counts.cases_E.sum())
-    baseline = float(counts.baseline_E.sum() / cases)
-    rows.append((str(edge), cases, best, baseline, best - baseline, counts.offset, (n, h)))
+  accuracy_RNH = np.where(open_NH, told.shares(told.everything)[0], -1.0)
+  baseline_R, cases_R = told.baselines(told.everything)[0], found.cases_ER.sum(0)
+  for r, (edge, offset) in enumerate(found.offsets.items()):
+    n, h = (int(i) for i in np.unravel_index(np.argmax(accuracy_RNH[r]), open_NH.shape))
+    best, baseline = float(accuracy_RNH[r, n, h]), float(baseline_R[r])
+    rows.append((str(edge), int(cases_R[r]), best, baseline, best - baseline, offset, (n, h)))
   columns = (
     Column("relation", "text"),
     Column("cases"),

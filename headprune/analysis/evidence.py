@@ -103,22 +103,26 @@ def functions(subject: Subject, evidence: Evidence) -> tuple[Function, ...]:
   return tuple(found)
 
 
-def score(subject: Subject, title: str, place: str, shares: dict[str, np.ndarray]) -> Score:
+def score(
+  subject: Subject, title: str, place: str, shares: dict[str, np.ndarray], drawn: bool = True
+) -> Score:
   """How often heads look at one kind of place.
 
   Args:
     subject: whose heads they are.
     title: of the score.
-    place: what they look at, as in "the end".
+    place: where they look, as in "on the end".
     shares: type -> share_NH of the tokens whose largest weight is there.
+    drawn: as in Score.
   """
   return Score(
     key=title.replace(" ", "-"),
     title=title,
-    meaning=f"share of tokens whose largest weight is on {place}",
+    meaning=f"share of tokens whose largest weight is {place}",
     values=subject.as_lists(shares),
     kind=SHARE,
     full=1.0,
+    drawn=drawn,
   )
 
 

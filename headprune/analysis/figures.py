@@ -15,7 +15,7 @@ from headprune.nn import gates as gates_lib
 from headprune.runs.heads import Layers, Lists
 
 _HATCHES = ("", "///", "...", "xxx")
-_FRAME_MS = 125
+_FRAMES, _FRAME_MS = 60, 125  # of the animation, at most
 
 _OPEN = {"concrete": ("P(open)", "P(gate = 0)"), "topk": ("open", "closed")}  # kind of gates
 
@@ -92,9 +92,7 @@ def gate_trajectories(steps: Sequence[int], history: dict, kind: str = "concrete
   return figure
 
 
-def gate_animation(
-  steps: Sequence[int], history: dict, kind: str = "concrete", frames: int = 60
-) -> bytes:
+def gate_animation(steps: Sequence[int], history: dict, kind: str = "concrete") -> bytes:
   """A GIF of how closed each head is; black is closed."""
   figure, panels = _panels(history, 2.6 + 0.3 * _depth(history))
   figure.set_dpi(70)
@@ -106,7 +104,7 @@ def gate_animation(
     )
     _name_heads(axes, name, grid_NH.shape)
   figure.colorbar(images[0], ax=panels, shrink=0.8, label=_OPEN[kind][1])
-  for t in np.unique(np.linspace(0, len(steps) - 1, frames).astype(int)):
+  for t in np.unique(np.linspace(0, len(steps) - 1, _FRAMES).astype(int)):
     figure.suptitle(f"step {steps[t]:,}")
     for image, layers in zip(images, history.values()):
       image.set_data(padded([1.0 - layer[t] for layer in layers]))

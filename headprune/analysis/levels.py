@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from headprune.analysis import plug
 from headprune.analysis.evidence import ERROR_RATE, Evidence
 from headprune.analysis.result import Head
 
@@ -68,4 +69,5 @@ def nearest(one: Level) -> str:
 
 def needed(one: Level) -> str:
   """What a head needs to have such a function: "≥ 90%"."""
-  return f"{'≤' if one.measure == ERROR_RATE else '≥'} {amount(one.measure, one.limit)}"
+  limit = f"{100 * one.limit:+.6g}" if one.measure == GAIN else plug.percent(one.limit)
+  return f"{'≤' if one.measure == ERROR_RATE else '≥'} {limit}"

@@ -46,6 +46,11 @@ def check_share(name: str, value: float) -> float:
   return value
 
 
+def percent(share: float) -> str:
+  """A share that was given, with the digits that it was given with: "90%", "12.5%"."""
+  return f"{100 * share:.6g}%"
+
+
 def check_unused(options, defaults: dict[str, float | str], needed: str) -> None:
   """Raises a UserError for the first option that was given, but has no effect.
 

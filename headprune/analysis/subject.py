@@ -91,8 +91,11 @@ def read(run: Run, options) -> Subject:
     UserError: what is wrong with the text or an option.
   """
   check_least("--sentences", options.sentences, 1)
-  if options.text:
-    text = textfile.read_parallel(*options.text)
-  else:
-    text = sources.read_dev(run.config.data, "give --text SRC TGT")
-  return encode(run, *text, options.sentences)
+  return encode(run, *read_lines(run, options.text), options.sentences)
+
+
+def read_lines(run: Run, text: Sequence[str] | None) -> tuple[list[str], list[str]]:
+  """Both sides of the files of --text, by default of the dev set that the run's config names."""
+  if text:
+    return textfile.read_parallel(*text)
+  return sources.read_dev(run.config.data, "give --text SRC TGT")

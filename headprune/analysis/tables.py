@@ -1,11 +1,12 @@
-"""Sortable tables as HTML."""
+"""Tables: sortable ones as HTML, and as CSV."""
 
 from collections.abc import Sequence
 import html
 
+from headprune import layout
 from headprune.analysis.result import Column, Head
 
-_TEXT_FORMS = ("text", "wrapped text", "heads")
+_CLASSES = {"text": "text", "wrapped text": "text wrap", "heads": "text wrap"}  # form -> cells'
 
 
 def name_head(head: Head) -> str:
@@ -21,7 +22,7 @@ def sortable(columns: Sequence[Column], rows: Sequence[tuple], tall: bool = Fals
   """A table whose columns sort it; `tall` ones scroll."""
   head = []
   for column in columns:
-    attributes = ' class="text"' if column.form in _TEXT_FORMS else ""
+    attributes = ' class="text"' if column.form in _CLASSES else ""
     button = f"<button>{html.escape(column.name)}</button>"
     head.append(f'<th{attributes} aria-sort="none">{button}</th>')
   lines = []
@@ -31,6 +32,14 @@ def sortable(columns: Sequence[Column], rows: Sequence[tuple], tall: bool = Fals
   scroll = "scroll tall" if tall else "scroll"
   return f"""<div class="{scroll}"><table class="sortable"><thead><tr>{"".join(head)}</tr></thead>
 <tbody>{"".join(lines)}</tbody></table></div>"""
+
+
+def csv(columns: Sequence[Column], rows: Sequence[tuple]) -> str:
+  """The same as CSV, whose numbers have all their digits; shares are from 0 to 1."""
+  forms = {"head": name_head, "heads": name_heads}
+  written = [forms.get(column.form, lambda value: value) for column in columns]
+  cells = ([write(value) for write, value in zip(written, row, strict=True)] for row in rows)
+  return layout.csv_text([column.name for column in columns], cells)
 
 
 def number(value: float) -> str:
@@ -65,10 +74,8 @@ _WRITERS = {
 
 
 def _cell(value, form: str) -> str:
-  attributes = {"text": ' class="text"'}.get(form, "")
-  if form in ("wrapped text", "heads"):
-    attributes = ' class="text wrap"'
-  elif form == "head":  # sorts 1.10 behind 1.9
+  attributes = f' class="{_CLASSES[form]}"' if form in _CLASSES else ""
+  if form == "head":  # sorts 1.10 behind 1.9
     attributes = f' data-value="{1000 * value[0] + value[1]}"'
   elif isinstance(value, float):  # sorts by digits that are not shown, too
     attributes = f' data-value="{value:.6g}"'

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 import json
 import pathlib
 import string
+import urllib.parse
 
 _FOLDER = pathlib.Path(__file__).parent
 _SCRIPTS = ("elements.js", "sortable.js")
@@ -22,6 +23,12 @@ def fill(template: pathlib.Path, scripts: Sequence[pathlib.Path] = (), **parts: 
   return string.Template(_read(template)).substitute(
     style=_read(_FOLDER / "page.css"), scripts=script, **parts
   )
+
+
+def download(name: str, text: str) -> str:
+  """A link that saves a CSV file, which the page itself holds."""
+  data = urllib.parse.quote(text)
+  return f'<p><a download="{name}" href="data:text/csv;charset=utf-8,{data}">{name}</a></p>'
 
 
 def _read(path: pathlib.Path) -> str:

@@ -4,14 +4,12 @@ from collections.abc import Sequence
 import dataclasses
 import html
 import pathlib
-import urllib.parse
 
 from headprune.analysis import tables, template
 from headprune.analysis.result import TITLES, Column
 from headprune.curve.aggregate import Group, Setting, Spread, aggregate, control_bleu, groups
 from headprune.curve.markdown import markdown, types_in_words
 from headprune.curve.rows import SPLITS, PValues, Row, names, to_csv
-from headprune.layout import csv_text
 from headprune.nn.config import TYPES
 
 _TEMPLATE = pathlib.Path(__file__).with_name("curve.html")
@@ -96,9 +94,8 @@ def _means(rows: Sequence[Row]) -> str:
     *(Column(f"{split} less control", "signed") for split in SPLITS),
   )  # fmt: skip
   cells = [_mean(setting) for setting in aggregate(rows)]
-  text = csv_text([column.name for column in columns], cells)
   return f"""<h2>Means over seeds</h2>
-{_download("curve-means.csv", text)}
+{template.download("curve-means.csv", tables.csv(columns, cells))}
 {tables.sortable(columns, cells, tall=True)}"""
 
 
@@ -136,15 +133,10 @@ def _runs(rows: Sequence[Row], p_values: PValues | None) -> str:
   ]  # fmt: skip
   width = len(columns) - (p_values is None)
   return f"""<h2>Runs</h2>
-{_download("curve.csv", to_csv(rows, p_values))}
+{template.download("curve.csv", to_csv(rows, p_values))}
 {tables.sortable(columns[:width], [row[:width] for row in cells], tall=True)}"""
 
 
 def _markdown(rows: Sequence[Row], p_values: PValues | None) -> str:
   return f"""<details><summary>As Markdown</summary>
 <pre class="scroll">{html.escape(markdown(rows, p_values))}</pre></details>"""
-
-
-def _download(name: str, text: str) -> str:
-  data = urllib.parse.quote(text)
-  return f'<p><a download="{name}" href="data:text/csv;charset=utf-8,{data}">{name}</a></p>'

@@ -1,7 +1,6 @@
 """Tests of headprune.analysis.drawing."""
 
 import numpy as np
-import pytest
 
 from headprune.analysis import drawing
 
@@ -13,7 +12,6 @@ def test_panels_are_rows_and_columns():
   assert drawing.panels(1, 4.0, 2.0)[1].shape == (1, 1)
 
 
-@pytest.mark.parametrize("kind, begins", [("svg", b"<?xml"), ("png", b"\x89PNG")])
-def test_the_same_figure_gives_the_same_file(kind, begins):
-  first, second = (drawing.render(drawing.panels(2, 4.0, 2.0)[0], kind) for _ in range(2))
-  assert first == second and first.startswith(begins)
+def test_the_same_figure_gives_the_same_file():
+  first, second = (drawing.render(drawing.panels(2, 4.0, 2.0)[0]) for _ in range(2))
+  assert first == second and first.startswith(b"<?xml")

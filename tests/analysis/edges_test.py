@@ -35,18 +35,20 @@ def test_counts_of_each_sentence_and_the_most_frequent_offset():
   whole = edges.find_cases(SENTENCE, range(5), ("nsubj", "amod"))
   part = [case for case in whole if case.query == 2]  # the first adjective alone
   up = np.array([[[1, 0, 4, 4, 0]]])  # where the words of a sentence look; [N, H, U]
-  found = edges.count([whole, part, []], [(1, up), (0, up), (2, up[..., :0])])
-  assert list(found) == sorted(found) and len(found) == 4
-  subjects_up, amod = found[Edge("nsubj", False)], found[Edge("amod", False)]
-  assert subjects_up.hits_ENH[:, 0, 0].tolist() == [1, 0, 0] and subjects_up.offset == -1
-  assert amod.hits_ENH[:, 0, 0].tolist() == amod.cases_E.tolist() == [2, 1, 0]
+  found = edges.count([whole, part, []], [(1, up), (0, up), (2, up[..., :0])], (1, 1))
+  names = list(found.offsets)
+  assert names == sorted(names) and len(names) == 4
+  nsubj, amod = names.index(Edge("nsubj", False)), names.index(Edge("amod", False))
+  hits_ER = found.hits_ERNH[..., 0, 0]
+  assert hits_ER[:, nsubj].tolist() == [1, 0, 0] and found.offsets[names[nsubj]] == -1
+  assert hits_ER[:, amod].tolist() == found.cases_ER[:, amod].tolist() == [2, 1, 0]
   # +2 from the first adjective, twice; +1 from the second, once.
-  assert amod.offset == 2 and amod.baseline_E.tolist() == [1, 1, 0]
-  assert found[Edge("amod", True)].offset == -1, "of two equally frequent ones the nearer"
+  assert found.offsets[names[amod]] == 2 and found.baseline_ER[:, amod].tolist() == [1, 1, 0]
+  assert found.offsets[Edge("amod", True)] == -1, "of two equally frequent ones the nearer"
 
 
 RULE = Rule(relations=("obj",), limit=0.1, min_cases=100)
-OBJ = Edge("obj", True)
+OBJ, AMOD = Edge("obj", True), Edge("amod", True)
 
 
 def test_a_rule_and_its_settings_from_options():
@@ -62,24 +64,27 @@ def test_a_rule_and_its_settings_from_options():
     edges.rule_of(options)
 
 
-def counts(hits_NH, cases=100, baseline=20):
-  return Counts(np.array([hits_NH]), np.array([cases]), 2, np.array([baseline]))
+def counts(hits_NH, *others):
+  """Of obj 100 cases, of which the offset is right in 20; `others` are hits_NH of 50 of amod."""
+  cases_1R, baseline_1R = (np.array([row[: 1 + len(others)]]) for row in ([100, 50], [20, 25]))
+  offsets = dict.fromkeys((OBJ, AMOD)[: 1 + len(others)], 2)
+  return Counts(offsets, np.array([[hits_NH, *others]]), cases_1R, baseline_1R)
 
 
 def test_syntactic_is_ten_points_above_its_baseline():
   subject = subjects.encoder([], [lambda q, ids: 0] * 4, [1.0, 1.0, 0.5, 0.0])
-  found = {OBJ: counts([[30, 29, 90, 100]])}  # 0.3 - 0.2 - 0.1 < 0, in floating point
-  (function,) = evidence.functions(subject, edges.gather(subject, found, RULE))
+  found = counts([[30, 29, 90, 100]])  # 0.3 - 0.2 - 0.1 < 0, in floating point
+  (function,) = evidence.functions(subject, edges.gather(found, RULE))
   assert function.heads == ((0, 0), (0, 2))  # exactly ten points count; a closed head does not
   assert (function.name, function.strength, function.baseline) == ("obj head→dep", 0.9, 0.2)
   assert (function.kind, function.type, function.measure) == ("syntactic", "enc_self", "accuracy")
   rare = dataclasses.replace(RULE, min_cases=101)
-  assert evidence.functions(subject, edges.gather(subject, found, rare)) == ()
+  assert evidence.functions(subject, edges.gather(found, rare)) == ()
 
 
 def test_what_the_report_says():
   subject = subjects.encoder([], [lambda q, ids: 0] * 2, [1.0, 1.0])
-  found = {OBJ: counts([[40, 50]]), Edge("amod", True): counts([[0, 1]], 50, 25)}
+  found = counts([[40, 50]], [[0, 1]])
   rule = dataclasses.replace(RULE, relations=("obj", "amod", "iobj"))
   told = edges.findings(subject, found, rule, ["Parsed."])
   assert [score.key for score in told.scores] == ["obj-head-to-dep", "amod-head-to-dep"]
@@ -88,8 +93,9 @@ def test_what_the_report_says():
   assert table.rows[0] == ("obj head→dep", 100, 0.5, 0.2, 0.3, 2, (0, 1))
   assert [c.name for c in table.columns][-2:] == ["offset", "head"]
   assert told.notes == ("Parsed.", "There is no case of iobj in the parsed source sentences.")
+  assert "at least 12.5 points above" in str(dataclasses.replace(rule, limit=0.125))
   assert "at least 10 points above" in told.kinds[0].rule and "100 cases" in told.kinds[0].rule
-  nothing = edges.findings(subject, {}, rule, [])
+  nothing = edges.findings(subject, edges.count([], [], (1, 2)), rule, [])
   assert nothing.functions == nothing.tables == ()
   (empty,) = nothing.evidence
   assert (empty.kind, empty.type, empty.usable_R.tolist()) == ("syntactic", "enc_self", [])
@@ -99,7 +105,7 @@ def test_what_the_report_says():
 def test_edges_with_too_few_cases_are_told():
   subject = subjects.encoder([], [lambda q, ids: 0], [1.0])
   rule = dataclasses.replace(RULE, min_cases=101)
-  told = edges.findings(subject, {OBJ: counts([[90]])}, rule, ["Parsed."])
+  told = edges.findings(subject, counts([[90]]), rule, ["Parsed."])
   assert told.notes == ("Parsed.", "No relation of the source has 101 cases (--min-cases).")
 
 
@@ -107,7 +113,7 @@ def test_the_decoders_findings_are_told_apart():
   subject = subjects.both_sides([], [], {"dec_self": ([lambda t, src, tgt: 0], [1.0])})
   rule = dataclasses.replace(RULE, type="dec_self", text="other", excluded="the start")
   rule = dataclasses.replace(rule, relations=("obj", "iobj"))
-  told = edges.findings(subject, {OBJ: counts([[90]])}, rule, [])
+  told = edges.findings(subject, counts([[90]]), rule, [])
   assert told.notes == ("There is no case of iobj in the parsed target sentences.",)
   assert [f.type for f in told.functions] == [told.kinds[0].type] == ["dec_self"]
   assert told.scores[0].key == "target-obj-head-to-dep"
@@ -120,7 +126,7 @@ def test_the_decoders_findings_are_told_apart():
 def test_no_best_head_where_none_is_open():
   tables = lambda hits_NH, gates: (
     edges.findings(
-      subjects.encoder([], [lambda q, ids: 0] * len(gates), gates), {OBJ: counts(hits_NH)}, RULE, []
+      subjects.encoder([], [lambda q, ids: 0] * len(gates), gates), counts(hits_NH), RULE, []
     ).tables
   )
   assert tables([[90]], [0.0]) == ()

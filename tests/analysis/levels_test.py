@@ -74,6 +74,8 @@ def test_what_is_near_in_words():
   near = lambda **changes: levels.nearest(dataclasses.replace(SHARE, **changes))
   assert near(best=0.684) == "best 68%, needed ≥ 90%"
   assert near(best=0.896) == "best 89.6%, needed ≥ 90%"
+  assert near(best=0.124, limit=0.125) == "best 12.4%, needed ≥ 12.5%", "as it was asked for"
+  assert near(measure=GAIN, best=0.124, limit=0.125) == "best +12.4, needed ≥ +12.5"
   assert levels.nearest(BELOW) == "best -3, needed ≥ +10"
   assert near(measure=GAIN, limit=0.1, best=0.096) == "best +9.6, needed ≥ +10"
   assert near(measure=ERROR_RATE, limit=0.5, best=0.504) == "best 50.4%, needed ≤ 50%"

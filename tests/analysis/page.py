@@ -39,7 +39,8 @@ class Page(html.parser.HTMLParser):
   def handle_starttag(self, tag, attrs):
     found = dict(attrs)
     self.addresses += [value for name, value in attrs if name in ("src", "href")]
-    self.files += [f"{v}.{k[5:]}" for k, v in attrs if k in ("data-csv", "data-svg")]
+    self.files += [f"{found['data-svg']}.svg"] if "data-svg" in found else []
+    self.files += [found["download"]] if "download" in found else []
     self.ids += [found["id"]] if "id" in found else []
     self.open.append((tag, found))
     if tag == "table":

@@ -26,6 +26,15 @@ def test_numbers_that_look_alike_sort_as_what_they_are():
   assert text.count("data-value") == 2
 
 
+def test_csv_has_the_numbers_that_cells_round():
+  table = RESULT.tables[0]
+  rows = (("obj", 100, 0.71234567, 0.29, 2, (1, 0), ((0, 0), (0, 9)), 1e-7), table.rows[1])
+  assert tables.csv(table.columns, rows).splitlines() == [
+    "relation,cases,best,difference,offset,head,others,score",
+    'obj,100,0.71234567,0.29,2,2.1,"1.1, 1.10",1e-07', "amod,7,0.1,-0.2,-1,1.10,none,",
+  ]  # fmt: skip
+
+
 def test_columns_say_that_they_can_be_sorted():
   text = tables.sortable([Column("<b>", "text"), Column("x")], [("a < b", 1)])
   assert text.count('aria-sort="none"') == 2 and text.count("<button>") == 2

@@ -28,9 +28,10 @@ def reference(pairs: Pairs, lengths: Lengths, sentences: int) -> Pairs:
   """
   found = [pair for pair in pairs if tuple(map(len, pair)) == lengths]
   if not found:
+    (src, tgt), usual = lengths, " ".join(map(str, most_frequent(pairs)))
     raise UserError(
-      f"--length {lengths[0]} {lengths[1]}: no pair has {_tokens(lengths)}; the most frequent "
-      f"lengths are {' '.join(map(str, most_frequent(pairs)))}"
+      f"--length {src} {tgt}: no pair has {src} source and {tgt} target tokens, EOS included; the "
+      f"most frequent lengths are {usual}"
     )
   return found[:sentences]
 
@@ -95,7 +96,3 @@ def sources_of(pairs: Pairs, lengths: Lengths) -> list[list[int]]:
   """All sources of the wanted length, each once."""
   distinct = dict.fromkeys(tuple(src) for src, _ in pairs if len(src) == lengths[0])
   return [list(src) for src in distinct]
-
-
-def _tokens(lengths: Lengths) -> str:
-  return f"{lengths[0]} source and {lengths[1]} target tokens, EOS included"

@@ -73,9 +73,6 @@ class Result:
   resamples: int = 1000  # of the sentences, for intervals; 0: there are none
   seed: int = 0  # of these
 
-  def to_json(self) -> dict:
-    return dataclasses.asdict(self)
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Measured:

@@ -37,26 +37,20 @@ def relevance(
   """
   totals, steps = dict.fromkeys(translator.config.heads, 0.0), 0
   for batch in batches:
-    sums, _ = propagate(translator.exact(), batch, rule)
+    sums = propagate(translator.exact(), batch, rule)
     totals = {name: totals[name] + np.asarray(sums[name], np.float64).sum(0) for name in totals}
     steps += int(np.sum(batch["tgt_segment_BT"] > 0))
   return {name: total_NH / max(steps, 1) for name, total_NH in totals.items()}
 
 
 @functools.partial(jax.jit, static_argnums=2)
-def propagate(translator: Translator, batch: dict, rule: str = rules.DEFAULT):
-  """Relevance of each sentence's heads.
-
-  Returns:
-    (type -> share_BNH summed over generation steps, total_BLG): the relevance of all neurons of
-    each of L cuts through the model, from the logits down, at each of G = T generation steps; 1
-    where relevance is conserved, 0 at padding.
-  """
-  return jax.lax.map(lambda row: _descend(translator, row, rule)[:2], batch)
+def propagate(translator: Translator, batch: dict, rule: str):
+  """Relevance of each sentence's heads, summed over generation steps: type -> share_BNH."""
+  return jax.lax.map(lambda row: _descend(translator, row, rule)[0], batch)
 
 
-@functools.partial(jax.jit, static_argnums=2)
-def inputs(translator: Translator, batch: dict, rule: str = rules.DEFAULT):
+@jax.jit
+def inputs(translator: Translator, batch: dict):
   """Relevance of each word that is read, at each generation step (Voita et al. 2021, section 3).
 
   Returns:
@@ -64,7 +58,7 @@ def inputs(translator: Translator, batch: dict, rule: str = rules.DEFAULT):
     what the decoder reads before the first word, position k the k-th word. At each of G = T steps
     the two sum to 1 where relevance is conserved; 0 at padding.
   """
-  return jax.lax.map(lambda row: _descend(translator, row, rule)[2], batch)
+  return jax.lax.map(lambda row: _descend(translator, row, rules.DEFAULT)[2], batch)
 
 
 def _descend(translator: Translator, row: dict, rule: str):
@@ -108,7 +102,9 @@ def descend(config: ModelConfig, params: dict, real_T, acts: dict, word_T, rule:
     word_T: the word whose logit relevance starts at, at each step.
     rule: a name in rules.RULES.
   Returns:
-    (type -> share_NH, total_LG, (source_GS, target_GT)).
+    (type -> share_NH, total_LG, (source_GS, target_GT)). total_LG is the relevance of all neurons
+    of each of L cuts through the model, from the logits down, at each of G = T generation steps: 1
+    where relevance is conserved, 0 at padding.
   """
   rule = rules.RULES[rule]
   kernel_DV = transformer.unshared(params)["logits_kernel"]

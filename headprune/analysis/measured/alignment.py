@@ -72,7 +72,7 @@ def measure(subject: Subject, links: Sequence[Links], limit: float) -> Counted:
     )
     for step, share_NH in zip(STEPS, found.shares(found.everything)[0])
   ]
-  rule = f"an alignment error rate of at most {limit:.0%}"
+  rule = f"an alignment error rate of at most {plug.percent(limit)}"
   return Counted(
     scores=tuple(scores),
     kinds=(Kind(KIND, "dec_enc", rule),),
@@ -121,7 +121,8 @@ def count(subject: Subject, links: Sequence[Links]) -> tuple[np.ndarray, np.ndar
   links that a head draws, S the sure and P the possible ones.
   """
   tokenizers = subject.run.src_tokenizer, subject.run.tgt_tokenizer
-  hits, cases = {}, {}
+  hits_E2NH = np.zeros((len(subject.text), len(STEPS), *subject.open_heads("dec_enc").shape), int)
+  cases_E2 = np.zeros(hits_E2NH.shape[:2], int)
   for rows, batch in subject.batches():
     attn_NBHTS = np.asarray(subject.translator.attention(batch)["dec_enc"])
     for row, i in enumerate(rows):
@@ -129,16 +130,12 @@ def count(subject: Subject, links: Sequence[Links]) -> tuple[np.ndarray, np.ndar
         words.units(words.spans(line), tokenizer.spans(line))
         for line, tokenizer in zip(subject.text[i], tokenizers)
       )
-      attn_NHTS = attn_NBHTS[:, row]
-      hits[i] = np.zeros((len(STEPS), *attn_NHTS.shape[:2]), int)
-      cases[i] = np.zeros(len(STEPS), int)
       if src_units and tgt_units:  # a tokenizer may have pieces for a line of spaces alone
         for shift in range(len(STEPS)):
-          top_NHU = align(attn_NHTS, src_units, tgt_units, shift)
-          right = links[subject.numbers[i]]
-          hits[i][shift], cases[i][shift] = count_links(top_NHU, src_words, tgt_words, right)
-  in_order = range(len(subject.text))
-  return np.stack([hits[i] for i in in_order]), np.stack([cases[i] for i in in_order])
+          top_NHU = align(attn_NBHTS[:, row], src_units, tgt_units, shift)
+          counts = count_links(top_NHU, src_words, tgt_words, links[subject.numbers[i]])
+          hits_E2NH[i, shift], cases_E2[i, shift] = counts
+  return hits_E2NH, cases_E2
 
 
 def align(attn_NHTS, src_units, tgt_units, shift: int) -> np.ndarray:

@@ -31,7 +31,10 @@ def prepare(subject: Subject, options) -> plug.Plan | None:
 
 def measure(subject: Subject, sentences: int) -> Findings:
   """What BLEU loses without each head."""
-  meaning = "percent points of BLEU lost when this head alone is closed"
+  meaning = (
+    "percent points of BLEU lost when this head alone is closed, "
+    f"on {len(subject.text[:sentences]):,} of the sentence pairs"
+  )
   values = subject.as_lists(bleu_lost(subject, sentences))
   return Findings(scores=(Score("bleu", "BLEU lost if closed", meaning, values),))
 

@@ -54,7 +54,7 @@ def measure(subject: Subject, src_mark_V, tgt_mark_V, limit: float) -> Counted:
     attn = subject.translator.attention(batch)
     counts = []
     for name, (query_BQ, end_BM, mark_BM) in places(batch, src_mark_V, tgt_mark_V).items():
-      counts += [*count(np.asarray(attn[name]), query_BQ, end_BM, mark_BM)]
+      counts += count(np.asarray(attn[name]), query_BQ, end_BM, mark_BM)
     return counts
 
   counts = iter(evidence.over_sentences(subject, count_batch))
@@ -67,9 +67,9 @@ def measure(subject: Subject, src_mark_V, tgt_mark_V, limit: float) -> Counted:
   starts = {"dec_self": ends.pop("dec_self")}
   return Counted(
     scores=(
-      score("on EOS", "the source's EOS", ends),
-      score("on the start", "the vector that the decoder starts from", starts),
-      score("on punctuation", "punctuation", marks),
+      score("on EOS", "on the source's EOS", ends),
+      score("on the start", "on the vector that the decoder starts from", starts),
+      score("on punctuation", "on punctuation", marks),
     ),
     kinds=tuple(_kind(name, limit) for name in TYPES),
     functions=tuple(f for part in found for f in evidence.functions(subject, part)),
@@ -89,7 +89,9 @@ def _evidence(name: str, hits_E2NH, cases_E, limit: float) -> Evidence:
 
 
 def _kind(name: str, limit: float) -> Kind:
-  rule = f"at least {limit:.0%} of the largest weights of {TITLES[name]} on {PLACES[name]}"
+  rule = (
+    f"at least {plug.percent(limit)} of the largest weights of {TITLES[name]} on {PLACES[name]}"
+  )
   return Kind(KIND, name, rule, useful=False)
 
 

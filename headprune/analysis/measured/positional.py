@@ -12,7 +12,7 @@ import numpy as np
 
 from headprune.analysis import evidence, plug, pointing
 from headprune.analysis.evidence import Counted, Evidence
-from headprune.analysis.result import SHARE, Kind, Score
+from headprune.analysis.result import Kind, Score
 from headprune.analysis.subject import Subject
 from headprune.errors import check_least
 
@@ -77,8 +77,8 @@ def _evidence(name: str, offsets: Sequence[int], hits_ERNH, cases_ER, limit: flo
 
 def _kinds(limit: float) -> tuple[Kind, Kind]:
   rule = (
-    f"at least {limit:.0%} of the largest weights at one relative position that half of all tokens "
-    "have"
+    f"at least {plug.percent(limit)} of the largest weights at one relative position that half of "
+    "all tokens have"
   )
   decoder = (
     "the same in the decoder, where positions are counted from the token that a step reads: "
@@ -122,20 +122,13 @@ def common(cases_R: np.ndarray) -> np.ndarray:
 
 
 def _score(subject: Subject, offset: int, found: Sequence[Evidence]) -> Score:
-  values = {}
-  for part in found:
-    if _name(offset) in part.names:
-      share_RNH = part.shares(part.everything)[0]
-      values[part.type] = share_RNH[part.names.index(_name(offset))]
-  return Score(
-    key=f"position-{offset:+d}",
-    title=_name(offset),
-    meaning=f"share of tokens whose largest weight is at relative position {offset:+d}",
-    values=subject.as_lists(values),
-    kind=SHARE,
-    full=1.0,
-    drawn=offset in NEAR,
-  )
+  name = _name(offset)
+  shares = {
+    part.type: part.shares(part.everything)[0, part.names.index(name)]
+    for part in found
+    if name in part.names
+  }
+  return evidence.score(subject, name, f"at relative {name}", shares, drawn=offset in NEAR)
 
 
 def _name(offset: int) -> str:

@@ -68,13 +68,15 @@ def measure(subject: Subject, rank_V, limit: float, top: int, notes=()) -> Count
   )
   score = functools.partial(evidence.score, subject)
   scores = (
-    score("rarest", "the sentence's least frequent token", {"enc_self": rarest_NH}),
-    score("one of two rarest", "one of its two least frequent tokens", {"enc_self": either_NH}),
+    score("rarest", "on the sentence's least frequent token", {"enc_self": rarest_NH}),
+    score("one of two rarest", "on one of its two least frequent tokens", {"enc_self": either_NH}),
   )
   if not cases_E.any():
     notes = *notes, f"No sentence has a word behind rank {top:,} (--rare-top): none is rare."
     scores = ()
-  rule = f"at least {limit:.0%} of the largest weights on the sentence's least frequent token"
+  rule = (
+    f"at least {plug.percent(limit)} of the largest weights on the sentence's least frequent token"
+  )
   return Counted(
     scores=scores,
     kinds=(Kind(KIND, "enc_self", rule),),

@@ -38,7 +38,10 @@ def measure(subject: Subject, sentences: int, rule: str) -> Findings:
   pairs = list(zip(subject.source_ids, subject.target_ids))[:sentences]
   batches = one_by_one(pairs, subject.progress)
   values = subject.as_lists(propagate.relevance(subject.translator, batches, rule))
-  meaning = "share of the layer's relevance for the most likely word (LRP)"
+  meaning = (
+    "share of the layer's relevance for the most likely word (LRP), "
+    f"on {len(pairs):,} of the sentence pairs"
+  )
   return Findings(scores=(Score("relevance", "relevance (LRP)", meaning, values),))
 
 

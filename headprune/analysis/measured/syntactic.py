@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 
 from headprune.analysis import annotations, conllu, edges, plug, words
-from headprune.analysis.edges import Counts, Edge, Rule
+from headprune.analysis.edges import Counts, Rule
 from headprune.analysis.evidence import Counted
 from headprune.analysis.subject import BATCH_SIZE, MAX_LENGTH, MAX_TOKENS, Subject
 from headprune.text import batching
@@ -74,7 +74,7 @@ def count(
   subject: Subject,
   fitting: Sequence[tuple[conllu.Sentence, list[int]]],
   relations: Sequence[str],
-) -> dict[Edge, Counts]:
+) -> Counts:
   """How often each encoder head's largest weight follows each edge.
 
   Args:
@@ -97,4 +97,4 @@ def count(
         yield i, edges.pointed_units(attn_NBHSS[:, row], units[i][1])
       subject.progress(len(rows))
 
-  return edges.count(cases, tops())
+  return edges.count(cases, tops(), subject.open_heads("enc_self").shape)

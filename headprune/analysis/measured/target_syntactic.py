@@ -12,7 +12,7 @@ import itertools
 import numpy as np
 
 from headprune.analysis import conllu, edges, plug, words
-from headprune.analysis.edges import Case, Counts, Edge, Rule
+from headprune.analysis.edges import Case, Counts, Rule
 from headprune.analysis.evidence import Counted
 from headprune.analysis.subject import Subject
 from headprune.errors import UserError
@@ -73,7 +73,7 @@ def _in_line(sentence: conllu.Sentence, line: str) -> conllu.Sentence:
 
 def count(
   subject: Subject, parsed: Sequence[conllu.Sentence | None], relations: Sequence[str]
-) -> dict[Edge, Counts]:
+) -> Counts:
   """How often each head's largest weight, the start vector excluded, follows each edge."""
   tokenizer = subject.run.tgt_tokenizer
   cases, members = [], []
@@ -94,7 +94,7 @@ def count(
           # Step t reads piece t - 1: without the start's row and column, rows are pieces.
           yield i, edges.pointed_units(attn_NBHTT[:, row, :, 1:, 1:], members[i])
 
-  return edges.count(cases, tops())
+  return edges.count(cases, tops(), subject.open_heads("dec_self").shape)
 
 
 def to_the_left(cases: Sequence[Case]) -> list[Case]:

@@ -1,18 +1,7 @@
-// What one sees as files: a table as CSV, a figure as SVG with the colours that it has now.
+// Figures as SVG files, with the colours that they have now.
 const KEPT = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-opacity", "font-family",
   "font-size", "font-weight", "text-anchor", "display", "opacity"];
 
-function save(name, type, text) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], {type}));
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-}
-function tableText(table) {
-  const quoted = cell => '"' + cell.textContent.replaceAll('"', '""') + '"';
-  return [...table.rows].map(row => [...row.cells].map(quoted).join(",") + "\n").join("");
-}
 function figureText(figure) {
   const pictures = [...figure.querySelectorAll("svg")];
   const boxes = pictures.map(picture => picture.getBoundingClientRect());
@@ -37,14 +26,16 @@ function figureText(figure) {
   return new XMLSerializer().serializeToString(whole);
 }
 function addFiles() {
-  const add = (box, kind, type, text) => {
-    const name = box.dataset[kind] + "." + kind, button = put("button", box, kind.toUpperCase());
+  for (const box of document.querySelectorAll("[data-svg]")) {
+    const name = box.dataset.svg + ".svg", button = put("button", box, "SVG");
     button.className = "file";
     button.title = "Save " + name;
-    button.addEventListener("click", () => save(name, type, text()));
-  };
-  for (const box of document.querySelectorAll("[data-csv]"))
-    add(box, "csv", "text/csv", () => tableText(box.querySelector("table")));
-  for (const box of document.querySelectorAll("[data-svg]"))
-    add(box, "svg", "image/svg+xml", () => figureText(box));
+    button.addEventListener("click", () => {
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(new Blob([figureText(box)], {type: "image/svg+xml"}));
+      link.download = name;
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+    });
+  }
 }

@@ -20,21 +20,27 @@ def describe_kinds(result: Result) -> list[str]:
 def functions(result: Result) -> str:
   """Which heads have which function."""
   rows = [
-    (f.name, TITLES[f.type], len(f.heads), f.heads, compare.describe_strength(f))
+    (
+      f.name, TITLES[f.type], len(f.heads), f.heads, f.measure, f.strength,
+      *(f.interval or (None, None)), f.baseline,
+    )
     for f in result.functions
-  ]
+  ]  # fmt: skip
   columns = (
     Column("function", "text"),
     Column("attention", "text"),
     Column("heads"),
     Column("which", "heads"),
-    Column("how strong", "text"),
+    Column("measure", "text"),
+    Column("best head", "percent"),
+    Column("95%: from", "percent"),
+    Column("to", "percent"),
+    Column("baseline", "percent"),
   )
   rules = [f"{kind.name.capitalize()}: {kind.rule}." for kind in result.kinds]
-  rules.append("How strong: the best head.")
   if any(f.interval for f in result.functions):
     rules.append(
-      "Its interval is that of this one head's share or accuracy, as if it had not been chosen as "
+      "The interval is that of the best head's share or accuracy, as if it had not been chosen as "
       "the best of many."
     )
   counts = " ".join(describe_kinds(result))

@@ -60,7 +60,7 @@ def section(result: Result, maps: Sequence[Maps]) -> str:
 <label>Type <select id="type">{"".join(types)}</select></label>
 <span class="choice" id="view"><button type="button" value="matrix">Matrix</button><button
 type="button" value="lines">Lines</button></span></div>
-<dl class="pair-text"><dt>source</dt><dd id="source" dir="auto"></dd><dt>target</dt><dd
+<dl><dt>source</dt><dd id="source" dir="auto"></dd><dt>target</dt><dd
 id="target" dir="auto"></dd></dl>
 <div id="thumbs"></div><h3 id="head"></h3><p id="pointed" class="soft" aria-live="polite"></p>
 <figure data-svg="attention-map"><div id="map" class="scroll"></div></figure>""",

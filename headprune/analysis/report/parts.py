@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 import html
 
-from headprune.analysis import tables
+from headprune.analysis import tables, template
 from headprune.analysis.result import Column
 
 
@@ -37,9 +37,10 @@ def table(
     nothing: why there may be no rows.
     tall: it scrolls.
   """
-  if rows:
-    return f'<div data-csv="{name}">{tables.sortable(columns, rows, tall)}</div>'
-  return folded(nothing, tables.sortable(columns, rows))
+  found = tables.sortable(columns, rows, tall)
+  if not rows:
+    return folded(nothing, found)
+  return f"{found}\n{template.download(f'{name}.csv', tables.csv(columns, rows))}"
 
 
 def picture(

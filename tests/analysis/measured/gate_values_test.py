@@ -1,7 +1,5 @@
 """Tests of headprune.analysis.measured.gate_values."""
 
-import dataclasses
-
 import numpy as np
 
 from headprune.analysis import subject
@@ -21,5 +19,6 @@ def test_gates_and_the_probability_that_they_are_open(tmp_path):
   )
   assert "end of training" not in p_open.meaning  # it may be of another checkpoint
   assert p_open.values["enc_self"] == [[1.0, 1.0]] * 2  # not learned, and open
-  fixed = dataclasses.replace(run, log_alphas={})
-  assert [s.key for s in gate_values.measure(subject.encode(fixed, *text)).scores] == ["gate"]
+  for kind, fields in (("topk", {"l0__target_heads": "50%"}), ("none", {"gates__types": ()})):
+    other = small_run.make(tmp_path / kind, gates__kind=kind, **fields)
+    assert [s.key for s in gate_values.measure(subject.encode(other, *text)).scores] == ["gate"]

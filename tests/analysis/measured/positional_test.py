@@ -56,6 +56,7 @@ def test_positional_heads_are_found_and_measured():
     ("positional", "enc_self"), ("positional", "dec_self"),
   ]  # fmt: skip
   assert "90%" in found.kinds[0].rule
+  assert "87.5%" in positional.measure(subject, 0.875, 5).kinds[0].rule
   shares = {score.key: score for score in found.scores}
   assert len(shares) == 11 and shares["position-+2"].values["enc_self"][0][1] == 1.0
   assert {key for key, score in shares.items() if score.drawn} == {

@@ -25,6 +25,7 @@ def test_only_the_first_sentences_are_measured(tmp_path):
   run = run.with_gates(**{name: np.ones_like(gate_NH) for name, gate_NH in run.gates().items()})
   whole = subject.encode(run, ["a cat", "a big dog saw"], ["the cat saw", "the dog"])
   (score,) = relevance.measure(whole, 1, "alpha-beta").scores
+  assert score.meaning.endswith("(LRP), on 1 of the sentence pairs"), "the report has two"
   batches = relevance.one_by_one([(whole.source_ids[0], whole.target_ids[0])], whole.progress)
   share = propagate.relevance(run.translator, batches)
   for name, share_NH in share.items():

@@ -21,9 +21,9 @@ def accuracies(rule, sentences=3):
   subject = subjects.encoder([], [rule], [1.0])
   ids = subject.run.src_tokenizer.encode([SENTENCE.text])[0]
   found = syntactic.count(subject, [(SENTENCE, ids)] * sentences, ("nsubj", "obj", "amod"))
-  for edge, counts in found.items():
-    assert counts.cases_E.tolist() == [1 + (str(edge) == "amod dep→head")] * sentences
-  return {str(edge): c.hits_ENH.sum() / c.cases_E.sum() for edge, c in found.items()}
+  names = list(map(str, found.offsets))
+  assert found.cases_ER.tolist() == [[1 + (name == "amod dep→head") for name in names]] * sentences
+  return dict(zip(names, found.hits_ERNH.sum((0, 2, 3)) / found.cases_ER.sum(0)))
 
 
 def test_a_head_that_follows_edges_has_accuracy_one():

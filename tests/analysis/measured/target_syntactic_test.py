@@ -56,7 +56,8 @@ def test_the_baseline_is_that_of_the_same_cases():
     [[3, 1]], [[3, 4, 5, 6, 1]], {"dec_self": ([lambda t, src, tgt: 0], [1.0])}, tuple("abcd")
   )
   found = target_syntactic.count(subject, [parsed], ("amod", "nmod"))
-  offsets = {str(e): (c.offset, c.cases_E.sum(), c.baseline_E.sum()) for e, c in found.items()}
+  sums = found.offsets.values(), found.cases_ER.sum(0), found.baseline_ER.sum(0)
+  offsets = dict(zip(map(str, found.offsets), zip(*sums)))
   # b looks back at a; c, and d, back at their governors.
   assert offsets == {
     "amod head→dep": (-1, 1, 1), "amod dep→head": (-1, 1, 1), "nmod dep→head": (-1, 1, 1),

@@ -9,14 +9,18 @@ from tests.analysis.results import CLOSED, GATES, RESULT
 
 
 def test_functions_name_their_heads():
-  page = Page(functions.functions(RESULT))
+  sure = dataclasses.replace(RESULT.functions[0], strength=0.9512345, interval=(0.5, 0.975))
+  text = functions.functions(dataclasses.replace(RESULT, functions=(sure, *RESULT.functions[1:])))
+  page = Page(text)
   assert page.tables == [[
-    ["function", "attention", "heads", "which", "how strong"],
-    ["position -1", "encoder self-attention", "1", "1.1", "share 95%"],
-    ["obj head→dep", "encoder self-attention", "1", "2.1", "accuracy 70%, baseline 41%"],
-    ["rare words", "encoder self-attention", "1", "2.1", "share 60%"],
-    ["word alignment", "cross-attention", "1", "1.1", "error rate 38%"],
+    ["function", "attention", "heads", "which", "measure", "best head", "95%: from", "to",
+     "baseline"],
+    ["position -1", "encoder self-attention", "1", "1.1", "share", "95.1%", "50.0%", "97.5%", ""],
+    ["obj head→dep", "encoder self-attention", "1", "2.1", "accuracy", "70.0%", "", "", "41.0%"],
+    ["rare words", "encoder self-attention", "1", "2.1", "share", "60.0%", "", "", ""],
+    ["word alignment", "cross-attention", "1", "1.1", "error rate", "37.5%", "", "", ""],
   ]]  # fmt: skip
+  assert "0.9512345" in text, "its file has all digits"
   assert "Cross-attention: 1 aligning, 1 unknown." in page.text
   assert "Aligning: an error rate of at most 40%." in page.folded[0][1]
 

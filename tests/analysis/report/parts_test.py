@@ -18,8 +18,9 @@ def test_text_is_text():
 
 def test_a_table_is_a_file_and_folded_when_it_is_empty():
   columns = [Column("x")]
-  page = Page(parts.table("name", columns, [(1,)], "why"))
-  assert page.files == ["name.csv"] and page.folded == [] and page.tables == [[["x"], ["1"]]]
+  page = Page(parts.table("name", columns, [(0.12345,)], "why"))
+  assert page.files == ["name.csv"] and page.folded == [] and page.tables == [[["x"], ["0.123"]]]
+  assert page.addresses == ["data:text/csv;charset=utf-8,x%0A0.12345%0A"]
   page = Page(parts.table("name", columns, [], "why < not"))
   assert page.files == [] and page.folded[0][0] == "why < not" and page.tables == [[["x"]]]
 
