@@ -25,7 +25,6 @@ from headprune.meter import Meter
 from headprune.runs import held_out, metrics, stored
 from headprune.runs.config import origin
 from headprune.runs.run import Run, load
-from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir, name_runs
 
 
@@ -105,19 +104,14 @@ def _qualities(subject: Subject, args, before: Sequence[Result]) -> list[Quality
   for path, found in zip(args.before, before):
     there = Workdir.at(path)
     comparable = held_out.comparable(run.config, there)
-    summary = _summary(there, found.checkpoint)
+    summary = there.read_summary(found.checkpoint)
     earlier.append(Quality(found.title, summary, found.heads, comparable))
-  if not before and start and (summary := _summary(start, run.config.init_checkpoint)):
+  if not before and start and (summary := start.read_summary(run.config.init_checkpoint)):
     comparable = held_out.comparable(run.config, start)
     earlier = [Quality(names[run.config.init_from], summary, start.read_heads(), comparable)]
-  summary = _summary(run.workdir, args.checkpoint)
+  summary = run.workdir.read_summary(args.checkpoint)
   own = Quality(names[args.workdir], summary, subject.as_lists(run.gates()))
   return [*earlier, own]
-
-
-def _summary(workdir: Workdir, checkpoint: str) -> Summary | None:
-  """What a run recorded of a checkpoint: a summary tells of the last one."""
-  return workdir.read_summary() if checkpoint == LAST else None
 
 
 def _print(result: Result, before: Sequence[Result]) -> None:

@@ -66,7 +66,7 @@ def compact(
 
 def write(run: run_lib.Run, small, out: pathlib.Path, which: str = "last") -> None:
   """Writes a model that was cut out of a run as a run of its own, with that run's numbers."""
-  before = run.workdir.read_summary() if which == "last" else None
+  before = run.workdir.read_summary(which)
   names = (*OF_TRANSLATIONS, "dev_loss", "dev_smoothed_loss", "signature")
   quality = {name: getattr(before, name) for name in names} if before else {}
   summary = Summary("compact", str(run.workdir.path), which, **quality)

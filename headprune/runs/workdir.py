@@ -72,9 +72,9 @@ class Workdir:
     """Whether there is a config, so that the folder belongs to this program."""
     return self.config.is_file()
 
-  def read_summary(self) -> Summary | None:
-    """The summary of a finished run, or None."""
-    if not self.summary.is_file():
+  def read_summary(self, which: str = "last") -> Summary | None:
+    """What a finished run recorded of a checkpoint, or None: all that is known is of the last."""
+    if which != "last" or not self.summary.is_file():
       return None
     try:
       return Summary.from_json(read_json(self.summary))

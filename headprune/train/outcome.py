@@ -10,10 +10,11 @@ from headprune.runs.workdir import Workdir
 def table(config: ConfigDict, workdir: Workdir, done: summary.Summary) -> str:
   """The closing table of a finished run and where its files are.
 
-  Numbers of the run that it started from are left out where they are of other text; a line says so.
+  Numbers of the run that it started from are left out where they are of other text, which a line
+  says, or of another checkpoint than it started from.
   """
   start = origin(config)
-  before = start.read_summary() if start else None
+  before = start.read_summary(config.init_checkpoint) if start else None
   comparable = held_out.comparable(config, start) if before else ()
   lines = [summary.table(done, workdir.read_heads(), before, comparable)]
   measured = [field for field in summary.FIELDS if getattr(before, field, None) is not None]

@@ -38,6 +38,11 @@ def test_a_run_on_the_same_text_is_compared(start):
   assert lines[-1].startswith(f"  files       {start.path}: ") and "not compared" not in lines[-2]
 
 
+def test_a_start_from_another_checkpoint_is_not(start):
+  lines = _lines(start, **{"init_checkpoint": "best"})
+  assert lines[0].split() == ["dev", "BLEU", "91.50"] and "->" not in "".join(lines)
+
+
 def test_checkpoints_that_are_gone_are_told(start):
   assert not any("its checkpoints are gone" in line for line in _lines(start))
   shutil.rmtree(start.checkpoints)
