@@ -39,7 +39,7 @@ class Sweep:
   def start(self, seed: int) -> pathlib.Path:
     """The workdir that the points of a seed start from."""
     if self.trains_baselines:
-      return self.workdir / points.baseline_name(seed)
+      return self.workdir / Point(points.BASELINE, seed).name
     given = self.baselines or [self.config.init_from]
     return pathlib.Path(given[(seed - self.config.seed) % len(given)])
 

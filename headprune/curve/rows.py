@@ -8,7 +8,7 @@ import sys
 
 from ml_collections import ConfigDict
 
-from headprune.curve.points import CONTROL, LEARNED, ONEPASS, SCRATCH, TRUNK
+from headprune.curve.points import BASELINE, CONTROL, LEARNED, ONEPASS, SCRATCH, TRUNK
 from headprune.errors import UserError
 from headprune.files import damaged
 from headprune.layout import csv_text, duration
@@ -21,7 +21,7 @@ from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
 from headprune.text import sources
 
-BASELINE, MRT = "baseline", "mrt"
+MRT = "mrt"
 UNPRUNED = (BASELINE, CONTROL, MRT)
 SPLITS = ("dev", "test")
 COLUMNS = (

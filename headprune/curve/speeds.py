@@ -5,8 +5,8 @@ import dataclasses
 import pathlib
 
 from headprune.bench import deployed
-from headprune.curve.points import CONTROL
-from headprune.curve.rows import BASELINE, Row
+from headprune.curve.points import BASELINE, CONTROL
+from headprune.curve.rows import Row
 from headprune.errors import UserError
 from headprune.nn import cost
 from headprune.prune.cut import cut
