@@ -143,13 +143,21 @@ def _check_configs(wanted: Sweep, seed: int, first: list[Point], later: list[Poi
 def _check_baseline(wanted: Sweep, seed: int, first: list[Point]) -> None:
   """Raises a UserError for a baseline that cannot be, or that would leave points behind."""
   own, there = points.baseline_config(wanted.config, seed), Workdir(wanted.start(seed))
-  checks.check(own, there)
+  try:
+    checks.check(own, there)
+  except UserError as error:
+    raise of_baseline(error) from error
   begun = _begun(wanted, first)
   if begun and there.read_summary() and not checks.finished(own, there):
     raise UserError(
       f"{there.path} would be trained on, but {', '.join(begun)} started from it as it is: take "
       "another --workdir, or leave config.pretrain.train.steps and .patience as they were"
     )
+
+
+def of_baseline(error: UserError) -> UserError:
+  """What is wrong with a baseline: `error` has its fields' names without "pretrain"."""
+  return UserError(f"with config.pretrain.train and .optim, which baselines have: {error}")
 
 
 def _begun(wanted: Sweep, chosen: list[Point]) -> list[str]:

@@ -54,7 +54,8 @@ def sweep(
       baseline = Point(points.BASELINE, seed)
       run = baseline, points.baseline_config(wanted.config, seed)
       if lost := _train_all({wanted.start(seed): run}, 1, stop):
-        failed |= lost | _without(baseline, [*stages[0], *stages[1]])
+        failed |= {name: planning.of_baseline(error) for name, error in lost.items()}
+        failed |= _without(baseline, [*stages[0], *stages[1]])
         continue
     planning.check_start(wanted, seed, stages[0])
     planning.note_start(wanted, seed)
