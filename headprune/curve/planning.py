@@ -137,6 +137,8 @@ def _check_configs(wanted: Sweep, seed: int, first: list[Point], later: list[Poi
     if point.method != points.SCRATCH:
       mine = points.point_config(config, point, *given)
       checks.check(inherit.inherit(mine, workdir), workdir)
+      if point.method == points.TRUNK:
+        _check_trunk(mine, workdir, seed)
   check_start(wanted, seed, first)
 
 
@@ -152,6 +154,17 @@ def _check_baseline(wanted: Sweep, seed: int, first: list[Point]) -> None:
     raise UserError(
       f"{there.path} would be trained on, but {', '.join(begun)} started from it as it is: take "
       "another --workdir, or leave config.pretrain.train.steps and .patience as they were"
+    )
+
+
+def _check_trunk(config: ConfigDict, trunk: Workdir, seed: int) -> None:
+  """Raises a UserError for a trunk that would be another than the one which forks have left."""
+  configs = trunk.path.parent.glob(f"{points.ONEPASS}-*-seed{seed}/{trunk.config.name}")
+  forks = sorted(path.parent.name for path in configs)
+  if forks and not checks.finished(config, trunk):
+    raise UserError(
+      f"{trunk.path} would be trained again, or on, but {', '.join(forks)} started from it as it "
+      "was: restore it, or remove these folders as well, and the same command makes all of them"
     )
 
 
