@@ -40,7 +40,7 @@ def write(
     write_bytes(folder / f"{name}.svg", render(figure))
   for path in folder.glob("*.svg"):
     if _FIGURE.fullmatch(path.stem) and path.stem not in drawn:
-      path.unlink()
+      path.unlink(missing_ok=True)  # another program may do the same
   write_text(folder / "curve.html", page.page(rows, p_values))
 
 

@@ -164,7 +164,8 @@ def _check_trunk(config: ConfigDict, trunk: Workdir, seed: int) -> None:
   if forks and not checks.finished(config, trunk):
     raise UserError(
       f"{trunk.path} would be trained again, or on, but {', '.join(forks)} started from it as it "
-      "was: restore it, or remove these folders as well, and the same command makes all of them"
+      "was: restore it and config.train.steps, or remove all of these folders, and the same "
+      "command makes them"
     )
 
 
