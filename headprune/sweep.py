@@ -60,10 +60,11 @@ def _sweep(argv: list[str]) -> None:
   with stopping.on_signals() as stop:
     folders, failed = sweep(wanted, stop)
   earlier = sorted(path.parent for path in wanted.workdir.glob("*/summary.json"))
-  found = rows.rows([*folders, *earlier])
-  output.write(found, wanted.workdir)
-  files = "curve.html, curve.md, curve.csv, structures.json, figures"
-  print(f"\n{markdown(found)}\nfiles: {wanted.workdir}: {files}")
+  found = rows.rows([*folders, *(path for path in earlier if path.name not in failed)])
+  if found:
+    output.write(found, wanted.workdir)
+    files = "curve.html, curve.md, curve.csv, structures.json, figures"
+    print(f"\n{markdown(found)}\nfiles: {wanted.workdir}: {files}")
   for name, error in failed.items():
     print(f"error: {name}: {error}", file=sys.stderr)
   if failed:

@@ -22,6 +22,7 @@ from headprune.runs import checkpoint
 from headprune.runs import config as config_lib
 from headprune.runs.workdir import Workdir
 from headprune.train import prepare
+from tests.curve import runs
 from tests.train.trained import SMALL
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -129,6 +130,20 @@ def test_compact_models_are_timed(swept, monkeypatch, capsys, tmp_path):
 def test_a_point_is_loaded_like_any_run(swept):
   run = headprune.load(swept[0] / "l0-2-seed0")
   assert len(run.translate(["June 5, 2014"])) == 1
+
+
+def test_what_failed_is_told_and_has_no_line_in_the_table(tmp_path, monkeypatch, capsys):
+  for name in ("a", "b"):
+    runs.make(tmp_path / name, 39.0)
+  failed = {}
+  monkeypatch.setattr(sweep, "_wanted", lambda: runs.wanted(tmp_path))
+  monkeypatch.setattr(sweep, "sweep", lambda *_: ([], failed))
+  for names, told in (("b", "Baseline: 39.0 (1 seed)."), ("ab", "")):
+    failed |= {name: UserError("diverged") for name in names}
+    with pytest.raises(UserError, match=f"{len(names)} of the runs failed"):
+      sweep._sweep([])
+    out, err = capsys.readouterr()
+    assert told in out and bool(out) == bool(told) and "error: b: diverged" in err
 
 
 def test_numbers_of_heads_as_a_flag_gives_them():

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 from headprune.analysis.result import TITLES
 from headprune.curve.aggregate import Group, Setting, Spread, groups, hits
-from headprune.curve.points import CONTROL
-from headprune.curve.rows import BASELINE, MRT, PValues, Row
+from headprune.curve.points import BASELINE, CONTROL
+from headprune.curve.rows import MRT, PValues, Row
 from headprune.curve.significance import LEVEL
 from headprune.nn.config import TYPES
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 import pathlib
+import re
 
 from headprune.analysis.drawing import render
 from headprune.curve import figures, page
@@ -10,6 +11,8 @@ from headprune.curve.rows import PValues, Row, to_csv
 from headprune.curve.speeds import Speed, table
 from headprune.curve.structures import structures
 from headprune.files import write_bytes, write_json, write_text
+
+_FIGURE = re.compile(r"(bleu|types|layers|functions)(-\d+)?|speed")  # what `write` calls them
 
 
 def write(
@@ -22,7 +25,8 @@ def write(
 
   Args:
     rows: from rows.rows, at least one.
-    folder: made if it is not there; files of these names are replaced.
+    folder: made if it is not there; files of these names are replaced, or removed if they are
+      figures that are not made of these rows.
     p_values: from significance.p_values.
     speeds: from speeds.measure.
   Raises:
@@ -34,6 +38,9 @@ def write(
   drawn = figures.draw(rows) | ({"speed": figures.speed(speeds)} if speeds else {})
   for name, figure in drawn.items():
     write_bytes(folder / f"{name}.svg", render(figure))
+  for path in folder.glob("*.svg"):
+    if _FIGURE.fullmatch(path.stem) and path.stem not in drawn:
+      path.unlink(missing_ok=True)  # another program may do the same
   write_text(folder / "curve.html", page.page(rows, p_values))
 
 

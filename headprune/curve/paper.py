@@ -1,4 +1,4 @@
-"""The published curves: Voita et al. 2019, figure 7 and table 1, English-Russian."""
+"""The published curves: Voita et al. 2019, figure 7 and table 2, English-Russian."""
 
 from headprune.nn.config import TYPES
 
@@ -9,8 +9,8 @@ ENCODER = {
   "WMT": {48: 29.60, 35: 29.70, 19: 29.56, 10: 29.45, 8: 29.26, 5: 29.08, 3: 28.54, 2: 28.26},
   "OpenSubtitles": {48: 32.40, 14: 32.43, 11: 32.20, 4: 32.15, 1: 31.46},
 }
-# Heads kept of each type in TYPES -> BLEU (table 1).
-TABLE_1 = {
+# Heads kept of each type in TYPES -> BLEU (table 2).
+TABLE_2 = {
   "WMT": {
     (48, 48, 48): 29.60, (14, 31, 30): 29.62, (12, 21, 25): 29.36, (8, 13, 15): 29.06,
     (5, 9, 12): 28.90,
@@ -33,14 +33,14 @@ def changes(types: tuple[str, ...]) -> dict[str, list[tuple[float, float]]]:
     return {}
   return {
     name: [(sum(kept) / sum(full), bleu - curve[full]) for kept, bleu in curve.items()]
-    for name, curve in TABLE_1.items()
+    for name, curve in TABLE_2.items()
     for full in [max(curve)]
   }
 
 
 def kept_by_type() -> dict[str, list[tuple[float, float]]]:
   """Attention type -> (share of all heads that are kept, share of its own), as figure 9 has it."""
-  (curve,) = TABLE_1.values()
+  (curve,) = TABLE_2.values()
   return {
     name: [(sum(kept) / (3 * HEADS), kept[i] / HEADS) for kept in curve]
     for i, name in enumerate(TYPES)

@@ -39,7 +39,7 @@ class Sweep:
   def start(self, seed: int) -> pathlib.Path:
     """The workdir that the points of a seed start from."""
     if self.trains_baselines:
-      return self.workdir / points.baseline_name(seed)
+      return self.workdir / Point(points.BASELINE, seed).name
     given = self.baselines or [self.config.init_from]
     return pathlib.Path(given[(seed - self.config.seed) % len(given)])
 
@@ -137,19 +137,41 @@ def _check_configs(wanted: Sweep, seed: int, first: list[Point], later: list[Poi
     if point.method != points.SCRATCH:
       mine = points.point_config(config, point, *given)
       checks.check(inherit.inherit(mine, workdir), workdir)
+      if point.method == points.TRUNK:
+        _check_trunk(mine, workdir, seed)
   check_start(wanted, seed, first)
 
 
 def _check_baseline(wanted: Sweep, seed: int, first: list[Point]) -> None:
   """Raises a UserError for a baseline that cannot be, or that would leave points behind."""
   own, there = points.baseline_config(wanted.config, seed), Workdir(wanted.start(seed))
-  checks.check(own, there)
+  try:
+    checks.check(own, there)
+  except UserError as error:
+    raise of_baseline(error) from error
   begun = _begun(wanted, first)
   if begun and there.read_summary() and not checks.finished(own, there):
     raise UserError(
       f"{there.path} would be trained on, but {', '.join(begun)} started from it as it is: take "
       "another --workdir, or leave config.pretrain.train.steps and .patience as they were"
     )
+
+
+def _check_trunk(config: ConfigDict, trunk: Workdir, seed: int) -> None:
+  """Raises a UserError for a trunk that would be another than the one which forks have left."""
+  configs = trunk.path.parent.glob(f"{points.ONEPASS}-*-seed{seed}/{trunk.config.name}")
+  forks = sorted(path.parent.name for path in configs)
+  if forks and not checks.finished(config, trunk):
+    raise UserError(
+      f"{trunk.path} would be trained again, or on, but {', '.join(forks)} started from it as it "
+      "was: restore it and config.train.steps, or remove all of these folders, and the same "
+      "command makes them"
+    )
+
+
+def of_baseline(error: UserError) -> UserError:
+  """What is wrong with a baseline: `error` has its fields' names without "pretrain"."""
+  return UserError(f"with config.pretrain.train and .optim, which baselines have: {error}")
 
 
 def _begun(wanted: Sweep, chosen: list[Point]) -> list[str]:

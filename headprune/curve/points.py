@@ -12,7 +12,7 @@ from headprune.runs import config as config_lib
 from headprune.runs import derived
 from headprune.runs.heads import Lists
 
-CONTROL, SCRATCH = "control", "scratch"
+BASELINE, CONTROL, SCRATCH = "baseline", "control", "scratch"
 LEARNED = {"l0": "concrete", "topk": "topk"}  # method -> gates.kind
 CHOSEN = ("gradient", "confidence", "lrp", "random")  # heads are chosen once, before training on
 ONEPASS, TRUNK = "onepass", "trunk"  # heads are chosen on the way of one run, the seed's trunk
@@ -24,9 +24,9 @@ HEADS = ("50%", "25%", "16%")
 class Point:
   """One run of a sweep."""
 
-  method: str  # CONTROL, TRUNK or one of METHODS
+  method: str  # BASELINE, CONTROL, TRUNK or one of METHODS
   seed: int
-  heads: str = ""  # as l0.target_heads; "" for the control and where `coef` says what heads cost
+  heads: str = ""  # as l0.target_heads; "" without gates and where `coef` says what heads cost
   coef: float | None = None  # as l0.coef
 
   @property
@@ -44,11 +44,6 @@ class Point:
     if self.method == SCRATCH:
       return dataclasses.replace(self, method="l0")
     return Point(TRUNK, self.seed) if self.method == ONEPASS else None
-
-
-def baseline_name(seed: int) -> str:
-  """The folder of the baseline of a seed."""
-  return f"baseline-seed{seed}"
 
 
 def plan(

@@ -8,7 +8,7 @@ import sys
 
 from ml_collections import ConfigDict
 
-from headprune.curve.points import CONTROL, LEARNED, ONEPASS, SCRATCH, TRUNK
+from headprune.curve.points import BASELINE, CONTROL, LEARNED, ONEPASS, SCRATCH, TRUNK
 from headprune.errors import UserError
 from headprune.files import damaged
 from headprune.layout import csv_text, duration
@@ -21,7 +21,7 @@ from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
 from headprune.text import sources
 
-BASELINE, MRT = "baseline", "mrt"
+MRT = "mrt"
 UNPRUNED = (BASELINE, CONTROL, MRT)
 SPLITS = ("dev", "test")
 COLUMNS = (
@@ -58,7 +58,7 @@ class Row:
   steps: int = 0  # of the whole way from init_from, a trunk's and its fork's together
   loss: str = ""  # train.loss
   measured: tuple = ()  # what BLEU is of: text, sacreBLEU's settings
-  size: tuple[int, ...] = ()  # layers and heads of each in the encoder, in the decoder; cut or not
+  size: tuple[int, ...] = ()  # layers, heads of each, ff in encoder and decoder; D; cut or not
   form: str = ""  # "by type" or "by layer" if each of them had a number of heads that were to stay
 
   @property
@@ -142,7 +142,7 @@ def _of_run(workdir: Workdir, summary: Summary) -> Iterator[Row]:
   if heads.keys() != model.heads.keys():
     raise damaged(workdir.heads, ValueError(f"its types are not {', '.join(TYPES)}"))
   heads_lib.as_arrays(heads, model, str(workdir.heads))
-  trunk = _trunk(config)
+  trunk = _trunk(workdir, config)
   row = Row(
     method=method(config),
     tuned=True,
@@ -212,11 +212,16 @@ def _form(groups: tuple) -> str:
   return "by type" if len(set().union(*numbers)) > 1 else ""
 
 
-def _trunk(config: ConfigDict) -> ConfigDict | None:
-  """The config of the trunk that a fork left, if that is there; None for all other runs."""
-  there = config_lib.origin(config)
-  forked = config.gates.chosen_by == ONEPASS and there and there.is_run()
-  return config_lib.load(there) if forked else None
+def _trunk(workdir: Workdir, config: ConfigDict) -> ConfigDict | None:
+  """The config of the trunk that a fork left, if that is there; None for all other runs.
+
+  It is looked for beside the fork as well: a sweep's folder may have been moved.
+  """
+  if not config.init_from or config.gates.chosen_by != ONEPASS:
+    return None
+  named = pathlib.Path(config.init_from)
+  places = map(Workdir, (named, workdir.path.absolute().with_name(named.name)))
+  return next((config_lib.load(there) for there in places if there.is_run()), None)
 
 
 def _setting(config: ConfigDict, model: ModelConfig) -> tuple:
@@ -234,8 +239,9 @@ def _setting(config: ConfigDict, model: ModelConfig) -> tuple:
 
 def _size(model: ConfigDict) -> tuple[int, ...]:
   """As Row.size; `model` is that section of the config."""
-  decoder = model.dec_layers or model.layers, model.dec_num_heads or model.num_heads
-  return model.layers, model.num_heads, *decoder
+  encoder = model.layers, model.num_heads, model.ff_size
+  decoder = model.dec_layers, model.dec_num_heads, model.dec_ff_size  # 0 is as in the encoder
+  return *encoder, *(own or same for own, same in zip(decoder, encoder)), model.model_size
 
 
 def _measured(config: ConfigDict) -> tuple:

@@ -5,8 +5,8 @@ import dataclasses
 import pathlib
 
 from headprune.bench import deployed
-from headprune.curve.points import CONTROL
-from headprune.curve.rows import BASELINE, Row
+from headprune.curve.points import BASELINE, CONTROL
+from headprune.curve.rows import Row
 from headprune.errors import UserError
 from headprune.nn import cost
 from headprune.prune.cut import cut
@@ -67,8 +67,9 @@ def _open(row: Row) -> int:
 def table(speeds: Sequence[Speed]) -> str:
   """The speeds as Markdown."""
   lines = [
-    f"Translation of {SENTENCES} test sentences at most, in batches of {BATCH}, by compact models "
-    "that take turns (median, least and most of the turns' ratios):",
+    f"Translation of {SENTENCES} sentences at most of the test set (of the dev set where there is "
+    f"none), in batches of {BATCH}, by compact models that take turns (median, least and most of "
+    "the turns' ratios):",
     "",
     "| heads | sentences/s | gain | by arithmetic |",
     "| --- | --- | --- | --- |",

@@ -22,7 +22,7 @@ from headprune.runs.heads import Lists, count_open
 from headprune.runs.run import load
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
-from headprune.train import checks, mrt, prepare, step_settings, stopping, training
+from headprune.train import checks, mrt, outcome, prepare, step_settings, stopping, training
 
 _POLL = 5.0  # seconds between looks at runs that others are at
 _TOGETHER = 8  # on an accelerator
@@ -51,7 +51,12 @@ def sweep(
   failed, folders = {}, []
   for seed, stages in plans.items():
     if wanted.trains_baselines:
-      _train_baseline(wanted, seed, stop)
+      baseline = Point(points.BASELINE, seed)
+      run = baseline, points.baseline_config(wanted.config, seed)
+      if lost := _train_all({wanted.start(seed): run}, 1, stop):
+        failed |= {name: planning.of_baseline(error) for name, error in lost.items()}
+        failed |= _without(baseline, [*stages[0], *stages[1]])
+        continue
     planning.check_start(wanted, seed, stages[0])
     planning.note_start(wanted, seed)
     folders.append(wanted.start(seed))
@@ -59,16 +64,15 @@ def sweep(
       runs = _runs(wanted, stage)
       failed |= _train_all(runs, wanted.together, stop)
       folders += [path for path in runs if path.name not in failed]
-      lost = [point for point in stage if wanted.workdir / point.name not in runs]
-      failed |= {point.name: UserError(f"needs {point.source.name}") for point in lost}
+      for point in stage:
+        if wanted.workdir / point.name not in runs:
+          failed |= _without(point.source, [point])
   return list(dict.fromkeys(folders)), failed
 
 
-def _train_baseline(wanted: Sweep, seed: int, stop: stopping.Stop) -> None:
-  config, workdir = points.baseline_config(wanted.config, seed), wanted.start(seed)
-  if not _finished(config, workdir):
-    print(f"\n{workdir.name}", flush=True)
-    training.train(config, workdir, stop, wait=True)
+def _without(missing: Point, lost: list[Point]) -> dict[str, UserError]:
+  """What to say of points that need one which failed, by name."""
+  return {point.name: UserError(f"needs {missing.name}") for point in lost}
 
 
 def _runs(wanted: Sweep, chosen: list[Point]) -> dict[pathlib.Path, tuple[Point, ConfigDict]]:
@@ -149,7 +153,7 @@ def _train_all(
       if isinstance(result, UserError):
         failed[path] = result
       else:
-        print(_line(path, result), flush=True)
+        print(_said(*runs[path], path, result), flush=True)
 
 
 def _outdated(point: Point, config: ConfigDict, path: pathlib.Path) -> UserError | None:
@@ -191,6 +195,13 @@ def _wait(pending: list[pathlib.Path], told: set) -> None:
       print(f"{path.name} is being trained by another program", flush=True)
     told.add(path)
   time.sleep(_POLL)
+
+
+def _said(point: Point, config: ConfigDict, path: pathlib.Path, done: Summary) -> str:
+  """What is told of a run that has ended; of a baseline whether it is worth pruning, too."""
+  if point.method == points.BASELINE:
+    return outcome.table(config, Workdir(path), done)
+  return _line(path, done)
 
 
 def _line(path: pathlib.Path, done: Summary) -> str:

@@ -19,5 +19,8 @@ def test_files_of_the_sweep(sweep, tmp_path):
   assert read("curve.csv") == to_csv(sweep, p) and read("curve.md") == markdown(sweep, p)
   assert json.loads(read("structures.json")) == structures(sweep)
   assert read("bleu.svg").startswith("<?xml") and read("curve.html").startswith("<!doctype html>")
+  for name in ("bleu-2", "speed", "own"):
+    (folder / f"{name}.svg").write_text("of other runs")
   output.write(sweep[:1], folder)
   assert read("curve.csv") == to_csv(sweep[:1]), "what was there is replaced"
+  assert [path.name for path in folder.glob("*.svg")] == ["own.svg"], "one run has no figures"

@@ -6,7 +6,7 @@ from headprune.curve import planning, points
 from headprune.curve.points import Point
 from headprune.errors import UserError
 from headprune.runs import config as config_lib
-from headprune.runs import defaults
+from headprune.runs import defaults, inherit
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
 from tests.curve import runs as finished
@@ -18,6 +18,7 @@ from tests.curve import runs as finished
     ({"methods": ["random"], "heads": ["999"]}, "999 of 48"),
     ({"methods": ["random"], "heads": ["0"]}, "target_heads='0' closes all heads of dec_enc"),
     ({"methods": ["random"], "fields": {"optim.warmup": 3.0}}, "config.optim.warmup=3.0"),
+    ({"fields": {"pretrain.optim.warmup": 3.0}}, "with config.pretrain.train and .optim, .*: conf"),
     ({"methods": ["topk"], "heads": [], "coefs": [0.1]}, "--coefs are prices for --methods l0"),
     ({"methods": ["l0", "topk"], "heads": [], "coefs": [0.1]}, "--heads is empty: methods"),
     ({"fields": {"gates.kind": "topk"}}, "--config: take concrete"),
@@ -90,3 +91,25 @@ def test_points_of_another_config_are_told_of_every_seed(tmp_path):
   planning.plan(mine())
   with pytest.raises(UserError, match="l0-5-seed1 holds .*l0.ascent: 3.0 -> 5.0"):
     planning.plan(mine(seeds=2))
+
+
+def test_a_trunk_is_not_made_again_under_its_forks(tmp_path):
+  start = finished.make(tmp_path / "a", 39.0)
+  (start.checkpoints / "5").mkdir(parents=True)
+  given = {"baselines": [str(start.path)], "methods": ["onepass"]}
+  mine = finished.wanted(tmp_path / "x", heads=["12", "6"], **given)
+  (_, point), (fork, _) = planning.plan(mine)[0]
+  trunk, there = (Workdir(tmp_path / "x" / one.name) for one in (point, fork))
+  config = points.point_config(mine.config, point, str(start.path))
+  config_lib.save(inherit.inherit(config, trunk), trunk)
+  planning.plan(mine)  # it is under way
+  trunk.finish(Summary("trained", ends_at=(config.train.steps, 0)), finished.gates())
+  (trunk.checkpoints / "5").mkdir(parents=True)
+  fixed = points.point_config(mine.config, fork, str(trunk.path), finished.gates(), "5")
+  config_lib.save(inherit.inherit(fixed, there), there)
+  planning.plan(mine)
+  trunk.reopen()
+  told = "x/trunk-seed0 would be trained again, .* but onepass-12-seed0 started .*: restore it"
+  for heads in (["12", "6"], ["6"]):
+    with pytest.raises(UserError, match=told):
+      planning.plan(finished.wanted(tmp_path / "x", heads=heads, **given))

@@ -231,4 +231,23 @@ def test_a_fork_started_where_its_trunk_did(tmp_path):
   fork = {"gates__kind": "fixed", "gates__chosen_by": "onepass", "train__steps": 30}
   runs.make(tmp_path / "fork", 39.0, runs.gates(2), init_from=str(tmp_path / "trunk"), **fork)
   (row,) = rows.rows([tmp_path / "fork"])
+  (tmp_path / "trunk").rename(tmp_path / "elsewhere")
   assert (row.init_from, row.steps) == ("runs/baseline", 100)
+  (alone,) = rows.rows([tmp_path / "fork"])
+  assert (alone.init_from, alone.steps) == (str(tmp_path / "trunk"), 30)
+  (tmp_path / "moved").mkdir()
+  (tmp_path / "elsewhere").rename(tmp_path / "moved" / "trunk")
+  (tmp_path / "fork").rename(tmp_path / "moved" / "fork")
+  (moved,) = rows.rows([tmp_path / "moved" / "fork"])
+  assert (moved.init_from, moved.steps) == (row.init_from, row.steps)
+
+
+def test_models_of_another_width_have_another_size(tmp_path):
+  for name, fields in {
+    "a": {"model__ff_size": 8}, "b": {"model__ff_size": 8, "model__dec_ff_size": 8},
+    "c": {"model__ff_size": 8, "model__model_size": 16}, "d": {"model__ff_size": 16},
+    "e": {"model__ff_size": 8, "model__dec_layers": 2},
+  }.items():  # fmt: skip
+    runs.make(tmp_path / name, 39.0, **fields)
+  a, b, c, d, e = (row.size for row in rows.rows(sorted(tmp_path.iterdir())))
+  assert a == b == e and len({a, c, d}) == 3

@@ -137,7 +137,6 @@ def test_what_the_baseline_decides_is_told_once(training, tmp_path, capsys):
 
 
 def test_without_its_trunk_a_fork_is_told_as_failed(tmp_path, monkeypatch):
-  monkeypatch.setattr(sweeping, "_train_baseline", lambda *_: None)
   lost = {"trunk-seed0": UserError("diverged")}
   monkeypatch.setattr(sweeping, "_train_all", lambda runs, *_: lost if len(runs) > 1 else {})
   folders, failed = sweeping.sweep(finished.wanted(tmp_path, methods=["onepass"], heads=["6"]))
@@ -145,6 +144,30 @@ def test_without_its_trunk_a_fork_is_told_as_failed(tmp_path, monkeypatch):
     "trunk-seed0": "diverged", "onepass-6-seed0": "needs trunk-seed0",
   }  # fmt: skip
   assert [path.name for path in folders] == ["baseline-seed0", "control-seed0"]
+
+
+def test_a_baseline_that_breaks_down_ends_its_seed_alone(training, tmp_path, monkeypatch):
+  train = sweeping.training.train_together
+  bad = lambda runs: runs[0][1].name == "baseline-seed0"
+  broken = lambda runs, stop: [UserError("diverged")] if bad(runs) else train(runs, stop)
+  monkeypatch.setattr(sweeping.training, "train_together", broken)
+  monkeypatch.setattr(sweeping, "_said", lambda *_: "")
+  given = {"seeds": 2, "methods": ["l0", "onepass"], "heads": ["6"]}
+  folders, failed = sweeping.sweep(finished.wanted(tmp_path, **given))
+  assert {name: str(error) for name, error in failed.items() if "-seed0" in name} == {
+    "baseline-seed0": "with config.pretrain.train and .optim, which baselines have: diverged",
+    "control-seed0": "needs baseline-seed0", "trunk-seed0": "needs baseline-seed0",
+    "l0-6-seed0": "needs baseline-seed0", "onepass-6-seed0": "needs baseline-seed0",
+  }  # fmt: skip
+  names = [path.name for path in folders]
+  assert names == ["baseline-seed1", "control-seed1", "trunk-seed1", "l0-6-seed1"]
+
+
+def test_of_a_baseline_all_is_told(tmp_path):
+  made = finished.make(tmp_path / "baseline-seed0", 39.0)
+  config, done = config_lib.load(made), made.read_summary()
+  said = [sweeping._said(Point(name, 0), config, made.path, done) for name in ("baseline", "l0")]
+  assert ["dev loss" in text for text in said] == [True, False]
 
 
 def test_a_start_that_was_trained_on_since_its_points_began_is_told(training, tmp_path):
