@@ -5,7 +5,7 @@ from ml_collections import ConfigDict
 from headprune.errors import UserError
 from headprune.files import damaged, read_json, write_json
 from headprune.nn.config import TYPES
-from headprune.runs import defaults, fixed, own_tokenizer, upgrade
+from headprune.runs import defaults, fixed, own_tokenizer
 from headprune.runs.derived import as_tuple
 from headprune.runs.validation import validate
 from headprune.runs.workdir import Workdir
@@ -45,7 +45,6 @@ def load(workdir: Workdir) -> ConfigDict:
       f"marian --dir {workdir.path} --out RUN"
     )
   try:
-    fields = upgrade.config(fields)
     fields.pop(own_tokenizer.FIELD, None)
     config = ConfigDict(_tuples(_with_defaults(fields, defaults.base().to_dict())))
     validate(config)

@@ -13,7 +13,7 @@ from tensorboardX.proto import event_pb2, summary_pb2
 
 from headprune.files import write_text, writing
 from headprune.nn.config import TYPES
-from headprune.runs import board, heads, upgrade
+from headprune.runs import board, heads
 from headprune.runs.workdir import Workdir
 
 _NUMBERS = (
@@ -110,7 +110,7 @@ def dev_losses(rows: Iterable[dict], average: int) -> dict[int, float]:
 def _row(line: bytes) -> dict | None:
   """A line's row, None if it is damaged."""
   try:
-    row = upgrade.losses(json.loads(line.decode("utf-8")))
+    row = json.loads(line.decode("utf-8"))
     numbers = [row[name] for name in _NUMBERS if name in row]
     whole = type(row["step"]) is int and 0 <= row["step"] < 2**31
     good = whole and all(type(x) in (int, float) and heads.is_number(x) for x in numbers)

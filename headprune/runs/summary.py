@@ -6,7 +6,6 @@ import math
 
 from headprune.layout import duration
 from headprune.runs import heads as heads_lib
-from headprune.runs import upgrade
 
 KINDS = ("trained", "compact", "converted")
 MEASURES = (  # field or property of a summary, what people call it, digits
@@ -56,14 +55,9 @@ class Summary:
 
   @classmethod
   def from_json(cls, row: dict) -> "Summary":
-    """Reads what `to_json` made; of runs from before `kind` was written, `step` tells it."""
-    row = upgrade.losses(row)
+    """Reads what `to_json` made."""
     names = {field.name for field in dataclasses.fields(cls)}
     known = {name: value for name, value in row.items() if name in names}
-    if "kind" not in known:
-      known["origin"] = row.get("compact_of", "")
-      copied = "compact" if known["origin"] else "converted"
-      known["kind"] = "trained" if row["step"] else copied
     lists = {"ends_at": tuple(known["ends_at"]), "notes": tuple(known.get("notes", ()))}
     done = cls(**known | lists)
     done._check()

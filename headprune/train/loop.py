@@ -9,7 +9,7 @@ import numpy as np
 from orbax.checkpoint import CheckpointManager
 
 from headprune.errors import Stopped
-from headprune.runs import checkpoint, derived, metrics, upgrade
+from headprune.runs import checkpoint, derived, metrics
 from headprune.runs import heads as heads_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
@@ -159,7 +159,7 @@ def _resumed(work: _Work, step: int, log: dict) -> tuple[list[dict], list[dict],
   history = [row for row in metrics.read(work.job.workdir) if row["step"] <= step]
   if any(row["step"] == step and "objective" in row for row in history):
     log = {}  # it was written for that row
-  results, seconds = list(map(upgrade.losses, log.get("results", ()))), log.get("seconds", 0.0)
+  results, seconds = log.get("results", []), log.get("seconds", 0.0)
   clock = progress.Clock(_trained_seconds(history), seconds)
   work.clocks.append(clock)
   return history, results, clock

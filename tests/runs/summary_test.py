@@ -26,35 +26,12 @@ def test_kinds_are_known():
     Summary("copied")
 
 
-@pytest.mark.parametrize(
-  "row, kind, origin",
-  [
-    ({"step": 1500, "ends_at": [1500, 0], "test_bleu": 3.0}, "trained", ""),
-    (
-      {"step": 0, "ends_at": [0, 0], "compact_of": "runs/x", "checkpoint": "last"},
-      "compact",
-      "runs/x",
-    ),
-    ({"step": 0, "ends_at": [500, 0], "signature": "not measured"}, "converted", ""),
-  ],
-)
-def test_summaries_from_before_kinds_were_written(row, kind, origin):
-  found = Summary.from_json(row)
-  assert (found.kind, found.origin, list(found.ends_at)) == (kind, origin, row["ends_at"])
-
-
 def test_notes_are_kept_and_shown():
   noted = dataclasses.replace(DONE, notes=("dev BLEU is low", "no gate closed"))
   assert Summary.from_json(json.loads(json.dumps(noted.to_json()))) == noted
   assert summary.table(noted, HEADS, None).split("\n")[-2:] == [
     "  note        dev BLEU is low", "  note        no gate closed",
   ]  # fmt: skip
-
-
-def test_the_loss_of_earlier_summaries_was_the_smoothed_one():
-  found = Summary.from_json({"kind": "trained", "step": 5, "ends_at": [5, 0], "dev_loss": 0.107})
-  assert (found.dev_loss, found.dev_smoothed_loss, found.dev_perplexity) == (None, 0.107, None)
-  assert Summary.from_json(DONE.to_json()).dev_loss == 0.25
 
 
 @pytest.mark.parametrize(
