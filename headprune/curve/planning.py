@@ -171,7 +171,7 @@ def _check_trunk(config: ConfigDict, trunk: Workdir, seed: int) -> None:
 
 def of_baseline(error: UserError) -> UserError:
   """What is wrong with a baseline: `error` has its fields' names without "pretrain"."""
-  return UserError(f"with config.pretrain.train and .optim, which baselines have: {error}")
+  return UserError(f"with config.pretrain, which is of baselines: {error}")
 
 
 def _begun(wanted: Sweep, chosen: list[Point]) -> list[str]:

@@ -82,12 +82,12 @@ def _tuples(node: dict) -> dict:
 
 
 def pretraining(config: ConfigDict) -> ConfigDict:
-  """The config of the baseline that `config` starts from: no gates, its own schedule."""
+  """The config of the baseline that `config` starts from: no gates, and what `pretrain` says."""
   baseline = ConfigDict(config.to_dict())
   baseline.init_from, baseline.init_checkpoint = "", "last"
   baseline.gates.kind = "none"
   baseline.l0 = defaults.base().l0
-  baseline.train = config.pretrain.train
-  baseline.optim = config.pretrain.optim
+  own = baseline.pretrain
   del baseline.pretrain
+  baseline.update(own)
   return baseline.lock()

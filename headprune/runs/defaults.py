@@ -189,8 +189,7 @@ def _concrete(result: ConfigDict, preset: str, part: str) -> None:
   if preset in presets.PRETRAINED:
     result.init_from = presets.PRETRAINED[preset]
   else:
-    baseline = config("baseline", preset)
-    result.pretrain = ConfigDict({"train": baseline.train, "optim": baseline.optim})
+    result.pretrain = _pretraining(preset)
     result.init_from = _workdir(preset, "baseline")
   result.gates.kind = "concrete"
   result.update_from_flattened_dict(presets.SCHEDULES["concrete"][preset])
@@ -198,6 +197,14 @@ def _concrete(result: ConfigDict, preset: str, part: str) -> None:
     result.gates.types = ("enc_self",)
     result.l0.coef *= 0.5 * _encoder_share(result.model)  # half the lambda: these heads go first
     result.optim.rules = presets.ENCODER_ONLY
+
+
+def _pretraining(preset: str) -> ConfigDict:
+  """What a baseline's config has otherwise than that of its pruning."""
+  baseline, schedule = config("baseline", preset), presets.SCHEDULES["concrete"][preset]
+  dropout = {name: rate for name, rate in baseline.model.items() if f"model.{name}" in schedule}
+  sections = {"train": baseline.train, "optim": baseline.optim}
+  return ConfigDict(sections | ({"model": dropout} if dropout else {}))
 
 
 def _encoder_share(model: ConfigDict) -> float:

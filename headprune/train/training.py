@@ -52,7 +52,7 @@ def stages(
   except UserError as error:
     raise UserError(
       f"the baseline, which is trained first at config.init_from={config.init_from} with "
-      f"config.pretrain.train and .optim: {error}"
+      f"config.pretrain: {error}"
     ) from error
   return [(pretraining, baseline.path), run]
 

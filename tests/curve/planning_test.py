@@ -18,7 +18,10 @@ from tests.curve import runs as finished
     ({"methods": ["random"], "heads": ["999"]}, "999 of 48"),
     ({"methods": ["random"], "heads": ["0"]}, "target_heads='0' closes all heads of dec_enc"),
     ({"methods": ["random"], "fields": {"optim.warmup": 3.0}}, "config.optim.warmup=3.0"),
-    ({"fields": {"pretrain.optim.warmup": 3.0}}, "with config.pretrain.train and .optim, .*: conf"),
+    (
+      {"fields": {"pretrain.optim.warmup": 3.0}},
+      "with config.pretrain, which is of baselines: conf",
+    ),
     ({"methods": ["topk"], "heads": [], "coefs": [0.1]}, "--coefs are prices for --methods l0"),
     ({"methods": ["l0", "topk"], "heads": [], "coefs": [0.1]}, "--heads is empty: methods"),
     ({"fields": {"gates.kind": "topk"}}, "--config: take concrete"),

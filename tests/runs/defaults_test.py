@@ -89,12 +89,16 @@ def test_what_methods_do_to_a_preset():
   )  # fmt: skip
   assert concrete.pretrain.to_dict() == {
     "train": baseline.train.to_dict(), "optim": baseline.optim.to_dict(),
+    "model": {"embed_dropout": 0.3, "residual_dropout": 0.3},
   }  # fmt: skip
-  assert concrete.init_from == "runs/multi30k-baseline" and concrete.l0.coef == 0.25
+  assert (concrete.model.embed_dropout, concrete.model.residual_dropout) == (0.03, 0.03)
+  assert set(defaults.config("concrete", "words").pretrain) == {"train", "optim"}
+  assert concrete.init_from == "runs/multi30k-baseline" and concrete.l0.target_heads == "25%"
   assert fixed.init_from == fixed.gates.fixed_from == "runs/multi30k-concrete"
-  assert (concrete.train.steps, fixed.train.steps, scratch.train.steps) == (1800, 600, 5000)
-  assert (fixed.train.checkpoint_every, fixed.optim.cooldown, fixed.optim.warmup) == (25, 0.5, 0.5)
-  assert fixed.l0.coef == scratch.l0.coef == 0.0 and scratch.init_from == ""
+  assert (concrete.train.steps, fixed.train.steps, scratch.train.steps) == (3000, 1000, 5000)
+  assert (fixed.train.checkpoint_every, fixed.optim.cooldown) == (83, 0.5)
+  assert fixed.optim.warmup == pytest.approx(0.3)
+  assert fixed.l0.target_heads == scratch.l0.target_heads == "" and scratch.init_from == ""
   encoder = defaults.config("concrete", "cldr,encoder")
   assert encoder.optim.rules == presets.ENCODER_ONLY and encoder.init_from == "runs/cldr-baseline"
   assert encoder.l0.coef == pytest.approx(0.08 / 6)
