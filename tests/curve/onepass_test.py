@@ -81,7 +81,7 @@ def test_forks_average_where_separate_runs_do_and_the_trunk_does_not():
   shared.eval.average = 8
   mine = points.point_config(shared, Point("onepass", 0, "4"), "", {})
   assert (mine.train.steps, mine.train.checkpoint_every, mine.eval.average) == (2100, 175, 8)
-  trunk = points.point_config(shared, Point("trunk", 0, "4"), "")
+  trunk = points.point_config(shared, Point("trunk", 0, "4"), "runs/baseline")
   validation.validate(trunk)
   assert trunk.eval.average == 1
 
