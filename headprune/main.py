@@ -9,7 +9,8 @@ import sys
 from absl import app, flags, logging
 
 from headprune import cli, config_flag
-from headprune.train import cluster, processes, stopping, training
+from headprune.errors import UserError
+from headprune.train import cluster, processes, start, stopping, training
 
 _USAGE = "headprune train --config METHOD[:PRESET] --workdir FOLDER [--config.FIELD=VALUE ...]"
 _DISTRIBUTED = flags.DEFINE_bool(
@@ -28,7 +29,10 @@ def _train(argv: list[str]) -> None:
     *before, run = training.stages(config_flag.CONFIG.value, workdir)
     for stage in before:
       processes.print_first(f"No finished baseline at {stage[1]}: training it first.")
-      training.train(*stage, stop, wait=True)  # another run may need the same baseline
+      try:
+        training.train(*stage, stop, wait=True)  # another run may need the same baseline
+      except UserError as error:
+        raise start.of_baseline(error) from error
       processes.print_first(f"\nThe baseline is ready; now {workdir}.")
     training.train(*run, stop)
 

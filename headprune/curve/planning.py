@@ -148,7 +148,7 @@ def _check_baseline(wanted: Sweep, seed: int, first: list[Point]) -> None:
   try:
     checks.check(own, there)
   except UserError as error:
-    raise of_baseline(error) from error
+    raise start.of_baseline(error) from error
   begun = _begun(wanted, first)
   if begun and there.read_summary() and not checks.finished(own, there):
     raise UserError(
@@ -167,11 +167,6 @@ def _check_trunk(config: ConfigDict, trunk: Workdir, seed: int) -> None:
       "was: restore it and config.train.steps, or remove all of these folders, and the same "
       "command makes them"
     )
-
-
-def of_baseline(error: UserError) -> UserError:
-  """What is wrong with a baseline: `error` has its fields' names without "pretrain"."""
-  return UserError(f"with config.pretrain, which is of baselines: {error}")
 
 
 def _begun(wanted: Sweep, chosen: list[Point]) -> list[str]:

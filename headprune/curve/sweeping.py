@@ -22,7 +22,7 @@ from headprune.runs.heads import Lists, count_open
 from headprune.runs.run import load
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
-from headprune.train import checks, mrt, outcome, prepare, step_settings, stopping, training
+from headprune.train import checks, mrt, outcome, prepare, start, step_settings, stopping, training
 
 _POLL = 5.0  # seconds between looks at runs that others are at
 _TOGETHER = 8  # on an accelerator
@@ -54,7 +54,7 @@ def sweep(
       baseline = Point(points.BASELINE, seed)
       run = baseline, points.baseline_config(wanted.config, seed)
       if lost := _train_all({wanted.start(seed): run}, 1, stop):
-        failed |= {name: planning.of_baseline(error) for name, error in lost.items()}
+        failed |= {name: start.of_baseline(error) for name, error in lost.items()}
         failed |= _without(baseline, [*stages[0], *stages[1]])
         continue
     planning.check_start(wanted, seed, stages[0])

@@ -16,6 +16,11 @@ def missing(init_from) -> UserError:
   )
 
 
+def of_baseline(error: UserError) -> UserError:
+  """What is wrong with a baseline that is trained first; `error` has fields without "pretrain"."""
+  return UserError(f"the baseline, which is trained first, with config.pretrain: {error}")
+
+
 def check(config: ConfigDict, workdir: Workdir) -> None:
   """Raises a UserError if the run at `init_from` is none to start from.
 

@@ -50,10 +50,7 @@ def stages(
   try:
     checks.check(pretraining, baseline)
   except UserError as error:
-    raise UserError(
-      f"the baseline, which is trained first at config.init_from={config.init_from} with "
-      f"config.pretrain: {error}"
-    ) from error
+    raise start.of_baseline(error) from error
   return [(pretraining, baseline.path), run]
 
 

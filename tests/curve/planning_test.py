@@ -20,7 +20,7 @@ from tests.curve import runs as finished
     ({"methods": ["random"], "fields": {"optim.warmup": 3.0}}, "config.optim.warmup=3.0"),
     (
       {"fields": {"pretrain.optim.warmup": 3.0}},
-      "with config.pretrain, which is of baselines: conf",
+      "the baseline, which is trained first, with config.pretrain: conf",
     ),
     ({"methods": ["topk"], "heads": [], "coefs": [0.1]}, "--coefs are prices for --methods l0"),
     ({"methods": ["l0", "topk"], "heads": [], "coefs": [0.1]}, "--heads is empty: methods"),

@@ -155,7 +155,7 @@ def test_a_baseline_that_breaks_down_ends_its_seed_alone(training, tmp_path, mon
   given = {"seeds": 2, "methods": ["l0", "onepass"], "heads": ["6"]}
   folders, failed = sweeping.sweep(finished.wanted(tmp_path, **given))
   assert {name: str(error) for name, error in failed.items() if "-seed0" in name} == {
-    "baseline-seed0": "with config.pretrain, which is of baselines: diverged",
+    "baseline-seed0": "the baseline, which is trained first, with config.pretrain: diverged",
     "control-seed0": "needs baseline-seed0", "trunk-seed0": "needs baseline-seed0",
     "l0-6-seed0": "needs baseline-seed0", "onepass-6-seed0": "needs baseline-seed0",
   }  # fmt: skip
