@@ -7,7 +7,8 @@ By default parameters and gates are those of `runs/concrete` (`runs/PRESET-concr
 structure is trained on without noise.
 `PRESET,scratch` (or `,scratch`) trains the structure from new parameters, like a baseline.
 
-multi30k, with the 3 of 16 encoder heads of multi30k,encoder (BLEU 39.5), on two CPU cores (AMD
+multi30k by the earlier schedule of configs/concrete.py (here 600 steps, dropout 0.3), with the 3 of
+16 encoder heads of multi30k,encoder (BLEU 39.5), on two CPU cores (AMD
 EPYC, Zen 5) with other work beside it; test2016, lower-cased, 13a:
   headprune train --config configs/fixed.py:multi30k --workdir runs/multi30k-fixed \\
     --config.gates.fixed_from=runs/multi30k-encoder --config.init_from=runs/multi30k-encoder \\
