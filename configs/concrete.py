@@ -128,7 +128,15 @@ residuals) and optim.learning_rate (of which optim.gates_factor makes 0.05 for t
 So the preset's 12 heads are 1.0 (dev set 1.3) below a control of 1,800 steps and dropout 0.1; one
 with its own flags was not run. Dropout and rate were chosen by the dev set. At step 500 13 to 17
 heads are open, but of the three runs with less dropout the last three surplus heads close only as
-the gates settle.
+the gates settle. compact of the second row in float32, nothing beside it: logits differ by at most
+6.7e-06 on 100 sentences, translations are the same
+                                     dense     masked    compact   gain  arithmetic
+    parameters                   2,093,696  2,093,696  1,500,416  1.40x
+    FLOPs per source token       1,343,304  1,343,304    690,164  1.95x
+    FLOPs per target token       2,913,772  2,913,772  2,312,419  1.26x
+    cache bytes, target token        4,096      4,096        768  5.33x
+    scoring, tokens/s               33,040     35,202     54,576  1.55x       1.41x
+    translation, sentences/s           371        370        636  1.72x       1.34x
 
 multi30k by an earlier schedule, which --config.l0.target_heads= --config.l0.coef=0.25
 --config.train.distill=0 --config.train.steps=1800 --config.optim.learning_rate=0.002041
