@@ -16,7 +16,7 @@ METHODS = {
 ABOUT = {
   "": "built-in sentences with parses and alignments: 40,000 pairs, 2 + 1 layers, minutes on CPUs",
   "cldr": "built-in dates, amounts and lists, English-Russian: 40,000 pairs, 2 + 2 layers, minutes",
-  "multi30k": "29,000 English-German captions, lower-cased, 4 + 4 layers, D 128: half an hour",
+  "multi30k": "29,000 English-German captions, lower-cased, 4 + 4 layers, D 128: an hour or two",
   "marian": "the same in MarianMT's architecture",
   "words": "the captions as whole words, in the original program's sizes: 3 + 3 layers, D 256",
   "enru": "files of your own, some 100,000 pairs: 3 + 3 layers, D 256, vocabularies of 8,000",
