@@ -125,7 +125,7 @@ residuals) and optim.learning_rate (of which optim.gates_factor makes 0.05 for t
   0.1, 0.004   26:05                               0 /  3 /  9  38.73  38.70  1.661
   0.03, 0.004  25:52                               1 /  4 /  7  39.27  39.51  1.619
   0.1, 0.002, the control (gates.kind none), 31:27 16 / 16 / 16  40.51  41.19  1.548
-  0.03, 0.004, the control, 26:09                       16 / 16 / 16  40.34  41.12  1.546
+  0.03, 0.004, the control, 26:09                 16 / 16 / 16  40.34  41.12  1.546
 So 1,800 steps with dropout 0.03 are 1.1 (dev set 1.6) below their own control, the preset's
 3,000 1.0 (1.3) below the control with dropout 0.1 and 0.8 (1.2) below that with 0.03, both of
 1,800; one of 3,000 was not run. Dropout and rate were chosen by the dev set. At step 500 13 to 17
