@@ -13,7 +13,7 @@ from headprune.prune import cut, proof
 from headprune.runs import run as run_lib
 from headprune.runs.summary import OF_TRANSLATIONS, Summary
 from headprune.runs.workdir import check_unused
-from headprune.text import encoding, sources, textfile, tokenizer
+from headprune.text import encoding, sources, tokenizer
 
 
 def main() -> None:
@@ -76,8 +76,7 @@ def write(run: run_lib.Run, small, out: pathlib.Path, which: str = "last") -> No
 
 def _pairs(run: run_lib.Run, text, sentences: int) -> tuple[list, list]:
   """The first pairs of `text` or of the dev data that fit the model's rows: ids of both sides."""
-  instead = "give sentences with --src and --tgt"
-  lines = textfile.read_parallel(*text) if text else sources.read_dev(run.config.data, instead)
+  lines = sources.read_given(text, run.config.data, "give sentences with --src and --tgt")
   tokenizers = run.src_tokenizer, run.tgt_tokenizer
   pairs, _ = encoding.encode(*lines, tokenizers, run.config.data.row_length)
   numbers = range(min(sentences, len(pairs)))

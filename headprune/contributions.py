@@ -11,7 +11,7 @@ from collections.abc import Callable
 import dataclasses
 
 from headprune import cli
-from headprune.analysis import drawing, plug, subject
+from headprune.analysis import drawing, plug
 from headprune.analysis.contributions import figures, measuring, page, prefixes, result
 from headprune.analysis.contributions.result import Result
 from headprune.errors import UserError, check_least
@@ -21,6 +21,7 @@ from headprune.runs import config as config_lib
 from headprune.runs import stored
 from headprune.runs.run import load
 from headprune.runs.workdir import Workdir, name_runs
+from headprune.text import sources
 
 
 def main() -> None:
@@ -77,7 +78,7 @@ def _compare(
     meter.begin(f"reading {path}", 0)
     run = load(path, which)
     if text is None:
-      lines = subject.read_lines(run, args.text)
+      lines = sources.read_given(args.text, run.config.data, "give --text SRC TGT")
       text = measuring.encode(run, *lines, others=args.workdir[1:])
       lengths = tuple(args.length) if args.length else prefixes.most_frequent(text)
     for prefix in chosen:

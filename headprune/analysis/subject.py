@@ -10,7 +10,7 @@ from headprune.errors import UserError, check_least
 from headprune.nn import gates
 from headprune.runs import heads as heads_lib
 from headprune.runs.run import Run
-from headprune.text import batching, sources, textfile
+from headprune.text import batching, sources
 from headprune.translator.translator import Translator
 
 MAX_TOKENS = 2048  # padded tokens a side in a batch; its attention weights then stay small
@@ -91,11 +91,5 @@ def read(run: Run, options) -> Subject:
     UserError: what is wrong with the text or an option.
   """
   check_least("--sentences", options.sentences, 1)
-  return encode(run, *read_lines(run, options.text), options.sentences)
-
-
-def read_lines(run: Run, text: Sequence[str] | None) -> tuple[list[str], list[str]]:
-  """Both sides of the files of --text, by default of the dev set that the run's config names."""
-  if text:
-    return textfile.read_parallel(*text)
-  return sources.read_dev(run.config.data, "give --text SRC TGT")
+  lines = sources.read_given(options.text, run.config.data, "give --text SRC TGT")
+  return encode(run, *lines, options.sentences)

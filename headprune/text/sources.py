@@ -59,6 +59,11 @@ def read_dev(config, instead: str) -> tuple[list[str], list[str]]:
   return _read_again(config, "dev", instead)["dev"]
 
 
+def read_given(files: Sequence[str] | None, config, instead: str) -> tuple[list[str], list[str]]:
+  """Both sides of the two files that were given, else what `read_dev` gives."""
+  return textfile.read_parallel(*files) if files else read_dev(config, instead)
+
+
 def read_test(config, instead: str) -> tuple[list[str], list[str]]:
   """`read_dev` of the test data, which there may be none of."""
   pairs = _read_again(config, "test", instead)
