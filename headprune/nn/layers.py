@@ -128,7 +128,8 @@ class FeedForward(nn.Module):
     out_bias = self.param("out_bias", zeros, (size,))
     in_BQF = ops.product("BQD,DF->BQF", x_BQD, in_kernel, precision) + in_bias[None, None]
     h_BQF = ops.activate(in_BQF, self.config.activation)
-    h_BQF = ops.dropout(h_BQF, self.config.activation_dropout, noise, self.path)
+    site = self.path + ("hidden",)  # the residual branch around it has its path
+    h_BQF = ops.dropout(h_BQF, self.config.activation_dropout, noise, site)
     out_BQD = ops.product("BQF,FD->BQD", h_BQF, out_kernel, precision)
     keep(self, h_BQF=h_BQF, out_BQD=out_BQD)
     return out_BQD + out_bias[None, None]

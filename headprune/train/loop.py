@@ -111,12 +111,13 @@ def _loop(work: _Work, state: steps.TrainState, log: dict) -> lanes.Coroutine:
   begin, state, batch = state, lanes.Part(state), None
 
   def stop_here():
+    _check_finite(work, results[-1:], step, batch)
     _stop(work, state.on_devices(), logged.plain(results, clock))
 
   while True:
     row, asked = {}, work.stop.asked(step)
     checkpoint.check(work.checkpoints)
-    if batch and (asked or _is_due(train, step)):
+    if batch and _is_due(train, step):
       _check_finite(work, results[-1:], step, batch)
     if not asked and (not history or history[-1]["step"] < step):
       row = _row(work, state, step, results, clock, history)

@@ -43,7 +43,8 @@ def goal(config: ConfigDict, model: ModelConfig) -> tuple[target.TargetConfig | 
   if not c.target_heads:
     return None, ()
   groups, wanted_G = targets.parse(c.target_heads, config.gates.types, model)
-  ramp_steps, settle_step = round(c.ramp * total), derived.settle_step(config)
+  settle_step = derived.settle_step(config)
+  ramp_steps = min(round(c.ramp * total), settle_step)  # both shares may be rounded up
   g = config.gates
   temperatures = (g.topk_start, g.topk_end) if g.kind == "topk" else None
   start = _start(config)

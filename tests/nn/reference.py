@@ -138,7 +138,7 @@ class Reference:
 
     def f(x):
       h = activate(x @ p["in_kernel"] + p["in_bias"], self.config.activation)
-      h = self.drop(h, self.config.activation_dropout, path)
+      h = self.drop(h, self.config.activation_dropout, (*path, "hidden"))
       out = h @ p["out_kernel"]
       self.keep(path, h_BQF=h, out_BQD=out)
       return out + p["out_bias"], None

@@ -217,7 +217,7 @@ def test_dropout_is_in_its_four_places_with_a_mask_for_each():
   close(logits[0], want)
   # The attention that is told is that before dropout.
   close(kept["decoder_0"]["self_attention"]["attn_BHQM"].sum(-1), 1, 1e-6)
-  assert len(set(sites)) == len(sites) == 2 + 3 * 2 + 2 * 3 + 2 + 2 + 5
+  assert len({path for path, _ in sites}) == len(sites) == 2 + 3 * 2 + 2 * 3 + 2 + 2 + 5
 
 
 def test_parameters_follow_the_sizes():

@@ -1,8 +1,10 @@
 """What a run's parameters are at step 0."""
 
 from flax import traverse_util
+import numpy as np
 import pytest
 
+from headprune.errors import UserError
 from headprune.runs import config as config_lib
 from headprune.runs import defaults, derived
 from headprune.runs.workdir import Workdir
@@ -28,6 +30,22 @@ def test_a_top_k_has_no_multipliers(kind, names):
   shapes = first_params.shapes(config, derived.model_config(config.model))
   assert set(shapes.get("multipliers", ())) == names
   assert set(shapes["gates"]) == {"enc_self", "dec_self", "dec_enc"}
+
+
+def test_what_is_there_is_taken_and_what_is_not_starts_anew():
+  here, there = np.zeros((1, 2)), np.ones((1, 2))
+  gates = {"enc_self": there, "dec_enc": there}
+  found = {"model": {"src_embed": there}, "gates": gates, "multipliers": {"linear": there[0]}}
+  new = {"model": {"src_embed": here}, "gates": {"enc_self": here, "dec_self": here}}
+  new["multipliers"] = {"linear": here[0]}
+  taken = first_params._adopt(found, new, "runs/x")
+  assert taken["model"]["src_embed"] is there and taken["gates"]["enc_self"] is there
+  assert taken["gates"].keys() == {"enc_self", "dec_self"} and taken["gates"]["dec_self"] is here
+  assert taken["multipliers"] == new["multipliers"]
+  without = first_params._adopt(found, {"model": {"src_embed": here}, "gates": {}}, "runs/x")
+  assert without["gates"] == {} and without.keys() == {"model", "gates"}
+  with pytest.raises(UserError, match="runs/x: its parameter model/src_embed has no place in this"):
+    first_params._adopt(found, {"model": {}, "gates": {}}, "runs/x")
 
 
 def test_another_text_in_init_from_is_told(finished, capsys):

@@ -17,7 +17,7 @@ from headprune.runs import checkpoint, metrics
 from headprune.runs import heads as heads_lib
 from headprune.runs.workdir import Workdir
 from headprune.text import sources
-from headprune.train import evaluation, logged, loop, patience, progress, stopping, training
+from headprune.train import evaluation, lanes, logged, loop, patience, progress, stopping, training
 from tests.train.trained import command, flat, small_config, untimed_rows
 
 
@@ -214,6 +214,29 @@ def test_training_that_broke_down_is_not_saved(finished, tmp_path):
   told = (tmp_path / "x" / "diverged.txt").read_text("utf-8").splitlines()
   trained = set(map("\t".join, zip(*sources.read_pairs(config.data)["train"])))
   assert len(told) > 10 and len(trained.intersection(told)) > 0.9 * len(told)
+
+
+@pytest.mark.parametrize("thrown", [True, False])  # by a run that trains with it; as it had asked
+def test_a_step_that_broke_down_is_not_saved_by_a_signal_either(tmp_path, monkeypatch, thrown):
+  told, saved = UserError("not finite"), Stopped("saved", 15)
+  monkeypatch.setattr(loop.divergence, "describe", lambda *_: told)
+  monkeypatch.setattr(loop, "_stop", lambda *_: (_ for _ in ()).throw(saved))
+  for name in ("check", "finish"):
+    monkeypatch.setattr(loop.checkpoint, name, lambda *_: None)
+  stop, asked = stopping.Stop(), []
+  monkeypatch.setattr(stop, "asked", lambda step: asked.append(step) or asked.count(1) > 1)
+  job = types.SimpleNamespace(
+    config=small_config("baseline", ""), workdir=Workdir(tmp_path), tokenizers=()
+  )
+  work = types.SimpleNamespace(job=job, stop=stop, clocks=[], checkpoints=None, writer=None)
+  training_run = loop._loop(work, types.SimpleNamespace(step=0), {})
+  next(training_run)
+  result = lanes.Part({"objective": np.float32("nan"), "grad_norm": 1.0, "tokens": 1})
+  with pytest.raises(UserError, match="not finite"):
+    if thrown:
+      monkeypatch.setattr(stop, "asked", lambda step: False)
+    training_run.send(lanes.Stepped(lanes.Part(None), result, {"src_BS": None}))
+    training_run.throw(saved)
 
 
 def test_a_run_out_of_patience_keeps_the_bleu_of_its_end(finished, tmp_path, monkeypatch):

@@ -52,6 +52,22 @@ def test_a_run_of_any_length_reaches_the_rate_that_was_asked_for(total):
   )
 
 
+def test_multipliers_climb_by_nats_per_head_of_their_group():
+  config = defaults.config("concrete", "cldr")  # two layers of eight heads
+  config.l0.target_heads, config.l0.ascent = "enc_self 2, dec_self 3, dec_enc 25%", 4.0
+  assert settings(config)[0].optim.ascent_G == (4 / 16,) * 3
+  config.l0.target_heads = "12"
+  assert settings(config)[0].optim.ascent_G == (4 / 48,)
+
+
+@pytest.mark.parametrize("total", [500, 501, 502, 503])
+def test_a_target_has_fallen_where_gates_settle(total):
+  config = defaults.config("concrete", "cldr")
+  config.l0.target_heads, config.train.steps = "12", total
+  goal = settings(config)[0].goal
+  assert total // 2 <= goal.ramp_steps <= goal.settle_step <= total // 2 + 1
+
+
 def test_sharpness_is_of_minimum_risk_training_alone():
   config = defaults.config("baseline", "cldr")
   assert settings(config)[0].sharpness is None

@@ -155,6 +155,35 @@ def test_the_objective_of_a_top_k_is_the_smoothed_loss_and_its_number_is_a_knob(
     np.testing.assert_allclose(values["objective"][lane], xent, rtol=1e-5)
 
 
+def test_the_penalty_of_a_wanted_number_is_in_the_objective_and_its_multipliers_climb():
+  model = tiny.even()
+  goal = target.TargetConfig((("enc_self", (0,)), ("dec_enc", (1,))), 10, settle_step=20)
+  config = make_config(model=model)
+  climb = dataclasses.replace(config.optim, total_steps=40, ascent_G=(3.0, 5.0))
+  config = dataclasses.replace(config, goal=goal, optim=climb)
+  knobs = steps.knobs(5, 0.0, 1.0, open_gates(model), (1.0, 0.0))
+  log_alphas = {"enc_self": np.float32([[0.5, 1.0]]), "dec_enc": np.float32([[0.0, -2.0]])}
+  multipliers = {"linear": np.float32([0.5, -1.0]), "quadratic": np.float32([2.0, 0.25])}
+  params = {"model": tiny.random_params(model), "gates": log_alphas, "multipliers": multipliers}
+  batch = batching.pad_pairs(tiny.SOURCES, [[2, 1], [3, 1], [4, 5, 1]], 4, 3)
+  uniforms = gates.draw_uniforms(jax.random.key(3), log_alphas)
+
+  @jax.jit
+  def step(params):
+    values, grads = steps.gradients(config, knobs, params, batch, uniforms, None, 4)
+    return values, steps.update(config, knobs, steps.init_state(config, params), grads).params
+
+  values, moved = step(params)
+  args = config.goal, knobs.wanted_G, multipliers, log_alphas, model.heads, 5  # after this step
+  penalty = values["objective"] - values["smoothed_loss"]
+  np.testing.assert_allclose(penalty, target.penalty(*args), rtol=1e-4)
+  aim_G = target.aim(goal, knobs.wanted_G, np.float32([2, 2]), 5)
+  surplus_G = np.array([gates.p_open(a_NH).sum() for a_NH in log_alphas.values()]) - aim_G
+  for name, slope_G in (("linear", surplus_G), ("quadratic", surplus_G**2 / 2)):
+    climbed_G = moved["multipliers"][name] - multipliers[name]
+    np.testing.assert_allclose(climbed_G, slope_G * np.array([3.0, 5.0]) / 40, rtol=1e-3)
+
+
 def test_dropout_is_a_function_of_the_noise_bits_and_absent_without_them():
   config, params, batch = make_config(), initial_params(), make_batch()
   uniforms = gates.draw_uniforms(jax.random.key(3), params["gates"])
