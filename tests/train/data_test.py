@@ -70,11 +70,13 @@ def test_what_is_encoded_depends_on_the_built_in_corpus_only_where_that_is_the_t
   assert "kind" not in data._key(config, Workdir(tmp_path))["data"]["corpus"]
 
 
-def test_other_text_is_encoded_anew(tmp_path, read):
+def test_other_text_is_encoded_anew_which_is_told(tmp_path, read, capsys):
   config, workdir = text_config(tmp_path), Workdir(tmp_path / "run")
   assert len(load(config, workdir)) == 5
   (tmp_path / "train.src").write_text("a b a\nc\n")
+  assert "anew" not in capsys.readouterr().out
   assert len(load(config, workdir)) == 6
+  assert f"the text is encoded anew: {workdir.encoded} is not of" in capsys.readouterr().out
   assert read == [sources.SPLITS] * 2
   (tmp_path / "train.src").unlink()
   with pytest.raises(UserError, match="train.src: no such file"):
