@@ -55,7 +55,7 @@ def load(
   for split, (src_lines, _) in text.items():
     batching.check_lengths(tokenizers[0].encode(src_lines), f"{split} text")
   if workdir.is_run() and whole:
-    say(f"the text is encoded anew: {workdir.encoded} is not of its files as they are now")
+    say(f"the text is encoded anew: {workdir.encoded} is damaged, or of other files")
   for split, (_, report) in found.items():
     say(f"{split}: {report}")
   return text, tokenizers, found
