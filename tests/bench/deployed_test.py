@@ -1,5 +1,7 @@
 """Runs on real text, here and in CTranslate2."""
 
+import dataclasses
+
 import pytest
 
 import headprune
@@ -51,6 +53,14 @@ def test_text_is_the_test_set_else_the_dev_set(run):
   corpus.data.corpus.update({"train": 20, "dev": 4, "test": 3})
   both = headprune.runs.run.Run(run.workdir, corpus, run.translator, {}, *[run.src_tokenizer] * 2)
   assert len(deployed.test_text(both, 100)[0]) == 3
+
+
+def test_a_run_whose_text_is_gone_is_named(run):
+  config = headprune.runs.defaults.base()  # as of a converted run
+  config.data.kind = "text"
+  other = dataclasses.replace(run, config=config)
+  with pytest.raises(UserError, match="/run: its dev .*dev_src is not set.* a run first"):
+    deployed.test_text(other, 3)
 
 
 @pytest.mark.parametrize("peer", ["opennmt", "ctranslate2:int3"])
