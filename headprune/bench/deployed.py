@@ -16,6 +16,7 @@ from headprune.errors import UserError
 from headprune.formats import ctranslate2 as export
 from headprune.runs.run import Run
 from headprune.text import bleu, sources
+from headprune.translator.translator import length_limits
 
 PEER = "ctranslate2"  # also with a quantization, as in "ctranslate2:int8"
 
@@ -77,10 +78,13 @@ def elsewhere(
   id_of = {piece: i for i, piece in enumerate(target.pieces(range(target.vocab_size)))}
 
   def translate(lines, engine):
-    pieces = [run.src_tokenizer.pieces(ids[:-1]) for ids in run.src_tokenizer.encode(lines)]
+    rows = run.src_tokenizer.encode(lines)
+    _, limit = length_limits(max(map(len, rows)))  # the engine has one for all
     found = engine.translate_batch(
-      pieces, beam_size=c.beams, length_penalty=c.alpha, max_batch_size=batch_size
-    )
+      [run.src_tokenizer.pieces(ids[:-1]) for ids in rows],
+      beam_size=c.beams, length_penalty=c.alpha, max_batch_size=batch_size,
+      max_input_length=export.MAX_POSITIONS, max_decoding_length=min(limit, export.MAX_POSITIONS),
+    )  # fmt: skip
     words = [[*(id_of[piece] for piece in one.hypotheses[0]), target.eos] for one in found]
     return target.decode(words)
 
