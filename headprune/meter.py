@@ -35,8 +35,8 @@ class Meter:
     self._since = time.perf_counter()
     self._draw(self._since)
 
-  def add(self, count: int) -> None:
-    """Tells that so many more things are done."""
+  def add(self, count: float) -> None:
+    """Tells that so many more things are done, or parts of one."""
     now = time.perf_counter()
     rate = (self._done + count - self._first) / max(now - self._since, 1e-9)
     if not self._done:  # compilation was a part of the first ones alone
@@ -71,9 +71,10 @@ class Meter:
   def _text(self, rate: float) -> str:
     if self._total == 0:
       return f"{self._task} ..."
-    parts = [f"{self._task}: {self._done:,} {self._unit}"]
+    done = round(self._done)
+    parts = [f"{self._task}: {done:,} {self._unit}"]
     if self._total is not None:
-      parts = [f"{self._task}: {min(self._done, self._total):,} of {self._total:,} {self._unit}"]
+      parts = [f"{self._task}: {min(done, self._total):,} of {self._total:,} {self._unit}"]
     if rate:
       parts.append(f"{rate:,.0f} a second" if rate >= 9.95 else f"{rate:.1f} a second")
       if self._total is not None:

@@ -1,8 +1,8 @@
 """Measures training and translation: `headprune speed`.
 
 With random weights: translation is of 100 sentences of 8 to 30 words, beam 4, exactly 20 decoding
-steps each; head counts take turns. With --workdir: trained runs translate their own test text, and
-with --against another engine does too, by turns, with BLEU and the model's size.
+steps each; head counts take turns. With --workdir: trained runs translate the test text of the
+first one, and with --against another engine does too, by turns, with BLEU and the model's size.
 """
 
 import argparse
@@ -90,7 +90,7 @@ def _parse() -> argparse.Namespace:
   add("--against", nargs="+", default=[], help="ctranslate2, ctranslate2:int8, ...: with --workdir")
   add(
     "--sentences", type=int, default=1000,
-    help="of the test set (the dev set where there is none), at most: with --workdir",
+    help="of the first run's test set (dev set where there is none), at most: with --workdir",
   )  # fmt: skip
   add("--json", type=pathlib.Path, help="also write the rows there")
   args = parser.parse_args()

@@ -1,6 +1,6 @@
 """Translates lines: `headprune translate --workdir runs/x < input > output`.
 
-On a terminal, a line on stderr tells how far it is.
+A line on stderr tells how far it is: on a terminal in place, elsewhere one a minute.
 """
 
 import argparse
@@ -36,7 +36,8 @@ def main() -> None:
     meter.begin("translating", _count_lines(), "lines")
     for number, lines in _chunks():
       pieces, owners = _cut(run, lines, number, args.max_tokens, split)
-      found = run.search(pieces, progress=meter.add, best=args.nbest or 1)
+      share = len(lines) / len(pieces)  # of a line, as the parts of one are counted alike
+      found = run.search(pieces, progress=lambda n: meter.add(n * share), best=args.nbest or 1)
       if args.nbest:
         rows = _lists(found, number)
       else:

@@ -7,7 +7,8 @@ import types
 
 import pytest
 
-from headprune import cli, translate
+from headprune import cli, meter, translate
+from headprune.runs.run import Run, Translation
 from tests import small_run
 
 
@@ -141,6 +142,19 @@ def test_how_far_it_is_stands_on_a_terminal(run, command, capfd, monkeypatch, te
   said = capfd.readouterr().err
   assert ("translating: 0 of 5 lines" in said) == terminal
   assert said.endswith("\r\x1b[K") == terminal and bool(said) == terminal
+
+
+def test_parts_of_lines_are_not_counted_as_lines(run, command, capfd, monkeypatch):
+  def search(run, pieces, progress, best):
+    return [progress(1) or [Translation("", 0.0, 0.0)] for _ in pieces]
+
+  monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+  monkeypatch.setattr(meter, "_EVERY", 0.0)
+  monkeypatch.setattr(Run, "search", search)
+  line = b"cat dog " * 20  # eight parts
+  command(run.workdir.path, line + b"\n" + line, "--max-tokens", "8", "--long-lines", "split")
+  said = capfd.readouterr().err
+  assert [said.count(f": {n} of 2 lines") for n in range(3)] == [5, 7, 5]
 
 
 def test_two_megabytes_without_a_space_are_a_line_as_well(run, command, capfd):

@@ -16,6 +16,7 @@ from headprune.errors import UserError
 from headprune.formats import ctranslate2 as export
 from headprune.runs.run import Run
 from headprune.text import bleu, sources
+from headprune.translator.translator import length_limits
 
 PEER = "ctranslate2"  # also with a quantization, as in "ctranslate2:int8"
 
@@ -32,7 +33,13 @@ class Program:
 
 def test_text(run: Run, count: int) -> tuple[list[str], list[str]]:
   """The first lines of a run's test set, or of its dev set if it has none."""
-  pairs = sources.read_pairs(run.config.data, ("dev", "test"))
+  try:
+    pairs = sources.read_pairs(run.config.data, ("dev", "test"))
+  except UserError as error:
+    raise UserError(
+      f"{run.workdir.path}: its dev and test data cannot be read ({error}): name a run first whose "
+      "data is there"
+    ) from error
   src_lines, references = pairs.get("test", pairs["dev"])
   return src_lines[:count], references[:count]
 
@@ -50,7 +57,7 @@ def here(run: Run, batch_size: int) -> Program:
 def elsewhere(
   run: Run, peer: str, folder: pathlib.Path, batch_size: int, lines: list[str]
 ) -> Program:
-  """A run in CTranslate2, with the same beams and length penalty.
+  """A run in CTranslate2, with the same beams and the same exponent of its own length penalty.
 
   It has one thread or one for each core, whichever is faster.
 
@@ -71,10 +78,13 @@ def elsewhere(
   id_of = {piece: i for i, piece in enumerate(target.pieces(range(target.vocab_size)))}
 
   def translate(lines, engine):
-    pieces = [run.src_tokenizer.pieces(ids[:-1]) for ids in run.src_tokenizer.encode(lines)]
+    rows = run.src_tokenizer.encode(lines)
+    _, limit = length_limits(max(map(len, rows)))  # the engine has one for all
     found = engine.translate_batch(
-      pieces, beam_size=c.beams, length_penalty=c.alpha, max_batch_size=batch_size
-    )
+      [run.src_tokenizer.pieces(ids[:-1]) for ids in rows],
+      beam_size=c.beams, length_penalty=c.alpha, max_batch_size=batch_size,
+      max_input_length=export.MAX_POSITIONS, max_decoding_length=min(limit, export.MAX_POSITIONS),
+    )  # fmt: skip
     words = [[*(id_of[piece] for piece in one.hypotheses[0]), target.eos] for one in found]
     return target.decode(words)
 
@@ -96,11 +106,11 @@ def measure(
   """Speed, BLEU and size of all runs in all programs, which take turns.
 
   Args:
-    runs: of the same test set, that of the first.
+    runs: of the same languages; all translate the first one's text.
     peers: such as PEER; may be empty.
     batch_size: sentences translated at a time.
     count: sentences at most.
-    repeats: timed translations of the text by each.
+    repeats: timed translations of the text by each, at least.
   Returns:
     A row per run and program; `ratio` is its speed over that of the first run here, pair by pair of
     calls: median, least and most.

@@ -1,11 +1,14 @@
 """Runs on real text, here and in CTranslate2."""
 
+import dataclasses
+
 import pytest
 
 import headprune
 from headprune.bench import deployed
 from headprune.errors import UserError
 from headprune.prune.cut import cut
+from headprune.translator.translator import length_limits
 from tests import small_run
 
 
@@ -51,6 +54,21 @@ def test_text_is_the_test_set_else_the_dev_set(run):
   corpus.data.corpus.update({"train": 20, "dev": 4, "test": 3})
   both = headprune.runs.run.Run(run.workdir, corpus, run.translator, {}, *[run.src_tokenizer] * 2)
   assert len(deployed.test_text(both, 100)[0]) == 3
+
+
+def test_a_run_whose_text_is_gone_is_named(run):
+  config = headprune.runs.defaults.base()  # as of a converted run
+  config.data.kind = "text"
+  other = dataclasses.replace(run, config=config)
+  with pytest.raises(UserError, match="/run: its dev .*dev_src is not set.* a run first"):
+    deployed.test_text(other, 3)
+
+
+def test_long_lines_are_not_cut_off_in_the_engine(run, tmp_path):
+  engine = deployed.elsewhere(run, "ctranslate2", tmp_path / "x", 1, ["cat"])
+  for words in (100, 200):  # of this model no translation ends
+    (line,) = engine.translate(["dog " * words])
+    assert len(line.split()) == length_limits(words + 1)[1]
 
 
 @pytest.mark.parametrize("peer", ["opennmt", "ctranslate2:int3"])
