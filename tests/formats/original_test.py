@@ -306,9 +306,12 @@ def test_the_wrong_variable_is_named(damage, message, given):
     ({"attn_beta": 0.2}, r"hp.attn_beta=0.2"),
     ({"ffn_type": "glu"}, r"hp.ffn_type='glu'"),
     ({"res_dropout": 1.5}, r"hp.res_dropout=1.5 is not a probability"),
-    ({"beam_size": "four"}, r"hp.beam_size='four' is not a number"),
-    ({"beam_size": True}, r"hp.beam_size=True is not a number"),
-    ({"len_alpha": False}, r"hp.len_alpha=False is not a number"),
+    ({"beam_size": "four"}, r"hp.beam_size='four' is not a whole number above 0"),
+    ({"beam_size": True}, r"hp.beam_size=True is not a whole number above 0"),
+    ({"beam_size": 0}, r"hp.beam_size=0 is not a whole number above 0"),
+    ({"beam_spread": -1.0}, r"hp.beam_spread=-1.0 is not a number of at least 0"),
+    ({"len_alpha": False}, r"hp.len_alpha=False is not a finite number"),
+    ({"len_alpha": float("nan")}, r"hp.len_alpha=nan is not a finite number"),
     ({"attn_dropout": False}, r"hp.attn_dropout=False is not a probability"),
   ],
 )
@@ -328,11 +331,13 @@ def test_without_gates_the_number_of_heads_must_be_given():
       original.from_npz(arrays, {"num_heads": heads})
 
 
-@pytest.mark.parametrize("alive", ([[1, 1]], [[1, 1], [1], [1, 1]], [["a", 1]] * 3, 5))
+@pytest.mark.parametrize(
+  "alive", ([[1, 1]], [[1, 1], [1], [1, 1]], [["a", 1]] * 3, 5, [[2, 1]] * 3, [[1, np.nan]] * 3)
+)
 def test_fixed_gates_must_fit_the_model(alive):
   arrays, hp = other_model()
   config, _ = original.from_npz(arrays, hp)
-  with pytest.raises(UserError, match="'enc-self'.*3 lists .layers. of 2 numbers"):
+  with pytest.raises(UserError, match="'enc-self'.*3 lists .layers. of 2 numbers from 0 to 1"):
     original_hp.fixed_gates({"alive_heads": {"enc-self": alive}}, config)
 
 
