@@ -97,13 +97,14 @@ def read(npz_path, src_vocab, tgt_vocab, hp_path, out: pathlib.Path) -> str:
 def write(run: run_lib.Run, out: pathlib.Path) -> str:
   """Writes a run under the original program's variable names, for other programs to read.
 
-  Fixed gates, of which that program knows nothing in a checkpoint, go into hp.alive_heads.
+  Fixed gates, of which that program knows nothing in a checkpoint, go into hp.alive_heads. It takes
+  text that is split into pieces: the tokenizer that splits stays behind.
 
   Args:
     run: gated, fixed, dense or compact.
     out: folder to make.
   Returns:
-    A line that says what was written.
+    What was written, and what it reads.
   Raises:
     UserError: `out` is in use, the architecture is another one, or gates are of layers that lack
       heads.
@@ -127,7 +128,11 @@ def write(run: run_lib.Run, out: pathlib.Path) -> str:
       (draft / f"{side}.voc.txt").write_text(text, encoding="utf-8")
     (draft / "hp.json").write_text(json.dumps(hp, indent=1) + "\n", encoding="utf-8")
     np.savez(draft / "model.npz", **arrays)
-  return f"{out}: model.npz ({len(arrays)} arrays), hp.json, src.voc.txt, dst.voc.txt"
+  first = ", lower-cased first" if c.tokenizer.lowercase else ""
+  return (
+    f"{out}: model.npz ({len(arrays)} arrays), hp.json, src.voc.txt, dst.voc.txt\n"
+    f"  it translates pieces, which {run.workdir.tokenizer} makes of a line{first}"
+  )
 
 
 def from_npz(arrays: Mapping[str, np.ndarray], hp: Mapping) -> tuple[ModelConfig, dict]:

@@ -22,7 +22,7 @@ from headprune.runs import config as config_lib
 from headprune.runs.workdir import Workdir
 from headprune.text import special
 from headprune.train import training
-from tests import tiny
+from tests import small_run, tiny
 
 ROOT = pathlib.Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
@@ -172,6 +172,13 @@ def test_a_compact_run_is_exported_and_read_back(tmp_path):
   for wrong in (*lists, 3):
     with pytest.raises(UserError, match="hp.heads must be lists"):
       original.from_npz(arrays, hp | {"heads": wrong})
+
+
+@pytest.mark.parametrize("lowercase, end", [(False, ""), (True, ", lower-cased first")])
+def test_what_an_exported_model_reads_is_said(tmp_path, lowercase, end):
+  run = small_run.make(tmp_path / "run", tokenizer__lowercase=lowercase)
+  said = original.write(run, tmp_path / "out")
+  assert said.endswith(f"pieces, which {tmp_path / 'run' / 'tokenizer'} makes of a line{end}")
 
 
 def test_gates_on_cut_layers_are_not_exported(tmp_path):
