@@ -181,6 +181,17 @@ def test_what_an_exported_model_reads_is_said(tmp_path, lowercase, end):
   assert said.endswith(f"pieces, which {tmp_path / 'run' / 'tokenizer'} makes of a line{end}")
 
 
+@pytest.mark.parametrize("kind", ["none", "concrete"])
+def test_gates_that_were_set_by_hand_are_exported(tmp_path, kind):
+  run = small_run.make(tmp_path / "run", gates__kind=kind)
+  half = {name: 0.5 * gate_NH for name, gate_NH in run.gates().items()}
+  out = tmp_path / "out"
+  original.write(run.with_gates(**half), out)
+  files = (out / name for name in ("model.npz", "src.voc.txt", "dst.voc.txt", "hp.json"))
+  original.read(*files, tmp_path / "again")
+  jax.tree.map(np.testing.assert_array_equal, headprune.load(tmp_path / "again").gates(), half)
+
+
 def test_gates_on_cut_layers_are_not_exported(tmp_path):
   make_run(tmp_path / "run")
   run = headprune.load(tmp_path / "run")
