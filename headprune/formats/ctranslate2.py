@@ -13,6 +13,9 @@ pieces, of text that is lower-cased first where the run does that:
   lines = ["ein mann schläft auf einem grünen sofa."]
   found = engine.translate_batch(pieces.encode(lines, out_type=str), beam_size=4)
   print(*pieces.decode([one.hypotheses[0] for one in found]), sep="\\n")
+
+What a multilingual MarianMT model reads first, such as >>deu<<, is one piece, which SentencePiece
+would split: [">>deu<<", *pieces.encode(line, out_type=str)].
 """
 
 import pathlib
@@ -90,7 +93,10 @@ def _padded(small: Translator, even: Translator) -> list[str]:
 def _usage(run: Run) -> str:
   """What the engine reads and writes."""
   first = ", lower-cased first" if run.config.tokenizer.lowercase else ""
-  return f"  it translates pieces, which the files in tokenizer/ make of a line{first}"
+  pieces = run.src_tokenizer.pieces(range(run.src_tokenizer.vocab_size))
+  prefix = next((piece for piece in pieces if piece[:2] == ">>" and piece[-2:] == "<<"), "")
+  behind = f", behind the language's own, such as {prefix}" if prefix else ""
+  return f"  it translates pieces, which the files in tokenizer/ make of a line{first}{behind}"
 
 
 def engine(folder: pathlib.Path, compute_type: str, threads: int):

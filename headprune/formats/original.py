@@ -97,26 +97,33 @@ def read(npz_path, src_vocab, tgt_vocab, hp_path, out: pathlib.Path) -> str:
 def write(run: run_lib.Run, out: pathlib.Path) -> str:
   """Writes a run under the original program's variable names, for other programs to read.
 
-  Fixed gates, of which that program knows nothing in a checkpoint, go into hp.alive_heads.
+  Gates that are not learned (fixed ones, those of `Run.with_gates`), of which that program knows
+  nothing in a checkpoint, go into hp.alive_heads. It takes text that is split into pieces: the
+  tokenizer that splits stays behind.
 
   Args:
     run: gated, fixed, dense or compact.
     out: folder to make.
   Returns:
-    A line that says what was written.
+    What was written, and what it reads.
   Raises:
     UserError: `out` is in use, the architecture is another one, or gates are of layers that lack
       heads.
   """
-  model, kind = run.translator.config, run.config.gates.kind
+  model, values = run.translator.config, run.gates()
+  ones = {name: gates.present(n, values[name].shape[1]) for name, n in model.heads.items()}
+  expected = gates.eval_gates(ones, run.log_alphas)
+  learned = all(np.array_equal(expected[name], gate_NH) for name, gate_NH in values.items())
   whole = original_hp.num_heads(model)
-  if kind != "none" and any(n != whole for counts in model.heads.values() for n in counts):
+  cut_layers = any(n != whole for counts in model.heads.values() for n in counts)
+  if cut_layers and (run.log_alphas or not learned):
     raise UserError(
       f"{run.workdir.path} has gates and cut layers: run headprune compact on it first"
     )
-  arrays, hp = to_npz(model, {"model": run.translator.params, "gates": run.log_alphas})
-  if kind == "fixed":
-    lists = heads.as_lists(run.gates(), model.heads)
+  log_alphas = run.log_alphas if learned else {}
+  arrays, hp = to_npz(model, {"model": run.translator.params, "gates": log_alphas})
+  if not learned:
+    lists = heads.as_lists(values, model.heads)
     hp["alive_heads"] = {original_hp.NAMES[name][0]: layers for name, layers in lists.items()}
   c = run.config
   hp |= {"label_smoothing": c.train.label_smoothing, "beam_size": c.eval.beams}
@@ -127,7 +134,11 @@ def write(run: run_lib.Run, out: pathlib.Path) -> str:
       (draft / f"{side}.voc.txt").write_text(text, encoding="utf-8")
     (draft / "hp.json").write_text(json.dumps(hp, indent=1) + "\n", encoding="utf-8")
     np.savez(draft / "model.npz", **arrays)
-  return f"{out}: model.npz ({len(arrays)} arrays), hp.json, src.voc.txt, dst.voc.txt"
+  first = ", lower-cased first" if c.tokenizer.lowercase else ""
+  return (
+    f"{out}: model.npz ({len(arrays)} arrays), hp.json, src.voc.txt, dst.voc.txt\n"
+    f"  it translates pieces, which {run.workdir.tokenizer} makes of a line{first}"
+  )
 
 
 def from_npz(arrays: Mapping[str, np.ndarray], hp: Mapping) -> tuple[ModelConfig, dict]:

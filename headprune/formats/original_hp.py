@@ -4,6 +4,7 @@ from collections.abc import Mapping
 import pathlib
 import re
 import statistics
+import sys
 
 import numpy as np
 
@@ -37,6 +38,11 @@ REQUIRED = {
   "attn_beta": 0,
 }
 _NUMBERS = (int, float)  # exactly: to isinstance, true is a number as well
+_SEARCH = {  # field -> its types, the least, the most, in words
+  "beam_size": ((int,), 1, float("inf"), "a whole number above 0"),
+  "beam_spread": (_NUMBERS, 0, float("inf"), "a number of at least 0"),
+  "len_alpha": (_NUMBERS, -sys.float_info.max, sys.float_info.max, "a finite number"),
+}
 _LAYER_VARIABLE = re.compile(r"mod/(enc_attn|dec_attn|dec_enc_attn|enc_ffn|dec_ffn)-\d+/(?!gate/)")
 
 
@@ -61,9 +67,9 @@ def check(hp: Mapping) -> None:
   for field in ("res_dropout", "attn_dropout", "relu_dropout", "label_smoothing"):
     if not (type(hp.get(field, 0)) in _NUMBERS and 0 <= hp.get(field, 0) < 1):
       raise UserError(f"hp.{field}={hp[field]!r} is not a probability below 1")
-  for field in ("beam_size", "beam_spread", "len_alpha"):
-    if type(hp.get(field, 1)) not in (_NUMBERS[:1] if field == "beam_size" else _NUMBERS):
-      raise UserError(f"hp.{field}={hp[field]!r} is not a number")
+  for field, (kinds, least, most, wanted) in _SEARCH.items():
+    if not (type(hp.get(field, 1)) in kinds and least <= hp.get(field, 1) <= most):
+      raise UserError(f"hp.{field}={hp[field]!r} is not {wanted}")
 
 
 def num_heads(config: ModelConfig) -> int:
@@ -80,7 +86,7 @@ def fixed_gates(hp: Mapping, config: ModelConfig) -> dict[str, tuple]:
   Returns:
     type -> gate of each layer and head, for the types that hp gives; {} if there are none.
   Raises:
-    UserError: not a number for each layer and head.
+    UserError: not a number from 0 to 1 for each layer and head.
   """
   alive = hp.get("alive_heads") or {}
   if not isinstance(alive, Mapping):
@@ -94,9 +100,10 @@ def fixed_gates(hp: Mapping, config: ModelConfig) -> dict[str, tuple]:
       except (TypeError, ValueError):
         gate_NH = np.zeros(0)
       expected = (config.enc_layers, num_heads(config))
-      if gate_NH.shape != expected:
+      if gate_NH.shape != expected or not ((0 <= gate_NH) & (gate_NH <= 1)).all():
         raise UserError(
-          f"hp.alive_heads[{key!r}] must be {expected[0]} lists (layers) of {expected[1]} numbers"
+          f"hp.alive_heads[{key!r}] must be {expected[0]} lists (layers) of {expected[1]} numbers "
+          "from 0 to 1"
         )
       result[name] = tuple(tuple(row) for row in gate_NH.tolist())
   return result

@@ -18,7 +18,7 @@ from headprune.files import write_text, writing
 
 _CHUNK = 10_000  # lines encoded at a time: Python's lists of ids are large
 _SAY_EVERY = 1.0  # seconds
-_LONGEST = 10_000  # tokens; longer pairs count as of this length
+_LONGEST = 10_000  # tokens; longer pairs count as of this length, which is advised to nobody
 _HEADER = "header.json"
 _ARRAYS = {"src_ids": np.int32, "src_ends": np.int64, "tgt_ids": np.int32, "tgt_ends": np.int64}
 
@@ -187,7 +187,7 @@ def _encode(src_lines, tgt_lines, tokenizers, row_length: int, put: Callable, sa
       say(f"encoding: {seen:,} of {len(src_lines):,} pairs")
       told = time.monotonic()
   keeps_99 = int(np.searchsorted(np.cumsum(histogram), 0.99 * histogram.sum()))
-  report = Report(*map(int, counts), keeps_99 if keeps_99 > row_length else 0)
+  report = Report(*map(int, counts), keeps_99 if row_length < keeps_99 < _LONGEST else 0)
   if not report.kept:
     raise UserError(f"no pair fits into config.data.row_length={row_length}: {report}")
   return report

@@ -54,7 +54,10 @@ def _read_rows(path: pathlib.Path) -> Iterator[str]:
   try:
     with _open(path) as file:
       for number, row in enumerate(file, 1):
-        row = row.removeprefix(codecs.BOM_UTF8) if number == 1 else row
+        if number == 1:
+          row = row.removeprefix(codecs.BOM_UTF8)
+          if b"\0" in row:  # as in UTF-16, which may pass for UTF-8
+            raise UserError(f"{path}, line 1: UTF-16 or no text, not UTF-8; convert the file first")
         yield row.removesuffix(b"\n").decode("utf-8").removesuffix("\r")
   except UnicodeDecodeError:
     raise UserError(f"{path}, line {number}: not UTF-8; convert the file first") from None

@@ -5,6 +5,7 @@ import json
 import ctranslate2
 import numpy as np
 import pytest
+import sentencepiece
 
 import headprune
 from headprune.errors import UserError
@@ -154,6 +155,15 @@ def test_the_tokenizer_comes_along(tmp_path):
   export.write(run, tmp_path / "out")
   names = {path.name for path in (tmp_path / "out" / "tokenizer").iterdir()}
   assert {"source.spm", "target.spm", "vocab.json"} <= names
+
+
+def test_a_language_is_one_piece_and_said(tmp_path):
+  run = convert("marian", tmp_path / "run")
+  printed = export.write(run, tmp_path / "out")
+  assert printed.endswith("make of a line, behind the language's own, such as >>deu<<")
+  path = tmp_path / "out" / "tokenizer" / "source.spm"
+  split = sentencepiece.SentencePieceProcessor(model_file=str(path)).encode("Two men", out_type=str)
+  assert in_pieces(run.src_tokenizer, [">>deu<< Two men"]) == [[">>deu<<", *split]]
 
 
 def test_head_counts_of_a_stack_are_even():

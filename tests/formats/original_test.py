@@ -22,7 +22,7 @@ from headprune.runs import config as config_lib
 from headprune.runs.workdir import Workdir
 from headprune.text import special
 from headprune.train import training
-from tests import tiny
+from tests import small_run, tiny
 
 ROOT = pathlib.Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
@@ -174,6 +174,24 @@ def test_a_compact_run_is_exported_and_read_back(tmp_path):
       original.from_npz(arrays, hp | {"heads": wrong})
 
 
+@pytest.mark.parametrize("lowercase, end", [(False, ""), (True, ", lower-cased first")])
+def test_what_an_exported_model_reads_is_said(tmp_path, lowercase, end):
+  run = small_run.make(tmp_path / "run", tokenizer__lowercase=lowercase)
+  said = original.write(run, tmp_path / "out")
+  assert said.endswith(f"pieces, which {tmp_path / 'run' / 'tokenizer'} makes of a line{end}")
+
+
+@pytest.mark.parametrize("kind", ["none", "concrete"])
+def test_gates_that_were_set_by_hand_are_exported(tmp_path, kind):
+  run = small_run.make(tmp_path / "run", gates__kind=kind)
+  half = {name: 0.5 * gate_NH for name, gate_NH in run.gates().items()}
+  out = tmp_path / "out"
+  original.write(run.with_gates(**half), out)
+  files = (out / name for name in ("model.npz", "src.voc.txt", "dst.voc.txt", "hp.json"))
+  original.read(*files, tmp_path / "again")
+  jax.tree.map(np.testing.assert_array_equal, headprune.load(tmp_path / "again").gates(), half)
+
+
 def test_gates_on_cut_layers_are_not_exported(tmp_path):
   make_run(tmp_path / "run")
   run = headprune.load(tmp_path / "run")
@@ -306,9 +324,12 @@ def test_the_wrong_variable_is_named(damage, message, given):
     ({"attn_beta": 0.2}, r"hp.attn_beta=0.2"),
     ({"ffn_type": "glu"}, r"hp.ffn_type='glu'"),
     ({"res_dropout": 1.5}, r"hp.res_dropout=1.5 is not a probability"),
-    ({"beam_size": "four"}, r"hp.beam_size='four' is not a number"),
-    ({"beam_size": True}, r"hp.beam_size=True is not a number"),
-    ({"len_alpha": False}, r"hp.len_alpha=False is not a number"),
+    ({"beam_size": "four"}, r"hp.beam_size='four' is not a whole number above 0"),
+    ({"beam_size": True}, r"hp.beam_size=True is not a whole number above 0"),
+    ({"beam_size": 0}, r"hp.beam_size=0 is not a whole number above 0"),
+    ({"beam_spread": -1.0}, r"hp.beam_spread=-1.0 is not a number of at least 0"),
+    ({"len_alpha": False}, r"hp.len_alpha=False is not a finite number"),
+    ({"len_alpha": float("nan")}, r"hp.len_alpha=nan is not a finite number"),
     ({"attn_dropout": False}, r"hp.attn_dropout=False is not a probability"),
   ],
 )
@@ -328,11 +349,13 @@ def test_without_gates_the_number_of_heads_must_be_given():
       original.from_npz(arrays, {"num_heads": heads})
 
 
-@pytest.mark.parametrize("alive", ([[1, 1]], [[1, 1], [1], [1, 1]], [["a", 1]] * 3, 5))
+@pytest.mark.parametrize(
+  "alive", ([[1, 1]], [[1, 1], [1], [1, 1]], [["a", 1]] * 3, 5, [[2, 1]] * 3, [[1, np.nan]] * 3)
+)
 def test_fixed_gates_must_fit_the_model(alive):
   arrays, hp = other_model()
   config, _ = original.from_npz(arrays, hp)
-  with pytest.raises(UserError, match="'enc-self'.*3 lists .layers. of 2 numbers"):
+  with pytest.raises(UserError, match="'enc-self'.*3 lists .layers. of 2 numbers from 0 to 1"):
     original_hp.fixed_gates({"alive_heads": {"enc-self": alive}}, config)
 
 

@@ -1,11 +1,13 @@
 """MarianMT's tokenizer: recorded ids, prefixes, special tokens, vocabularies that are not whole."""
 
 import functools
+import io
 import json
 import shutil
 
 import numpy as np
 import pytest
+import sentencepiece
 
 from headprune.errors import UserError
 from headprune.text import marian_tokenizer, tokenizer
@@ -82,6 +84,22 @@ def test_spans_are_of_the_whole_line():
   words = [">>deu<< the man"[a:b] for a, b in src.spans(">>deu<< the man")]
   assert words == [">>deu<<", "the", "man"]
   assert src.spans(">>deu<< ☃")[1:] == [(8, 8), (8, 9)]
+
+
+def test_spans_of_a_model_that_has_bytes_for_unknown_characters():
+  model = io.BytesIO()
+  sentencepiece.SentencePieceTrainer.train(
+    sentence_iterator=iter(["ab", "ab", "ab c"] * 9), model_writer=model, model_type="bpe",
+    vocab_size=266, byte_fallback=True, hard_vocab_limit=False, minloglevel=2,
+  )  # fmt: skip
+  known = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+  side = marian_tokenizer.Marian(known, tuple(map(known.id_to_piece, range(len(known)))))
+  line = "ab é 漢c"
+  pieces = ["▁ab", "▁", "<0xC3>", "<0xA9>", "▁", "<0xE6>", "<0xBC>", "<0xA2>", "c"]
+  assert side.pieces(side.encode([line])[0][:-1]) == pieces
+  spans = side.spans(line)
+  assert [line[a:b] for a, b in spans] == ["ab", "", "é", "é", "", "漢", "漢", "漢", "c"]
+  assert spans == sorted(spans)
 
 
 def test_separate_vocabularies(folder):

@@ -41,6 +41,13 @@ def test_a_file_that_is_not_utf8_is_named_with_its_line(tmp_path, name):
     textfile.read_lines(path)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le"])
+def test_other_unicode_that_passes_for_utf8_is_named(tmp_path, encoding):
+  path = _write(tmp_path / "a.txt", "дом и лес\n".encode(encoding))
+  with pytest.raises(UserError, match=f"{path}, line 1: UTF-16 or no text"):
+    textfile.read_lines(path)
+
+
 def test_unreadable_files(tmp_path):
   with pytest.raises(UserError, match=f"{tmp_path}/none: no such file"):
     textfile.read_lines(tmp_path / "none")
