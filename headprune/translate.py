@@ -4,7 +4,6 @@ A line on stderr tells how far it is: on a terminal in place, elsewhere one a mi
 """
 
 import argparse
-import codecs
 from collections.abc import Iterator
 import itertools
 import os
@@ -16,7 +15,7 @@ from headprune.errors import UserError, check_least
 from headprune.files import check_fetched
 from headprune.meter import Meter
 from headprune.runs.run import Run, Translation, load
-from headprune.text import parts
+from headprune.text import parts, textfile
 
 CHUNK = 2000  # lines read at a time: enough to sort by length, few enough to stream
 CHUNK_BYTES = 1 << 24  # read at a time; a line of more is refused
@@ -113,23 +112,15 @@ def _chunks() -> Iterator[tuple[int, list[str]]]:
       raise UserError(
         f"standard input, line {number + len(lines)}: more than {CHUNK_BYTES:,} bytes; is it text?"
       )
-    lines.append(_decode(row, number + len(lines)))
+    if number + len(lines) == 1:
+      check_fetched("standard input", row)
+    lines.append(textfile.decode(row, "standard input", number + len(lines)))
     size += len(row)
     if len(lines) == CHUNK or size >= CHUNK_BYTES:
       yield number, lines
       number, lines, size = number + len(lines), [], 0
   if lines:
     yield number, lines
-
-
-def _decode(row: bytes, number: int) -> str:
-  if number == 1:  # as for files of text
-    check_fetched("standard input", row)
-    row = row.removeprefix(codecs.BOM_UTF8)
-  try:
-    return row.decode("utf-8").rstrip("\r\n")
-  except UnicodeDecodeError:
-    raise UserError(f"standard input, line {number}: not UTF-8; convert the text first") from None
 
 
 def _parse() -> argparse.Namespace:

@@ -57,6 +57,14 @@ def test_text_that_is_not_utf8(run, command, capfd):
   assert err == "error: standard input, line 4: not UTF-8; convert the text first\n"
 
 
+def test_text_in_utf16_without_a_mark_is_not_translated(run, command, capfd):
+  with pytest.raises(SystemExit):
+    command(run.workdir.path, "the dog\n".encode("utf-16-le"))
+  out, err = capfd.readouterr()
+  assert out == ""
+  assert err.startswith("error: standard input, line 1: UTF-16 or no text, not UTF-8; convert")
+
+
 def test_a_pointer_of_git_lfs_is_not_translated(run, command, capfd):
   with pytest.raises(SystemExit):
     command(run.workdir.path, b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n")

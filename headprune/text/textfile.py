@@ -54,17 +54,31 @@ def _read_rows(path: pathlib.Path) -> Iterator[str]:
   try:
     with _open(path) as file:
       for number, row in enumerate(file, 1):
-        if number == 1:
-          row = row.removeprefix(codecs.BOM_UTF8)
-          if b"\0" in row:  # as in UTF-16, which may pass for UTF-8
-            raise UserError(f"{path}, line 1: UTF-16 or no text, not UTF-8; convert the file first")
-        yield row.removesuffix(b"\n").decode("utf-8").removesuffix("\r")
-  except UnicodeDecodeError:
-    raise UserError(f"{path}, line {number}: not UTF-8; convert the file first") from None
+        yield decode(row, path, number)
   except (OSError, EOFError, zlib.error) as error:
     raise UserError(f"{path}: cannot be read ({error})") from error
   if not number:
     raise UserError(f"{path}: the file is empty")
+
+
+def decode(row: bytes, name, number: int) -> str:
+  """A line of UTF-8 without its end.
+
+  Args:
+    row: with its end.
+    name: of the text, for errors.
+    number: of the line, from 1.
+  Raises:
+    UserError: it is not UTF-8.
+  """
+  if number == 1:
+    row = row.removeprefix(codecs.BOM_UTF8)
+    if b"\0" in row:  # as in UTF-16, which may pass for UTF-8
+      raise UserError(f"{name}, line 1: UTF-16 or no text, not UTF-8; convert the text first")
+  try:
+    return row.removesuffix(b"\n").decode("utf-8").removesuffix("\r")
+  except UnicodeDecodeError:
+    raise UserError(f"{name}, line {number}: not UTF-8; convert the text first") from None
 
 
 def _open(path: pathlib.Path) -> BinaryIO:
