@@ -33,9 +33,8 @@ def prepare(subject: Subject, options) -> plug.Plan:
   lines, notes = _read_counted(subject, options.frequencies)
   tokenizer = subject.run.src_tokenizer
   rank_V = ranks(lines, tokenizer)
-  settings = {"rare": limit, "rare_top": options.rare_top}
-  if options.frequencies is not None or notes:  # not in the training text
-    settings["frequencies"] = plug.checksum(lines)
+  counted = plug.checksum(lines)  # training texts may differ, too
+  settings = {"rare": limit, "rare_top": options.rare_top, "frequencies": counted}
   limits = {"limit": limit, "top": options.rare_top}
   return plug.Plan(functools.partial(measure, rank_V=rank_V, notes=notes, **limits), settings)
 
