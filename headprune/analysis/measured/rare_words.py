@@ -80,7 +80,7 @@ def measure(subject: Subject, rank_V, limit: float, top: int, notes=()) -> Count
     scores=scores,
     kinds=(Kind(KIND, "enc_self", rule),),
     functions=evidence.functions(subject, found),
-    numbers={"rare_tokens": int(cases_E.sum())},
+    numbers={"rare_word_cases": int(cases_E.sum())},
     notes=notes,
     evidence=(found,),
   )

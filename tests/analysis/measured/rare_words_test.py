@@ -59,7 +59,7 @@ def test_heads_on_rare_words_are_found_and_measured():
   subject = subjects.encoder(SENTENCES, [HIGHEST, LAST_WORD, HIGHEST], [0.5, 1.0, 0.0])
   found = rare_words.measure(subject, np.arange(8), 0.6, top=5, notes=("counted",))
   # Only the first two sentences have a rare word; in the second it is the last one.
-  assert found.numbers == {"rare_tokens": 3 + 4} and found.notes == ("counted",)
+  assert found.numbers == {"rare_word_cases": 3 + 4} and found.notes == ("counted",)
   rarest, either = found.scores
   assert rarest.values == {"enc_self": [[1.0, 4 / 7, 1.0]]} and rarest.key == "rarest"
   assert either.values == {"enc_self": [[1.0, 1.0, 1.0]]} and either.key == "one-of-two-rarest"
