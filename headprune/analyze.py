@@ -156,7 +156,7 @@ def _check_alike(path: str, before: dict, after: dict) -> None:
   if changed:
     raise UserError(
       f"--before {path} was analysed otherwise ({changed}): analyse it again with the same "
-      "arguments"
+      "arguments, both with one --frequencies if these differ"
     )
 
 

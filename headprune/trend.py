@@ -78,7 +78,7 @@ def _prepare(
     if changed:
       raise UserError(
         f"{first} and {path} would be measured on different things ({changed}): give --text SRC "
-        "TGT, or each a command of its own"
+        "TGT, --frequencies if these differ, or each a command of its own"
       )
   return prepared
 

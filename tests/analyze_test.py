@@ -72,7 +72,7 @@ def test_the_whole_command(folder, monkeypatch, capsys):
   workdir = Workdir(folder / "run")
   found = result.read(workdir)
   assert found.sentences == 12 and found.settings["parsed_sentences"] == 1
-  assert found.numbers["rare_tokens"] == 72
+  assert found.numbers["rare_word_cases"] == 72
   assert [[gate > 0 for gate in row] for row in found.heads["enc_self"]] == [[True, False]] * 2
   importances = [score.key for score in found.scores if score.kind == "importance"]
   assert importances == [

@@ -55,7 +55,7 @@ def parse(lines: Iterable[str], path: str | pathlib.Path, spaced: bool = False) 
 
 
 def _sentence(rows: list[tuple[str, list[str]]], spaced: bool) -> Sentence:
-  text, spans, heads, relations = "", [], [], []
+  text, spans, heads, relations, places = "", [], [], [], []
   inside, shared = 0, []  # the last word of an open multiword token, spans for its words
   rows = [row for row in rows if "." not in row[1][0]]
   for i, (where, columns) in enumerate(rows):
@@ -79,9 +79,12 @@ def _sentence(rows: list[tuple[str, list[str]]], spaced: bool) -> Sentence:
     spans.append(shared.pop(0) if shared else (start, start + len(form)))
     heads.append(_integer(columns[6], where) - 1)
     relations.append(columns[7])
-  for head in heads:
+    places.append(where)
+  if inside > len(spans):
+    raise UserError(f"{where}: the sentence ends, but word {len(spans) + 1} of a range is due")
+  for where, head in zip(places, heads):
     if not -1 <= head < len(heads):
-      raise UserError(f"{rows[0][0]}: head {head + 1} in a sentence of {len(heads)} words")
+      raise UserError(f"{where}: head {head + 1} in a sentence of {len(heads)} words")
   return Sentence(text.rstrip(), spans, heads, relations)
 
 

@@ -67,8 +67,10 @@ def check_unused(options, defaults: dict[str, float | str], needed: str) -> None
 
 def checksum(lines: Iterable[str]) -> str:
   """CRC-32 of lines that were read: tells in an analysis's settings which ones they were."""
-  text = "\n".join(lines)
-  return f"{zlib.crc32(text.encode()):08x}"
+  total, between = 0, b""
+  for line in lines:
+    total, between = zlib.crc32(between + line.encode(), total), b"\n"
+  return f"{total:08x}"
 
 
 def no_options(add) -> None:

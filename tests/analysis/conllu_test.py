@@ -64,6 +64,14 @@ def test_gzip_and_spaced_text(parsed, tmp_path):
     (row(2, "word", 0, "root"), "line 1: word 2 stands where word 1 is due"),
     (row(1, "word", "_", "root"), "line 1: '_' is not a number"),
     (row(1, "word", 3, "obj"), "line 1: head 3 in a sentence of 1 words"),
+    (
+      f"{row(1, 'a', 0, 'root')}\n{row(2, 'b', 9, 'obj')}",
+      "line 2: head 9 in a sentence of 2 words",
+    ),
+    (
+      f"{row('1-3', 'ab', '_', '_')}\n{row(1, 'a', 0, 'root')}\n{row(2, 'b', 1, 'obj')}",
+      "line 3: the sentence ends, but word 3 of a range is due",
+    ),
     ("# text = nothing", "no sentence"),
     (row("1-2-3", "ab", "_", "_"), "line 1: '1-2-3' is not a range of words that begins with 1"),
     (row("1-", "ab", "_", "_"), "line 1: '1-' is not a range"),

@@ -164,6 +164,6 @@ def test_everything_about_a_run(run):
   assert [kind for kind, _ in kinds[3:]] == ["idle"] * 3, "behind all others"
   own = np.mean(np.concatenate(run.score(*TEXT)))
   np.testing.assert_allclose(found.numbers["loss"], own, rtol=1e-5)
-  assert found.numbers["rare_tokens"] == 5 + 4 + 2
+  assert found.numbers["rare_word_cases"] == 5 + 4 + 2
   assert found.score("loss").values["enc_self"][0][1] == 0.0  # closed already
   assert report_page.page(found)

@@ -38,6 +38,8 @@ def prepare(subject: Subject, options) -> plug.Plan | None:
     links, needed = read(options.alignments), 1 + max(subject.numbers)
     if len(links) < needed:
       raise UserError(f"{options.alignments} has {len(links)} lines for {needed} sentence pairs")
+    if not any(links[number][1] for number in subject.numbers):
+      raise UserError(f"{options.alignments}: no link for any of the sentence pairs")
     _check_inside(subject, links, options.alignments)
     used = (str([sorted(side) for side in links[number]]) for number in subject.numbers)
     settings["alignments"] = plug.checksum(used)

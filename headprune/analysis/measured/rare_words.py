@@ -33,9 +33,8 @@ def prepare(subject: Subject, options) -> plug.Plan:
   lines, notes = _read_counted(subject, options.frequencies)
   tokenizer = subject.run.src_tokenizer
   rank_V = ranks(lines, tokenizer)
-  settings = {"rare": limit, "rare_top": options.rare_top}
-  if options.frequencies is not None or notes:  # not in the training text
-    settings["frequencies"] = plug.checksum(lines)
+  counted = plug.checksum(lines)  # training texts may differ, too
+  settings = {"rare": limit, "rare_top": options.rare_top, "frequencies": counted}
   limits = {"limit": limit, "top": options.rare_top}
   return plug.Plan(functools.partial(measure, rank_V=rank_V, notes=notes, **limits), settings)
 
@@ -81,7 +80,7 @@ def measure(subject: Subject, rank_V, limit: float, top: int, notes=()) -> Count
     scores=scores,
     kinds=(Kind(KIND, "enc_self", rule),),
     functions=evidence.functions(subject, found),
-    numbers={"rare_tokens": int(cases_E.sum())},
+    numbers={"rare_word_cases": int(cases_E.sum())},
     notes=notes,
     evidence=(found,),
   )

@@ -126,6 +126,9 @@ def test_there_must_be_links_for_all_lines(tmp_path):
   (tmp_path / "links").write_text("0-0\n1-1\n")
   with pytest.raises(UserError, match="links has 2 lines for 3 sentence pairs"):
     alignment.prepare(whole, options)
+  (tmp_path / "links").write_text("0-0\n\n\n")  # the first line is not used
+  with pytest.raises(UserError, match="links: no link for any of the sentence pairs"):
+    alignment.prepare(whole, options)
   for link in ("3-0", "1p3"):  # of three words a side
     (tmp_path / "links").write_text(f"9-9\n0-0 {link}\n1-1\n")
     with pytest.raises(UserError, match=f"links, line 2: {link.replace('p', '-')} is outside of"):

@@ -59,7 +59,7 @@ def test_heads_on_rare_words_are_found_and_measured():
   subject = subjects.encoder(SENTENCES, [HIGHEST, LAST_WORD, HIGHEST], [0.5, 1.0, 0.0])
   found = rare_words.measure(subject, np.arange(8), 0.6, top=5, notes=("counted",))
   # Only the first two sentences have a rare word; in the second it is the last one.
-  assert found.numbers == {"rare_tokens": 3 + 4} and found.notes == ("counted",)
+  assert found.numbers == {"rare_word_cases": 3 + 4} and found.notes == ("counted",)
   rarest, either = found.scores
   assert rarest.values == {"enc_self": [[1.0, 4 / 7, 1.0]]} and rarest.key == "rarest"
   assert either.values == {"enc_self": [[1.0, 1.0, 1.0]]} and either.key == "one-of-two-rarest"
@@ -92,3 +92,19 @@ def test_words_are_counted_in_a_file_or_else_in_the_text(tmp_path):
   found = plan.measure(subject)
   assert found.scores[0].values == {"enc_self": [[1.0]]}
   assert found.notes[0].startswith("Words are counted in the analysed text itself (config.data")
+
+
+def test_counts_in_other_training_text_do_not_compare(tmp_path):
+  for name, text in (("one", "b b\nb a\n"), ("other", "a a\nb a\n")):
+    (tmp_path / name).write_text(text)
+
+  def settings(train, frequencies=None):
+    subject = subjects.encoder([[3, 4, 1]], [HIGHEST], [1.0], words=("a", "b"))
+    config = subject.run.config = defaults.base()
+    config.data.kind = "text"
+    config.data.text.train_src = config.data.text.train_tgt = str(tmp_path / train)
+    options = types.SimpleNamespace(frequencies=frequencies, rare=0.5, rare_top=0)
+    return rare_words.prepare(subject, options).settings
+
+  assert settings("one") != settings("other")
+  assert settings("other", str(tmp_path / "one")) == settings("one"), "the same text"
