@@ -183,9 +183,8 @@ def test_what_an_exported_model_reads_is_said(tmp_path, lowercase, end):
 
 @pytest.mark.parametrize("kind", ["none", "concrete"])
 def test_gates_that_were_set_by_hand_are_exported(tmp_path, kind):
-  run = small_run.make(tmp_path / "run", gates__kind=kind)
+  run, out = small_run.make(tmp_path / "run", gates__kind=kind), tmp_path / "out"
   half = {name: 0.5 * gate_NH for name, gate_NH in run.gates().items()}
-  out = tmp_path / "out"
   original.write(run.with_gates(**half), out)
   files = (out / name for name in ("model.npz", "src.voc.txt", "dst.voc.txt", "hp.json"))
   original.read(*files, tmp_path / "again")
