@@ -5,7 +5,7 @@ Array names end in one letter per axis:
   B batch    S source   T target   Q query    M memory   D model channels   K channels of a head
   H heads    N layers   F feed-forward units   V vocabulary   C fused projections   W beams
   A micro-batches of a step     G groups of heads of which so many are to stay
-  E candidates or samples of a sentence    P places of the decoder's cache
+  E candidates or samples of a sentence
   R rows of a batch that are filled anew, or in which samples are drawn
 
 A digit is an axis of that length.

@@ -183,7 +183,7 @@ class DecoderLayer(nn.Module):
     layer_gates,
     noise=None,
     past=None,
-    place=None,
+    entry_BW=None,
   ):
     """A known target, or with `past` one position of it, beams standing where positions stand.
 
@@ -194,8 +194,8 @@ class DecoderLayer(nn.Module):
       cross_mask_BTS: the source's real tokens.
       layer_gates: (self_gate_H, cross_gate_H).
       noise: dropout noise, None outside training.
-      past: None, or the cached (k_BHKM, v_BHMK), M = places * beams.
-      place: with `past`, where this position goes in it, int32 scalar.
+      past: None, or the cached (k_BHKM, v_BHMK).
+      entry_BW: with `past`, which of M takes each beam's position, int32.
     Returns:
       (x_BTD, self_attn_BHTM, cross_attn_BHTS, keys and values of self-attention: `past` with this
       position written, if it was given).
@@ -203,7 +203,7 @@ class DecoderLayer(nn.Module):
 
     def attend_self(h_BTD):
       q_BHTK, own = self.self_attention.project(h_BTD)
-      memory = own if past is None else _write(past, own, place)
+      memory = own if past is None else _write(past, own, entry_BW)
       out_BTD, attn_BHTM = self.self_attention.attend(
         q_BHTK, memory, self_mask_BTM, layer_gates[0], noise
       )
@@ -246,11 +246,13 @@ def keep(module: nn.Module, **arrays) -> None:
     module.sow(KEPT, name, array, reduce_fn=lambda _, new: new, init_fn=lambda: None)
 
 
-def _write(past, new, place):
-  """Puts keys and values, one for each beam W, into the cache's entries from place * W on."""
+def _write(past, new, entry_BW):
+  """Puts keys and values, one for each beam W, into the cache, each into an entry of its own."""
   (k_BHKM, v_BHMK), (k_BHKW, v_BHWK) = past, new
-  m = place * k_BHKW.shape[3]
+  row_B1 = jnp.arange(len(entry_BW))[:, None]
+  k_BWHK = jnp.moveaxis(k_BHKW, 3, 1).astype(k_BHKM.dtype)
+  v_BWHK = jnp.moveaxis(v_BHWK, 2, 1).astype(v_BHMK.dtype)
   return (
-    jax.lax.dynamic_update_slice_in_dim(k_BHKM, k_BHKW.astype(k_BHKM.dtype), m, 3),
-    jax.lax.dynamic_update_slice_in_dim(v_BHMK, v_BHWK.astype(v_BHMK.dtype), m, 2),
+    k_BHKM.at[row_B1, :, :, entry_BW].set(k_BWHK, unique_indices=True),
+    v_BHMK.at[row_B1, :, entry_BW].set(v_BWHK, unique_indices=True),
   )

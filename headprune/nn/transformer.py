@@ -164,7 +164,7 @@ class Transformer(nn.Module):
     Args:
       batch: B.
       source: S, positions of the source.
-      entries: M, places for keys and values of words.
+      entries: M, for keys and values of words.
     Returns:
       Per layer {"self": (k_BHKM, v_BHMK), "source": (k_BHKS, v_BHSK)}; None for an attention
       without heads.
@@ -186,13 +186,13 @@ class Transformer(nn.Module):
     read = [layer.cross_attention.read(memory_BSD) for layer in self.decoder]
     return jax.tree.map(lambda x: x.astype(dtype), read)
 
-  def step(self, token_BW, position_B, place, cache, past_BWM, src_mask_BS, gate_values, length):
+  def step(self, token_BW, position_B, entry_BW, cache, past_BWM, src_mask_BS, gate_values, length):
     """Scores the next word of every beam.
 
     Args:
       token_BW: int32, the word before it (any value at position 0).
       position_B: int32, of the word to score, less than `length`.
-      place: int32 scalar; its keys and values go to the cache's entries place * W + 0 .. W - 1.
+      entry_BW: int32, the cache's entries that take its keys and values.
       cache: from `empty_cache` or the previous step.
       past_BWM: bool, which cached entries belong to each beam's past, this position included.
       src_mask_BS: bool, real source tokens.
@@ -208,8 +208,9 @@ class Transformer(nn.Module):
     new_cache = []
     for n, layer in enumerate(self.decoder):
       layer_gates, past = (gate_values["dec_self"][n], gate_values["dec_enc"][n]), cache[n]["self"]
+      masks = past_BWM, cross_mask_BWS
       x_BWD, _, _, past = layer(
-        x_BWD, cache[n]["source"], past_BWM, cross_mask_BWS, layer_gates, past=past, place=place
+        x_BWD, cache[n]["source"], *masks, layer_gates, past=past, entry_BW=entry_BW
       )
       new_cache.append({**cache[n], "self": past})
     return self.logits(self._leave("dec", x_BWD)), new_cache

@@ -2,8 +2,9 @@
 
 The rules are the original program's. Each search has a clock of its own, so that a slot whose
 search has ended can be given to another one while its neighbours go on. The cache is never
-reordered: keys and values stay in the beam they were computed in, and a small ancestry table tells
-which beam holds each hypothesis' word at each place. Places are a ring, written by all slots alike.
+reordered: a word's keys and values stay in the entry that they were written to, a table tells which
+entries are each hypothesis' past, and those that no living hypothesis needs are written over. As
+hypotheses share most of their words, a step reads little more than the words of one.
 """
 
 import math
@@ -17,7 +18,6 @@ from headprune.nn.transformer import Transformer, apply
 
 _BLOCK = 64  # words of the vocabulary whose maximum is looked at first
 _ROUNDING = 1e-3  # of scores
-NOTHING = -1  # in the ancestry table: a place that holds no word of this search
 
 
 @struct.dataclass
@@ -36,17 +36,16 @@ class BeamConfig:
 class Searches:
   """The state of B searches. Dead hypotheses have raw = -inf; ids are EOS where nothing is written.
 
-  Axes: B slots, W beams, T words, P places of the cache, N best finished hypotheses, S source.
+  Axes: B slots, W beams, T words, M entries of the cache, N best finished hypotheses, S source.
   """
 
-  place: jax.Array  # the one of P that the next step writes
   cache: list
   mask_BS: jax.Array  # real source tokens
   t_B: jax.Array  # words so far
   min_len_B: jax.Array
   max_len_B: jax.Array
   ids_BWT: jax.Array
-  beam_BWP: jax.Array  # which beam holds the keys and values of each hypothesis' word at a place
+  past_BWM: jax.Array  # which entries hold the keys and values of each hypothesis' words
   raw_BW: jax.Array  # log p
   best_ids_BNT: jax.Array
   best_length_BN: jax.Array  # words, 0 before anything finished
@@ -58,6 +57,11 @@ class Searches:
     """Which searches go on."""
     return jnp.any(self.raw_BW > -jnp.inf, axis=1)
 
+  @property
+  def used_BM(self) -> jax.Array:
+    """Which entries some living hypothesis needs."""
+    return jnp.any(self.past_BWM & (self.raw_BW > -jnp.inf)[..., None], axis=1)
+
 
 def step(config: ModelConfig, params, gate_values, searches: Searches, beam: BeamConfig):
   """Extends all hypotheses by one word; pure.
@@ -66,29 +70,27 @@ def step(config: ModelConfig, params, gate_values, searches: Searches, beam: Bea
     config: the model's sizes.
     params: the model's parameters.
     gate_values: attention type -> gate_NH.
-    searches: none that is alive has P words.
+    searches: all have as many entries free as there are beams.
     beam: how to search.
   """
-  word_BW, past_BWM, beam_BWP = _step_inputs(searches)
+  entry_BW, past_BWM = _take_entries(searches)
   logits_BWV, cache = apply(
-    config, params, word_BW, searches.t_B, searches.place, searches.cache, past_BWM,
+    config, params, _last_words(searches), searches.t_B, entry_BW, searches.cache, past_BWM,
     searches.mask_BS, gate_values, searches.ids_BWT.shape[2], method=Transformer.step,
   )  # fmt: skip
   if config.pad is not None:
     pad_11V = jnp.arange(config.tgt_vocab)[None, None] == config.pad
     logits_BWV = jnp.where(pad_11V, -jnp.inf, logits_BWV)
-  place = (searches.place + 1) % beam_BWP.shape[2]
-  searches = searches.replace(place=place, cache=cache, beam_BWP=beam_BWP)
+  searches = searches.replace(cache=cache, past_BWM=past_BWM)
   return _retire_finished(_expand_beams(searches, logits_BWV), beam, config.eos)
 
 
-def _step_inputs(searches: Searches):
-  """What the model's step needs: (word_BW, past_BWM, beam_BWP with this place written)."""
-  batch, beams, places = searches.beam_BWP.shape
-  here_11P = (jnp.arange(places) == searches.place)[None, None]
-  beam_BWP = jnp.where(here_11P, jnp.arange(beams)[None, :, None], searches.beam_BWP)
-  past_BWPW = beam_BWP[..., None] == jnp.arange(beams)[None, None, None]
-  return _last_words(searches), past_BWPW.reshape(batch, beams, places * beams), beam_BWP
+def _take_entries(searches: Searches):
+  """The first free entries, one for each hypothesis: (entry_BW, past_BWM with them)."""
+  beams, entries = searches.past_BWM.shape[1:]
+  _, entry_BW = jax.lax.top_k(jnp.where(searches.used_BM, 0.0, 1.0), beams)
+  own_BWM = entry_BW[..., None] == jnp.arange(entries)[None, None]
+  return entry_BW, searches.past_BWM | own_BWM
 
 
 def _last_words(searches: Searches):
@@ -111,7 +113,7 @@ def _expand_beams(searches: Searches, logits_BWV) -> Searches:
   return searches.replace(
     t_B=searches.t_B + 1,
     ids_BWT=jnp.where(here_B1T, word_BW[..., None], ids_BWT),
-    beam_BWP=jnp.take_along_axis(searches.beam_BWP, parent_BW1, axis=1),
+    past_BWM=jnp.take_along_axis(searches.past_BWM, parent_BW1, axis=1),
     raw_BW=raw_BW,
   )
 

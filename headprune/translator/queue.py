@@ -11,6 +11,7 @@ import threading
 import jax
 import numpy as np
 
+from headprune.nn import cost
 from headprune.nn.config import ModelConfig
 from headprune.text import batching
 from headprune.translator import slots
@@ -79,11 +80,11 @@ def _search_group(job: Job, waiting: list, found: list, most: int, turn) -> Iter
     most: slots at most.
     turn: a lock that is held while work is handed over, so that no two groups compile the same.
   """
-  owners, sizes, searches, longest = {}, None, None, 0  # owners: slot -> sentence
+  owners, sizes, searches, used = {}, None, None, 0  # owners: slot -> sentence
   model = job.config, job.params, job.gate_values
   while waiting or owners:
     with turn:
-      old, sizes = sizes, _fitting(job, sizes, waiting, owners, most, longest)
+      old, sizes = sizes, _fitting(job, sizes, waiting, owners, most, used)
       if old is None:
         searches = slots.empty(*model[:2], sizes, job.beam)
       elif sizes != old:
@@ -95,11 +96,11 @@ def _search_group(job: Job, waiting: list, found: list, most: int, turn) -> Iter
         searches = slots.fill(*model, searches, *arguments)
       wanted = np.int32(_wanted(sizes.slots, bool(waiting), len(owners)))
       searches, report = slots.advance(*model, searches, job.beam, wanted)
-    owners, longest, ended = _harvest(jax.device_get(report), owners, found)
+    owners, used, ended = _harvest(jax.device_get(report), owners, found)
     yield ended
 
 
-def _fitting(job, old, waiting, owners, most: int, longest: int) -> Sizes:
+def _fitting(job, old, waiting, owners, most: int, used: int) -> Sizes:
   """The slots' sizes, of few different ones, for each is compiled.
 
   Args:
@@ -108,7 +109,7 @@ def _fitting(job, old, waiting, owners, most: int, longest: int) -> Sizes:
     waiting: sentences, shortest first.
     owners: slot -> sentence that is being searched.
     most: slots at most.
-    longest: words of the longest search.
+    used: entries of the cache that the search with the most of them needs.
   """
   length = max(len(job.sources[i]) for i in (*owners.values(), *waiting[-1:]))
   source = max(8, 1 << (length - 1).bit_length())
@@ -117,11 +118,12 @@ def _fitting(job, old, waiting, owners, most: int, longest: int) -> Sizes:
   count = max(len(owners), min(count, batching.round_up(len(owners) + len(waiting))))
   if old and count <= old.slots < _SHARE * count:
     count = old.slots
-  # Hardly a translation is half as long again as its source; where one is, there is room for all.
-  places = min(words, source * 3 // 2)
-  if longest >= places or (old and old.source == source and old.places > places):
-    places = words
-  return Sizes(count, source, words, places)
+  entries = cost.search_entries(source, job.beam.beams)
+  if old and old.source == source:
+    entries = max(entries, old.entries)
+  while entries < used + job.beam.beams:  # few searches need more than that
+    entries *= 2
+  return Sizes(count, source, words, min(entries, words * job.beam.beams))
 
 
 def _wanted(count: int, more: bool, busy: int) -> int:
@@ -146,10 +148,10 @@ def _fillings(job: Job, sizes: Sizes, waiting: list, owners: dict) -> Iterator[t
 
 
 def _harvest(report: dict, owners: dict, found: list) -> tuple[dict, int, int]:
-  """Takes what has ended: (owners that go on, words of their longest, how many ended)."""
+  """Takes what has ended: (owners that go on, the most entries of one, how many ended)."""
   ended = {slot: i for slot, i in owners.items() if not report["alive_B"][slot]}
   for slot, i in ended.items():
     best = (report[name][slot].tolist() for name in ("ids_BNT", "length_BN", "score_BN", "raw_BN"))
     found[i] = [Hypothesis(ids[:length], score, raw) for ids, length, score, raw in zip(*best)]
   owners = {slot: i for slot, i in owners.items() if slot not in ended}
-  return owners, max((int(report["t_B"][slot]) for slot in owners), default=0), len(ended)
+  return owners, max((int(report["used_B"][slot]) for slot in owners), default=0), len(ended)

@@ -51,7 +51,7 @@ def sample(
     past_11T = (jnp.arange(words) <= s.t)[None, None]
     before_R1 = s.ids_RT[:, jnp.maximum(s.t - 1, 0)][:, None]
     logits_R1V, cache = apply(
-      config, params, before_R1, position_R, s.t, s.cache,
+      config, params, before_R1, position_R, position_R[:, None], s.cache,
       jnp.broadcast_to(past_11T, (len(mask_RS), 1, words)), mask_RS, gate_values, words,
       method=Transformer.step,
     )  # fmt: skip

@@ -23,25 +23,23 @@ class Sizes(NamedTuple):
   slots: int  # B
   source: int  # S, tokens of the longest source
   words: int  # T, of the longest translation
-  places: int  # P, words of a search for which its cache has room
+  entries: int  # M, of a search's cache: keys and values of words
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2))
 def empty(config: ModelConfig, params, sizes: Sizes, beam: BeamConfig) -> Searches:
   """Slots without searches."""
-  slots, source, words, places = sizes
+  slots, source, words, entries = sizes
   nothing_BN = jnp.full((slots, beam.best), -jnp.inf)
   zeros_B = jnp.zeros((slots,), jnp.int32)
-  sides = slots, source, places * beam.beams
   return Searches(
-    place=jnp.int32(0),
-    cache=apply(config, params, *sides, method=Transformer.empty_cache),
+    cache=apply(config, params, slots, source, entries, method=Transformer.empty_cache),
     mask_BS=jnp.zeros((slots, source), bool),
     t_B=zeros_B,
     min_len_B=zeros_B,
     max_len_B=zeros_B,
     ids_BWT=jnp.full((slots, beam.beams, words), config.eos, jnp.int32),
-    beam_BWP=jnp.full((slots, beam.beams, places), beam_lib.NOTHING, jnp.int32),
+    past_BWM=jnp.zeros((slots, beam.beams, entries), bool),
     raw_BW=jnp.full((slots, beam.beams), -jnp.inf),
     best_ids_BNT=jnp.full((slots, beam.best, words), config.eos, jnp.int32),
     best_length_BN=jnp.zeros((slots, beam.best), jnp.int32),
@@ -80,7 +78,7 @@ def fill(
     min_len_B=put(s.min_len_B, min_len_R),
     max_len_B=put(s.max_len_B, max_len_R),
     ids_BWT=put(s.ids_BWT, config.eos),
-    beam_BWP=put(s.beam_BWP, beam_lib.NOTHING),
+    past_BWM=put(s.past_BWM, False),
     raw_BW=put(s.raw_BW, raw_W[None]),
     best_ids_BNT=put(s.best_ids_BNT, config.eos),
     best_length_BN=put(s.best_length_BN, 0),
@@ -93,7 +91,7 @@ def fill(
 def advance(
   config: ModelConfig, params, gate_values, searches: Searches, beam: BeamConfig, wanted
 ) -> tuple[Searches, dict]:
-  """Goes on until so many slots are free, or the cache has no room for one more word of a search.
+  """Goes on until so many slots are free, or a search's cache has no room for its next words.
 
   Args:
     config: the model's sizes.
@@ -103,19 +101,20 @@ def advance(
     beam: how to search.
     wanted: int32, free slots.
   Returns:
-    (searches, what there is to know of them: "alive_B", "t_B", and of the best finished hypotheses
-    "ids_BNT", "length_BN", "score_BN", "raw_BN").
+    (searches, what there is to know of them: "alive_B", "used_B", which is how many entries are in
+    use, and of the best finished hypotheses "ids_BNT", "length_BN", "score_BN", "raw_BN").
   """
+  used_B = lambda s: jnp.sum(s.used_BM, axis=1)
 
   def goes_on(s):
-    free = jnp.sum(~s.alive_B)
-    longest = jnp.max(jnp.where(s.alive_B, s.t_B, 0))
-    return (free < jnp.minimum(wanted, len(s.t_B))) & (longest < s.beam_BWP.shape[2])
+    _, beams, entries = s.past_BWM.shape
+    few_free = jnp.sum(~s.alive_B) < jnp.minimum(wanted, len(s.t_B))
+    return few_free & (jnp.max(used_B(s)) + beams <= entries)
 
   body = functools.partial(beam_lib.step, config, params, gate_values, beam=beam)
   s = jax.lax.while_loop(goes_on, body, searches)
   best = s.best_ids_BNT, s.best_length_BN, s.best_score_BN, s.best_raw_BN
-  report = {"alive_B": s.alive_B, "t_B": s.t_B}
+  report = {"alive_B": s.alive_B, "used_B": used_B(s)}
   return s, report | dict(zip(("ids_BNT", "length_BN", "score_BN", "raw_BN"), best))
 
 
@@ -129,7 +128,6 @@ def move(sizes: Sizes, eos: int, searches: Searches, slot_B) -> Searches:
     searches: some of these are moved.
     slot_B: int32, which search each new slot takes; a number that there is not for none.
   """
-  beams, places = searches.beam_BWP.shape[1:]
   taken = lambda x, fill: x.at[slot_B].get(mode="fill", fill_value=fill)
 
   def fit(x, axis, size, fill=0):
@@ -137,27 +135,27 @@ def move(sizes: Sizes, eos: int, searches: Searches, slot_B) -> Searches:
     missing = [(0, size - n) if i == axis else (0, 0) for i, n in enumerate(x.shape)]
     return jnp.pad(taken(x, fill), missing, constant_values=fill)
 
-  def unroll(x, axis, each, fill=0):
-    """The ring from its oldest place on: what is cut off is old, new places come last."""
-    x = jnp.roll(x, -searches.place * each, axis)
-    kept = max(0, places - sizes.places) * each
-    x = jax.lax.slice_in_dim(x, kept, x.shape[axis], axis=axis)
-    return fit(x, axis, sizes.places * each, fill)
+  used_BM = searches.used_BM
+  _, entry_BM = jax.lax.top_k(jnp.where(used_BM, 1.0, 0.0), min(sizes.entries, used_BM.shape[1]))
+
+  def pack(x, axis, size, fill=0):
+    """The entries in use come first, so that none is cut off."""
+    others = [i for i in range(1, x.ndim) if i != axis]
+    return fit(jnp.take_along_axis(x, jnp.expand_dims(entry_BM, others), axis), axis, size, fill)
 
   def layer(old):
     keys_and_values = lambda f, pair, size: pair and (f(pair[0], 3, size), f(pair[1], 2, size))
     return {
-      "self": keys_and_values(unroll, old["self"], beams),
+      "self": keys_and_values(pack, old["self"], sizes.entries),
       "source": keys_and_values(fit, old["source"], sizes.source),
     }
 
   s = searches
   return s.replace(
-    place=jnp.int32(places if sizes.places > places else 0),
     cache=[layer(old) for old in s.cache],
     mask_BS=fit(s.mask_BS, 1, sizes.source, False),
     ids_BWT=fit(s.ids_BWT, 2, sizes.words, eos),
-    beam_BWP=unroll(s.beam_BWP, 2, 1, beam_lib.NOTHING),
+    past_BWM=pack(s.past_BWM, 2, sizes.entries, False),
     best_ids_BNT=fit(s.best_ids_BNT, 2, sizes.words, eos),
     t_B=taken(s.t_B, 0),
     min_len_B=taken(s.min_len_B, 0),

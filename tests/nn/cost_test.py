@@ -36,7 +36,8 @@ def apply(config, method=None):
 
 
 def empty_cache(config, params):
-  return transformer.apply(config, params, 1, S, T * W, method="empty_cache")
+  entries = cost.search_entries(T, W)
+  return transformer.apply(config, params, 1, S, entries, method="empty_cache")
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -55,10 +56,16 @@ def test_translating_counts_the_products_that_the_search_traces(config):
   assert once == S * cost.source_flops(config, S)
   cache = empty_cache(config, params)
   token, past, real = jnp.zeros((1, W), int), jnp.ones((1, W, T * W), bool), jnp.ones((1, S), bool)
+  entry = jnp.arange(W)[None]
   next_word = lambda params, *args: apply(config, "step")(params, *args, T)
-  step = dot_flops(next_word, params, token, jnp.zeros(1, int), 0, cache, past, real, gates)
+  step = dot_flops(next_word, params, token, jnp.zeros(1, int), entry, cache, past, real, gates)
   assert step == W * cost.target_flops(config, S, T * W)
   assert cost.pair_flops(config, S, T, W) == once + T * step
+
+
+def test_a_search_caches_the_words_of_one_hypothesis_and_some_of_the_others():
+  assert [cost.search_entries(20, beams) for beams in (1, 2, 4)] == [20, 36, 52]
+  assert cost.search_entries(3, 4) == 12  # all of them
 
 
 @pytest.mark.parametrize("precision, size", [("float32", 4), ("bfloat16", 2)])

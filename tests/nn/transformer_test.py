@@ -111,10 +111,11 @@ def decode_in_steps(config, params, source, past_TBWM, word_TBW, gates, position
     position_TB = jnp.broadcast_to(jnp.arange(length)[:, None], (length, batch))
 
   def step(cache, inputs):
-    place, position_B, word_BW, past_BWM = inputs
+    t, position_B, word_BW, past_BWM = inputs
+    entry_BW = jnp.broadcast_to(t * beams + jnp.arange(beams)[None], word_BW.shape)
     mask_BS = source["src_segment_BS"] > 0
     logits_BWV, cache = apply(
-      word_BW, position_B, place, cache, past_BWM, mask_BS, gates, length, method="step"
+      word_BW, position_B, entry_BW, cache, past_BWM, mask_BS, gates, length, method="step"
     )
     return cache, logits_BWV
 

@@ -188,8 +188,22 @@ def test_hypotheses_far_below_the_best_are_dropped(spread, ids):
 
 def searches(slots, beam, words, **fields):
   """Searches after so many words, with these fields."""
-  sizes = Sizes(slots, 1, words, words)
+  sizes = Sizes(slots, 1, words, words * beam.beams)
   return slots_lib.empty(TINY, tiny.random_params(TINY), sizes, beam).replace(**fields)
+
+
+def test_the_next_words_take_entries_that_no_living_hypothesis_needs():
+  past_BWM = np.zeros((2, 2, 6), bool)
+  past_BWM[0, 0, [0, 3]] = past_BWM[0, 1, [0, 1]] = past_BWM[1, 0, [1, 2]] = True
+  past_BWM[1, 1, [0, 3]] = True  # of a dead one
+  state = searches(
+    2, BeamConfig(beams=2, alpha=1.0, spread=2.0), 3, past_BWM=jnp.array(past_BWM),
+    raw_BW=jnp.array([[-1.0, -2.0], [-1.0, -jnp.inf]]),
+  )  # fmt: skip
+  entry_BW, after_BWM = beam_lib._take_entries(state)
+  assert entry_BW.tolist() == [[2, 4], [0, 3]]
+  entries = [[np.flatnonzero(row).tolist() for row in rows] for rows in np.asarray(after_BWM)]
+  assert entries == [[[0, 2, 3], [0, 1, 4]], [[0, 1, 2], [0, 3]]]
 
 
 def test_one_round_of_finishing_by_hand():

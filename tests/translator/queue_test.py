@@ -31,31 +31,33 @@ def translator():
   return Translator(CONFIG, tiny.random_params(CONFIG, seed=1), open_gates(CONFIG))
 
 
-def sizes(lengths, old=None, owners=(), most=50, longest=0):
+def sizes(lengths, old=None, owners=(), most=50, used=0):
   """For sentences of these lengths; `owners` are those already in slots."""
   waiting = [i for i in range(len(lengths)) if i not in owners]
-  return queue._fitting(job(lengths), old, waiting, dict(enumerate(owners)), most, longest)
+  return queue._fitting(job(lengths), old, waiting, dict(enumerate(owners)), most, used)
 
 
 def test_slots_fit_the_longest_sentence_and_how_many_there_are():
-  assert sizes([3]) == Sizes(1, 8, 20, 12)
-  assert sizes([9] * 7) == Sizes(8, 16, 36, 24)
+  assert sizes([3]) == Sizes(1, 8, 20, 16)  # two beams of eight words
+  assert sizes([9] * 7) == Sizes(8, 16, 36, 32)
   assert sizes([17] * 99) == Sizes(50, 32, 68, 48)
-  assert sizes([500] * 99) == Sizes(8, 512, 1028, 768)  # no more tokens than fit
-  assert sizes([9000] * 2) == Sizes(1, 16384, 32772, 24576)
+  assert sizes([500] * 99) == Sizes(8, 512, 1028, 528)  # no more tokens than fit
+  assert sizes([9000] * 2) == Sizes(1, 16384, 32772, 16400)
 
 
 def test_slots_are_left_as_they_are_unless_others_fit_much_better():
-  old = Sizes(50, 16, 36, 24)
+  old = Sizes(50, 16, 36, 32)
   assert sizes([9] * 50, old) == sizes([16] * 13, old) == old
-  assert sizes([16] * 12, old) == Sizes(12, 16, 36, 24)
-  assert sizes([8] * 50, old) == Sizes(50, 8, 20, 12)
+  assert sizes([16] * 12, old) == Sizes(12, 16, 36, 32)
+  assert sizes([8] * 50, old) == Sizes(50, 8, 20, 16)
   assert sizes([8] * 49 + [9], old, owners=(49,)) == old  # one that is longer still goes on
-  # A translation for which there are not enough places, and after it.
-  full = sizes([16] * 50, old, longest=24)
-  assert full == Sizes(50, 16, 36, 36)
-  assert sizes([16] * 50, full, longest=3) == full
-  assert sizes([8] * 50, full, longest=13).places == 20
+  # A search for which there are not enough entries, and after it.
+  assert sizes([16] * 50, old, used=30) == old
+  full = sizes([16] * 50, old, used=31)
+  assert full == Sizes(50, 16, 36, 64)
+  assert sizes([16] * 50, full, used=3) == full
+  assert sizes([16] * 50, full, used=70).entries == 72  # all words of two beams
+  assert [sizes([8] * 50, full, used=used).entries for used in (14, 15, 31)] == [16, 32, 40]
 
 
 def test_owners_are_never_too_many_for_the_slots():
@@ -100,7 +102,7 @@ def test_the_batch_stays_full(monkeypatch):
   def counted(*args):
     before = args[3].t_B.sum()
     searches, report = advance(*args)
-    steps.append(int(report["t_B"].sum() - before))  # of all slots, free ones included
+    steps.append(int(searches.t_B.sum() - before))  # of all slots, free ones included
     ends.append(not report["alive_B"].any())
     return searches, report
 
@@ -116,6 +118,18 @@ def test_the_batch_stays_full(monkeypatch):
   assert [h.ids for h in translator().translate(sources, beam, 4)] == [h.ids for h in one_by_one]
   waiting = sum(4 * max(alone[i : i + 4]) for i in range(0, 40, 4))  # for the slowest of each four
   assert sum(alone) <= sum(steps) < (sum(alone) + waiting) / 2
+
+
+def test_a_cache_that_is_too_small_grows(monkeypatch):
+  sources = [[2 + i % 4] * (1 + i % 7) + [CONFIG.eos] for i in range(9)]
+  beam = BeamConfig(4, 0.6, 100.0)
+  want = translator().translate(sources, beam, 4)
+  taken, move = [], slots.move
+  monkeypatch.setattr(queue.cost, "search_entries", lambda words, beams: beams)
+  monkeypatch.setattr(slots, "move", lambda sizes, *args: taken.append(sizes) or move(sizes, *args))
+  found = translator().translate(sources, beam, 4)
+  assert [h.ids for h in found] == [h.ids for h in want]
+  assert {8, 16} <= {sizes.entries for sizes in taken}
 
 
 @pytest.mark.parametrize("batch_size", (1, 2, 7))

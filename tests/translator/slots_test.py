@@ -20,6 +20,7 @@ BEAM = BeamConfig(beams=2, alpha=0.6, spread=100.0)
 SOURCES = [[3, 4, 5, 2, 1], [5, 1], [4, 4, 1]]
 MOST = [8, 5, 3]  # words of each translation
 WORDS = 9
+ROOM = 2 * WORDS  # entries for all words of both beams
 ALL = np.int32(99)
 
 
@@ -37,9 +38,9 @@ def fill(searches, sizes, slot_R, numbers):
 def advance(searches, wanted=ALL):
   searches, report = slots.advance(*MODEL, searches, BEAM, wanted)
   np.testing.assert_array_equal(report["alive_B"], searches.alive_B)
-  for name in ("t_B", "ids_BNT", "length_BN", "score_BN", "raw_BN"):
-    kept = getattr(searches, name if name == "t_B" else f"best_{name}")
-    np.testing.assert_array_equal(report[name], kept)
+  np.testing.assert_array_equal(report["used_B"], searches.used_BM.sum(axis=1))
+  for name in ("ids_BNT", "length_BN", "score_BN", "raw_BN"):
+    np.testing.assert_array_equal(report[name], getattr(searches, f"best_{name}"))
   return searches
 
 
@@ -56,7 +57,7 @@ def alone():
   """What each source gives in a slot of its own."""
   found = []
   for number in range(3):
-    found += results(advance(begun(Sizes(1, 5, WORDS, WORDS), [0], [number])), [0])
+    found += results(advance(begun(Sizes(1, 5, WORDS, ROOM), [0], [number])), [0])
   assert [len(ids) for ids, _ in found] == MOST
   return found
 
@@ -68,7 +69,7 @@ def same(found, want):
 
 @pytest.mark.parametrize("slot_R", ([0, 1, 2], [3, 0, 2]))
 def test_neighbours_and_room_change_nothing(slot_R):
-  searches = begun(Sizes(4, 7, WORDS + 2, WORDS), slot_R)
+  searches = begun(Sizes(4, 7, WORDS + 2, ROOM), slot_R)
   assert [bool(x) for x in searches.alive_B] == [i in slot_R for i in range(4)]
   done = advance(searches)
   assert not done.alive_B.any()
@@ -76,30 +77,54 @@ def test_neighbours_and_room_change_nothing(slot_R):
 
 
 def test_padding_begins_nothing():
-  searches = begun(Sizes(2, 5, WORDS, WORDS), [1, 2], [0, 1])
+  searches = begun(Sizes(2, 5, WORDS, ROOM), [1, 2], [0, 1])
   assert searches.alive_B.tolist() == [False, True]
 
 
 def test_it_stops_where_enough_slots_are_free_or_the_cache_is_full():
   for wanted in (1, 2, 3):
-    searches = advance(begun(Sizes(3, 5, WORDS, WORDS), [0, 1, 2]), np.int32(wanted))
+    searches = advance(begun(Sizes(3, 5, WORDS, ROOM), [0, 1, 2]), np.int32(wanted))
     assert int(jnp.sum(~searches.alive_B)) >= wanted
     assert (wanted == 3) or bool(searches.alive_B.any())
-  assert int(jnp.max(advance(begun(Sizes(3, 5, WORDS, 2), [0, 1, 2])).t_B)) == 2
+  searches = advance(begun(Sizes(3, 5, WORDS, 4), [0, 1, 2]))
+  assert bool(searches.alive_B.all()) and 2 < int(searches.used_BM.sum(axis=1).max()) <= 4
+
+
+def test_entries_that_no_living_hypothesis_needs_are_written_over():
+  beams = BeamConfig(beams=8, alpha=0.6, spread=100.0)
+  found = {}
+  for entries in (30, 8 * WORDS):
+    searches = slots.empty(*MODEL[:2], Sizes(1, 5, WORDS, entries), beams)
+    searches = fill(searches, Sizes(1, 5, WORDS, entries), [0], [0])
+    searches, _ = slots.advance(*MODEL, searches, beams, ALL)
+    found[entries] = results(searches, [0])
+    assert not searches.alive_B.any()
+  assert 30 < 8 * MOST[0]
+  same(found[30], found[8 * WORDS])
+
+
+def with_entries_moved(searches, by: int):
+  turn = lambda pair: pair and (jnp.roll(pair[0], by, 3), jnp.roll(pair[1], by, 2))
+  return searches.replace(
+    cache=[{**layer, "self": turn(layer["self"])} for layer in searches.cache],
+    past_BWM=jnp.roll(searches.past_BWM, by, 2),
+  )
 
 
 def test_searches_move_into_other_slots_in_the_middle():
-  # A ring of four places, in which the second search begins three words after the others.
-  searches = advance(begun(Sizes(3, 8, WORDS + 3, 3), [0, 2], [0, 1]))
-  assert searches.t_B[0] == 3 == searches.beam_BWP.shape[2]
-  searches = slots.move(Sizes(3, 8, WORDS + 3, 4), CONFIG.eos, searches, np.int32([0, 3, 2]))
-  searches = fill(searches, Sizes(3, 8, WORDS + 3, 4), [1], [2])
+  searches = advance(begun(Sizes(3, 8, WORDS + 3, 6), [0, 2], [0, 1]))
+  assert searches.t_B[0] >= 3
+  searches = slots.move(Sizes(3, 8, WORDS + 3, 8), CONFIG.eos, searches, np.int32([0, 3, 2]))
+  searches = fill(searches, Sizes(3, 8, WORDS + 3, 8), [1], [2])  # it begins after the others
   assert searches.alive_B.tolist()[:2] == [True, True]
-  searches = advance(searches)  # the first is full again, the ring has turned
-  assert searches.t_B[0] == 4 and searches.t_B[1] == 1
-  searches = slots.move(Sizes(4, 5, WORDS, WORDS), CONFIG.eos, searches, np.int32([1, 9, 0, 2]))
+  searches = advance(searches)  # until the first has no room again
+  assert 0 < searches.t_B[1] < searches.t_B[0]
+  searches = slots.move(Sizes(4, 5, WORDS, ROOM), CONFIG.eos, searches, np.int32([1, 9, 0, 2]))
   assert searches.best_ids_BNT.shape == (4, 1, WORDS) and searches.mask_BS.shape == (4, 5)
-  searches = slots.move(Sizes(4, 5, WORDS, 7), CONFIG.eos, searches, np.arange(4, dtype=np.int32))
-  done = advance(searches)
-  done = advance(slots.move(Sizes(4, 5, WORDS, WORDS), CONFIG.eos, done, np.arange(4)))
+  # Into less room, where the entries in use are the last ones.
+  most = int(searches.used_BM.sum(axis=1).max())
+  searches = with_entries_moved(searches, ROOM - most)
+  searches = slots.move(Sizes(4, 5, WORDS, most), CONFIG.eos, searches, np.arange(4))
+  assert searches.past_BWM.shape == (4, 2, most)
+  done = advance(slots.move(Sizes(4, 5, WORDS, ROOM), CONFIG.eos, searches, np.arange(4)))
   same(results(done, [2, 3, 0]), alone())
