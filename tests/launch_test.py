@@ -80,7 +80,7 @@ def requeued(checkout, number: int, to: str, job: str) -> bool:
   script = start(
     checkout,
     "slurm.sbatch",
-    f"{saving}; echo $$ > process; touch begun; while :; do sleep 0.1; done",
+    f"{saving}; echo $$ > process; touch begun; for i in $(seq 200); do sleep 0.1; done",
   )
   deadline = time.time() + 20
   while not (checkout / "begun").exists() and time.time() < deadline:
