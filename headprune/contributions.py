@@ -53,6 +53,9 @@ def write(workdir: Workdir, found: Result) -> None:
   pictures = {name: drawing.render(figure) for name, figure in figures.draw(found).items()}
   for name, data in pictures.items():
     write_bytes(workdir.figures / f"{name}.svg", data)
+  for path in workdir.figures.glob("contributions*.svg"):  # of another call, over steps
+    if path.stem not in pictures:
+      path.unlink(missing_ok=True)
   write_json(workdir.contributions, dataclasses.asdict(found))
   write_text(workdir.contributions_page, page.page(found, pictures))
 

@@ -73,7 +73,10 @@ def test_checkpoints_side_by_side(folder, monkeypatch):
   found = json.loads(workdir.contributions.read_text())["lines"]
   assert [line["checkpoint"] for line in found] == ["0", "10"] == loaded, "each is loaded once"
   assert found[0]["source"]["mean"] != found[1]["source"]["mean"]
-  assert (workdir.figures / "contributions-steps.svg").is_file()
+  steps = workdir.figures / "contributions-steps.svg"
+  assert steps.is_file()
+  command(monkeypatch, "--workdir", folder / "run", "--checkpoints", "10", *text)
+  assert not steps.exists(), "it is of another call"
 
 
 def test_resamples_and_seed_are_those_of_the_command(folder, monkeypatch):

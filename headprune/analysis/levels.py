@@ -59,12 +59,17 @@ def amount(measure: str, value: float | None) -> str:
   return (f"{points:+d}" if points else "0") if measure == GAIN else f"{value:.0%}"
 
 
+def reached(one: Level) -> str:
+  """What the best head reaches: "68%", or "89.6%" where that rounds to enough, but is not."""
+  best = amount(one.measure, one.best)
+  if one.heads or best != amount(one.measure, one.limit):
+    return best
+  return f"{100 * one.best:+.1f}" if one.measure == GAIN else f"{one.best:.1%}"
+
+
 def nearest(one: Level) -> str:
   """What the best head reaches where that is not enough: "best 68%, needed ≥ 90%"."""
-  best, limit = amount(one.measure, one.best), amount(one.measure, one.limit)
-  if best == limit:  # rounded
-    best = f"{100 * one.best:+.1f}" if one.measure == GAIN else f"{one.best:.1%}"
-  return f"best {best}, needed {needed(one)}"
+  return f"best {reached(one)}, needed {needed(one)}"
 
 
 def needed(one: Level) -> str:

@@ -6,7 +6,7 @@ import dataclasses
 from headprune import layout
 from headprune.analysis import tables
 from headprune.analysis.evidence import Counted
-from headprune.analysis.levels import Level, amount, level, needed
+from headprune.analysis.levels import Level, level, needed, reached
 from headprune.analysis.subject import Subject
 from headprune.nn.config import TYPES
 from headprune.runs import metrics
@@ -66,7 +66,7 @@ def table(checkpoints: Sequence[Checkpoint]) -> str:
   widest = max(len(_count(x)) for point in checkpoints for x in point.levels)
   for point in checkpoints:
     numbers = (None if x is None else f"{x:.2f}" for x in (point.dev_loss, point.dev_bleu))
-    cells = (f"{_count(x):<{widest}} {amount(x.measure, x.best):>4}" for x in point.levels)
+    cells = (f"{_count(x):<{widest}} {reached(x):>4}" for x in point.levels)
     rows.append([f"{point.step:,}", *(number or "-" for number in numbers), *cells])
   rows.append(["needed", "", "", *map(needed, levels)])
   return layout.aligned(rows, ">>><")

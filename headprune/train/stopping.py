@@ -26,7 +26,9 @@ class Stop:
     self._patient = False  # a signal waits for `asked`; else it raises Stopped where it arrives
 
   def handle(self, number: int, frame=None) -> None:
-    """What a signal does; a second one does not wait."""
+    """What a signal does; a second Ctrl-C does not wait. SIGTERM counts once: Slurm sends two."""
+    if self._signal and number == signal.SIGTERM:
+      return
     waits = self._patient and not self._signal
     self._signal = number
     if not waits:

@@ -76,6 +76,12 @@ def test_the_table_has_a_row_for_each_checkpoint():
   ]
 
 
+def test_the_table_does_not_round_to_what_is_enough():
+  near = dataclasses.replace(SHARE, heads=0, best=0.896)
+  row = trend.table([Checkpoint("r", 250, None, None, (near,), ())]).split("\n")[2]
+  assert row.split()[3:] == ["0/16", "89.6%"]
+
+
 def test_a_csv_line_is_one_kind_at_one_checkpoint():
   lines = trend.to_csv(POINTS).split("\n")
   assert lines[0] == (
