@@ -63,7 +63,7 @@ def _check_workdir(config: ConfigDict, workdir: Workdir) -> None:
       )
     return
   workdir.check_writable()
-  foreign = [workdir.checkpoints, workdir.metrics, workdir.summary]
+  foreign = [workdir.checkpoints, workdir.stopped, workdir.metrics, workdir.summary]
   foreign += [path for path in workdir.tokenizer.glob("*") if not tokenizer.owns(path)]
   for path in foreign:
     if path.exists():
