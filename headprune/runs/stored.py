@@ -52,6 +52,14 @@ def _steps(folder: pathlib.Path) -> list[int]:
   return sorted(int(name) for name in names if str(int(name)) == name)
 
 
+def last_step(workdir: Workdir) -> int | None:
+  """The step of the checkpoint that commands take for "last", whole or not, None if there is none.
+
+  A stopped run may go on from a later one, see `newest_step`.
+  """
+  return max(_steps(workdir.checkpoints), default=None)
+
+
 def some_steps(workdir: Workdir) -> list[int]:
   """The finished checkpoints of a run, oldest first.
 

@@ -42,10 +42,10 @@ def test_names_that_are_no_steps(workdir):
 
 
 def test_a_run_goes_on_from_the_newest_whole_checkpoint_stopped_or_not(workdir):
-  assert stored.newest_step(workdir) is None
+  assert stored.newest_step(workdir) is stored.last_step(workdir) is None
   _save(workdir.checkpoints, 2, 4)
   _save(workdir.stopped, 5)
-  assert stored.newest_step(workdir) == 5
+  assert (stored.newest_step(workdir), stored.last_step(workdir)) == (5, 4)
   (workdir.stopped / "5" / "data").unlink()
   assert stored.newest_step(workdir) == 4
   assert stored.set_damaged_aside(workdir) == [
