@@ -252,13 +252,21 @@ def _dev_bleu(folder: pathlib.Path, step: int) -> float:
 
 @contextlib.contextmanager
 def _reading(path: pathlib.Path):
-  """Tells damage that checksums did not, for there are none: Orbax raises whatever it likes."""
+  """Tells damage that checksums did not, for there are none, and a whole one of other arrays.
+
+  Orbax raises whatever it likes of the former.
+  """
   try:
     yield
   except Exception as error:
-    if (path / checksums.NAME).is_file():
-      raise
     reason = (str(error).strip() or repr(error)).splitlines()[0][:200]
+    if (path / checksums.NAME).is_file():
+      if not isinstance(error, (KeyError, TypeError, ValueError)):
+        raise
+      raise UserError(
+        f"{path}: not of this run and its config ({reason}); restore what was changed, the "
+        "checkpoint or config.json"
+      ) from error
     raise UserError(
       f"{path}: damaged ({reason}); take another checkpoint, move this away"
     ) from error
