@@ -60,6 +60,19 @@ def last_step(workdir: Workdir) -> int | None:
   return max(_steps(workdir.checkpoints), default=None)
 
 
+def lost(workdir: Workdir) -> str:
+  """Why a finished run is not the model any more whose numbers its summary has; "" if it is."""
+  done, last = workdir.read_summary(), last_step(workdir)
+  if done and last is None:
+    return GONE
+  if not done or done.kind != "trained" or last == done.step:
+    return ""
+  return (
+    f"summary.json is of checkpoint {done.step}, but the newest here is {last}: restore the "
+    f"former, {_take(last)}"
+  )
+
+
 def some_steps(workdir: Workdir) -> list[int]:
   """The finished checkpoints of a run, oldest first.
 
@@ -85,9 +98,13 @@ def _instead(folder: pathlib.Path) -> str:
   step = _newest_whole(folder)
   if step is None:
     return "no other checkpoint is whole: make the run again"
+  return f"checkpoint {step} is whole: {_take(step)}"
+
+
+def _take(step: int) -> str:
   return (
-    f"checkpoint {step} is whole: take it (--checkpoint {step}; for training "
-    f"--config.init_checkpoint={step}), or remove summary.json and give its training command again"
+    f"take it (--checkpoint {step}; for training --config.init_checkpoint={step}), or remove "
+    "summary.json and give its training command again"
   )
 
 
