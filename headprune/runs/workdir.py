@@ -83,6 +83,11 @@ class Workdir:
 
   def read_heads(self) -> dict:
     """The content of heads.json: type -> layer -> test-time gates."""
+    if not self.heads.exists():
+      raise UserError(
+        f"{self.heads}: no such file; restore it, or remove summary.json and give the run's "
+        "training command again"
+      )
     try:
       return heads_lib.checked(read_json(self.heads))
     except ValueError as error:
