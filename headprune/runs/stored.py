@@ -1,6 +1,7 @@
 """The checkpoints that a run has on disk: which there are, which of them are whole."""
 
 from collections.abc import Sequence
+import os
 import pathlib
 import shutil
 
@@ -48,8 +49,13 @@ def _damage(folder: pathlib.Path, step: int) -> str:
 
 def _steps(folder: pathlib.Path) -> list[int]:
   """The finished checkpoints in a folder, oldest first."""
-  names = [path.name for path in folder.glob("*") if path.name.isdecimal()]
-  return sorted(int(name) for name in names if str(int(name)) == name)
+  try:
+    names = os.listdir(folder)
+  except FileNotFoundError:
+    return []
+  except OSError as error:  # which is another thing than that there are none
+    raise UserError(f"{folder} cannot be read ({error.strerror})") from error
+  return sorted(int(name) for name in names if name.isdecimal() and str(int(name)) == name)
 
 
 def last_step(workdir: Workdir) -> int | None:

@@ -41,6 +41,14 @@ def test_names_that_are_no_steps(workdir):
       stored.kept(workdir)
 
 
+def test_checkpoints_that_cannot_be_read_are_not_gone(workdir):
+  """As a folder of somebody else; root may read any, so a file stands for it."""
+  workdir.checkpoints.write_text("")
+  for call in (stored.some_steps, stored.newest_step, stored.set_damaged_aside):
+    with pytest.raises(UserError, match="checkpoints cannot be read .Not a directory.$"):
+      call(workdir)
+
+
 def test_a_run_goes_on_from_the_newest_whole_checkpoint_stopped_or_not(workdir):
   assert stored.newest_step(workdir) is stored.last_step(workdir) is None
   _save(workdir.checkpoints, 2, 4)
