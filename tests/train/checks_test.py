@@ -50,6 +50,10 @@ def test_a_run_does_not_end_before_where_it_is(tmp_path, monkeypatch):
   monkeypatch.setattr(checks.stored, "newest_step", lambda workdir: 250)
   config.train.steps = 250
   checks.check(config, Workdir(tmp_path))
+  config_lib.save(config, Workdir(tmp_path))
+  with monkeypatch.context() as patch:  # reading all of a checkpoint takes seconds
+    patch.setattr(checks.stored, "newest_step", lambda workdir: 1 // 0)
+    checks.check(config, Workdir(tmp_path))
   config.train.steps = 249
   with pytest.raises(
     UserError, match="train.steps=249: the run is at step 250: give at least as many$"
