@@ -81,6 +81,8 @@ def set_up(
     say(f"note: {line}")
   _say_settings(config, step_config, knobs, params, say)
   if processes.is_first():
+    if not resumes:
+      workdir.teacher.unlink(missing_ok=True)  # of a start that has left no checkpoint
     config_lib.save(config, workdir)
   mesh = devices.mesh()
   job = Job(
