@@ -223,13 +223,13 @@ def load_params(workdir: Workdir, which: str = "last", average: int = 1, settled
     {"model": ..., "gates": type -> log_alpha_NH} as NumPy arrays.
   Raises:
     UserError: there is no such checkpoint, or it is damaged; names one that is whole. Or the last
-      one is not that of summary.json.
+      one, or their mean, is not that of summary.json.
   """
   folder, steps = workdir.checkpoints, stored.some_steps(workdir)
   if which == "last":
-    if reason := stored.lost(workdir):
-      raise UserError(f"{folder}: {reason}")
     chosen = averaging.newest(steps, average, settled)
+    if reason := stored.lost(workdir, chosen):
+      raise UserError(f"{folder}: {reason}")
   elif which == "best":
     chosen = [best(workdir)]
   elif which in map(str, steps):

@@ -66,17 +66,26 @@ def last_step(workdir: Workdir) -> int | None:
   return max(_steps(workdir.checkpoints), default=None)
 
 
-def lost(workdir: Workdir) -> str:
-  """Why a finished run is not the model any more whose numbers its summary has; "" if it is."""
+def lost(workdir: Workdir, mean_of: Sequence[int] = ()) -> str:
+  """Why a finished run is not the model any more whose numbers its summary has; "" if it is.
+
+  Args:
+    workdir: of the run.
+    mean_of: the checkpoints that make it now, if that is to be looked at too.
+  """
   done, last = workdir.read_summary(), last_step(workdir)
   if done and last is None:
     return GONE
-  if not done or done.kind != "trained" or last == done.step:
+  if not done or done.kind != "trained":
     return ""
-  return (
-    f"summary.json is of checkpoint {done.step}, but the newest here is {last}: restore the "
-    f"former, {_take(last)}"
-  )
+  if last != done.step:
+    found = f"of checkpoint {done.step}, but the newest here is {last}"
+  elif mean_of and done.mean_of and tuple(mean_of) != done.mean_of:
+    was, now = (", ".join(map(str, steps)) for steps in (done.mean_of, mean_of))
+    found = f"of the mean of checkpoints {was}, but here that is of {now}"
+  else:
+    return ""
+  return f"summary.json is {found}: restore the former, {_take(last, f'checkpoint {last}')}"
 
 
 def some_steps(workdir: Workdir) -> list[int]:
@@ -104,12 +113,12 @@ def _instead(folder: pathlib.Path) -> str:
   step = _newest_whole(folder)
   if step is None:
     return "no other checkpoint is whole: make the run again"
-  return f"checkpoint {step} is whole: {_take(step)}"
+  return f"checkpoint {step} is whole: {_take(step, 'it')}"
 
 
-def _take(step: int) -> str:
+def _take(step: int, name: str) -> str:
   return (
-    f"take it (--checkpoint {step}; for training --config.init_checkpoint={step}), or remove "
+    f"take {name} (--checkpoint {step}; for training --config.init_checkpoint={step}), or remove "
     "summary.json and give its training command again"
   )
 

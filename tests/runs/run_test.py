@@ -78,6 +78,11 @@ def test_a_run_in_another_precision_scores_almost_alike(run):
   assert 0 < np.abs(losses[0] - losses[1]).max() < 0.05  # bfloat16 holds 8 bits
 
 
+def test_the_summary_says_what_it_is_of(run):
+  done = run.workdir.read_summary()
+  assert (done.kind, done.step, done.mean_of, done.ends_at) == ("trained", 5, (5,), (5, 0))
+
+
 def test_heads_json_holds_the_gates(run):
   heads = json.loads(run.workdir.heads.read_text())
   for name, layers in heads.items():
