@@ -38,7 +38,7 @@ def main() -> None:
 def _analyze(args: argparse.Namespace, meter: Meter) -> None:
   meter.begin(f"reading {args.workdir}", 0)
   run = load(args.workdir, args.checkpoint)
-  step = stored.newest_step(run.workdir) if args.checkpoint == LAST else None
+  step = stored.last_step(run.workdir) if args.checkpoint == LAST else None
   run.workdir.check_writable()
   names = name_runs([*args.before, args.workdir])
   before = [dataclasses.replace(_read_before(path), run=names[path]) for path in args.before]

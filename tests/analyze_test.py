@@ -187,6 +187,7 @@ def test_a_run_whose_data_are_gone_needs_other_text(folder, monkeypatch, capsys,
 def test_before_and_after(folder, monkeypatch, capsys, tmp_path):
   shutil.copytree(folder / "run", tmp_path / "run")
   (tmp_path / "run" / "metrics.jsonl").unlink()  # figures of the gates take long
+  (tmp_path / "run" / "stopped" / "3").mkdir(parents=True)  # only training goes on from there
   monkeypatch.setattr(survey, "ANALYSES", (positional, rare_words))
   brief = "--maps", 0, "--chance", 0, "--resamples", 0
   with pytest.raises(UserError, match="no analysis.json; run headprune analyze on it first"):
@@ -195,14 +196,14 @@ def test_before_and_after(folder, monkeypatch, capsys, tmp_path):
   command(monkeypatch, tmp_path / "run", "--rare", 0, "--rare-top", 0, *brief)
   earlier = result.read(Workdir(tmp_path / "run"))
   assert [f.heads for f in earlier.functions if f.kind == "rare words"] == [((0, 0), (1, 0))]
-  assert earlier.step == stored.newest_step(Workdir(tmp_path / "run"))
+  assert earlier.step == 0
   lost = result.Function("positional", "position +4", "enc_self", ((0, 0),), "share", 1.0)
   dense = tmp_path / "dense" / "run"
   dense.mkdir(parents=True)
   result.write(Workdir(dense), dataclasses.replace(earlier, functions=(*earlier.functions, lost)))
   before = "--before", dense
   with monkeypatch.context() as patch:
-    patch.setattr(stored, "newest_step", lambda workdir: 900)
+    patch.setattr(stored, "last_step", lambda workdir: 900)
     with pytest.raises(UserError, match=r"dense/run was trained on since it was analysed at step"):
       command(monkeypatch, tmp_path / "run", *before, *brief)
   command(monkeypatch, tmp_path / "run", *before, "--rare", 0, "--rare-top", 0, *brief)

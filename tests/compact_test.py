@@ -45,7 +45,7 @@ def runs(tmp_path_factory):
   config.gates.kind, config.l0.coef, config.init_from = "concrete", 0.3, "elsewhere"
   config.pretrain = {"train": config.train, "optim": config.optim}
   vocabularies = [textfile.read_lines(GOLDEN / f"{side}.voc.txt") for side in ("src", "dst")]
-  summary = Summary("trained", step=7, ends_at=(7, 0), dev_bleu=12.5, test_chrf=40.25)
+  summary = Summary("trained", ends_at=(7, 0), dev_bleu=12.5, test_chrf=40.25)
   translator = Translator(model, params["model"], {n: np.ones((2, 4)) for n in HEADS})
   files = tokenizer.whitespace_files(*vocabularies)
   run_lib.write(folder / "masked", config, files, translator, log_alphas, summary)

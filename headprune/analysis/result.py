@@ -203,7 +203,7 @@ def is_outdated(result: Result, workdir: Workdir) -> bool:
   """Whether the run was trained on since its last checkpoint was analysed."""
   if result.checkpoint != LAST or result.step is None:
     return False
-  return stored.newest_step(workdir) not in (result.step, None)  # None: its checkpoints are gone
+  return stored.last_step(workdir) not in (result.step, None)  # None: its checkpoints are gone
 
 
 def _score(value: dict) -> Score:

@@ -15,6 +15,9 @@ TEMPERATURE = 0.33
 LOW, HIGH = -0.1, 1.1  # the stretched interval
 CLOSED = float(np.log(-LOW / HIGH))  # -ln 11, the highest log_alpha whose test-time gate is 0
 EPS = 1e-6
+_EDGE = float(np.log(1.0 / EPS - 1.0))
+# At these log_alphas and beyond P(open) is clipped: no penalty moves them.
+STUCK = TEMPERATURE * CLOSED - _EDGE, TEMPERATURE * CLOSED + _EDGE
 
 
 def from_uniform(u, log_alpha):

@@ -222,11 +222,14 @@ def load_params(workdir: Workdir, which: str = "last", average: int = 1, settled
   Returns:
     {"model": ..., "gates": type -> log_alpha_NH} as NumPy arrays.
   Raises:
-    UserError: there is no such checkpoint, or it is damaged; names one that is whole.
+    UserError: there is no such checkpoint, or it is damaged; names one that is whole. Or the last
+      one, or their mean, is not that of summary.json.
   """
   folder, steps = workdir.checkpoints, stored.some_steps(workdir)
   if which == "last":
     chosen = averaging.newest(steps, average, settled)
+    if reason := stored.lost(workdir, chosen):
+      raise UserError(f"{folder}: {reason}")
   elif which == "best":
     chosen = [best(workdir)]
   elif which in map(str, steps):
@@ -252,13 +255,21 @@ def _dev_bleu(folder: pathlib.Path, step: int) -> float:
 
 @contextlib.contextmanager
 def _reading(path: pathlib.Path):
-  """Tells damage that checksums did not, for there are none: Orbax raises whatever it likes."""
+  """Tells damage that checksums did not, for there are none, and a whole one of other arrays.
+
+  Orbax raises whatever it likes of the former.
+  """
   try:
     yield
   except Exception as error:
-    if (path / checksums.NAME).is_file():
-      raise
     reason = (str(error).strip() or repr(error)).splitlines()[0][:200]
+    if (path / checksums.NAME).is_file():
+      if not isinstance(error, (KeyError, TypeError, ValueError)):
+        raise
+      raise UserError(
+        f"{path}: not of this run and its config ({reason}); restore what was changed, the "
+        "checkpoint or config.json"
+      ) from error
     raise UserError(
       f"{path}: damaged ({reason}); take another checkpoint, move this away"
     ) from error

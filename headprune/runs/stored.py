@@ -1,6 +1,7 @@
 """The checkpoints that a run has on disk: which there are, which of them are whole."""
 
 from collections.abc import Sequence
+import os
 import pathlib
 import shutil
 
@@ -48,8 +49,43 @@ def _damage(folder: pathlib.Path, step: int) -> str:
 
 def _steps(folder: pathlib.Path) -> list[int]:
   """The finished checkpoints in a folder, oldest first."""
-  names = [path.name for path in folder.glob("*") if path.name.isdecimal()]
-  return sorted(int(name) for name in names if str(int(name)) == name)
+  try:
+    names = os.listdir(folder)
+  except FileNotFoundError:
+    return []
+  except OSError as error:  # which is another thing than that there are none
+    raise UserError(f"{folder} cannot be read ({error.strerror})") from error
+  return sorted(int(name) for name in names if name.isdecimal() and str(int(name)) == name)
+
+
+def last_step(workdir: Workdir) -> int | None:
+  """The step of the checkpoint that commands take for "last", whole or not, None if there is none.
+
+  A stopped run may go on from a later one, see `newest_step`.
+  """
+  return max(_steps(workdir.checkpoints), default=None)
+
+
+def lost(workdir: Workdir, mean_of: Sequence[int] = ()) -> str:
+  """Why a finished run is not the model any more whose numbers its summary has; "" if it is.
+
+  Args:
+    workdir: of the run.
+    mean_of: the checkpoints that make it now, if that is to be looked at too.
+  """
+  done, last = workdir.read_summary(), last_step(workdir)
+  if done and last is None:
+    return GONE
+  if not done or done.kind != "trained":
+    return ""
+  if last != done.step:
+    found = f"of checkpoint {done.step}, but the newest here is {last}"
+  elif mean_of and done.mean_of and tuple(mean_of) != done.mean_of:
+    was, now = (", ".join(map(str, steps)) for steps in (done.mean_of, mean_of))
+    found = f"of the mean of checkpoints {was}, but here that is of {now}"
+  else:
+    return ""
+  return f"summary.json is {found}: restore the former, {_take(last, f'checkpoint {last}')}"
 
 
 def some_steps(workdir: Workdir) -> list[int]:
@@ -77,9 +113,13 @@ def _instead(folder: pathlib.Path) -> str:
   step = _newest_whole(folder)
   if step is None:
     return "no other checkpoint is whole: make the run again"
+  return f"checkpoint {step} is whole: {_take(step, 'it')}"
+
+
+def _take(step: int, name: str) -> str:
   return (
-    f"checkpoint {step} is whole: take it (--checkpoint {step}; for training "
-    f"--config.init_checkpoint={step}), or remove summary.json and give its training command again"
+    f"take {name} (--checkpoint {step}; for training --config.init_checkpoint={step}), or remove "
+    "summary.json and give its training command again"
   )
 
 

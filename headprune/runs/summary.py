@@ -28,6 +28,7 @@ class Summary:
   origin: str = ""  # compact: the workdir; converted: the file
   checkpoint: str = ""  # compact: which one of that workdir
   step: int = 0  # optimiser steps taken here
+  mean_of: tuple[int, ...] = ()  # steps of the checkpoints in the mean that is measured; () unknown
   ends_at: tuple[int, int] = (0, 0)  # train.steps and train.patience that were fulfilled
   dev_loss: float | None = None  # cross-entropy, nats per target token
   dev_smoothed_loss: float | None = None  # KL divergence from smoothed labels, as training has it
@@ -58,8 +59,8 @@ class Summary:
     """Reads what `to_json` made."""
     names = {field.name for field in dataclasses.fields(cls)}
     known = {name: value for name, value in row.items() if name in names}
-    lists = {"ends_at": tuple(known["ends_at"]), "notes": tuple(known.get("notes", ()))}
-    done = cls(**known | lists)
+    lists = {name: tuple(known.get(name, ())) for name in ("mean_of", "notes")}
+    done = cls(**known | lists | {"ends_at": tuple(known["ends_at"])})
     done._check()
     return done
 
@@ -68,6 +69,8 @@ class Summary:
     whole = [self.step, *self.ends_at]
     if len(whole) != 3 or any(type(x) is not int for x in whole):
       raise TypeError(f"step or ends_at is not of whole numbers: {whole}")
+    if any(type(step) is not int for step in self.mean_of):
+      raise TypeError(f"mean_of is not of whole numbers: {self.mean_of!r:.40}")
     if not all(isinstance(note, str) for note in self.notes):
       raise TypeError(f"notes are not all texts: {self.notes!r:.40}")
     for field in dataclasses.fields(self):

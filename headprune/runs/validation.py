@@ -140,6 +140,13 @@ def _validate_gates(config: ConfigDict) -> None:
       raise UserError(f"config.gates.types names {name!r} twice")
   if config.gates.init not in ("", "glorot") and not heads.is_number(config.gates.init):
     raise UserError(f"config.gates.init: {config.gates.init!r} is not 'glorot' or a number")
+  if config.gates.kind == "concrete" and config.gates.init not in ("", "glorot"):
+    low, high = gates.STUCK
+    if not low < float(config.gates.init) < high:
+      raise UserError(
+        f"config.gates.init={config.gates.init}: gates that start there hardly ever open or close; "
+        f"choose a number between {low:.1f} and {high:.1f}"
+      )
   if config.gates.kind in LEARNED and not types:
     raise UserError(f"config.gates.types is empty: name at least one of {known}")
   model = model_config(config.model)

@@ -3,6 +3,7 @@
 config.json     all fields of its config, and what tells its tokenizer; it makes a folder a run
 tokenizer/      see text.tokenizer
 encoded/        the training pairs as ids, see text.encoding; made anew if it is gone
+teacher.json    what tells the model that train.distill learns from
 checkpoints/    see checkpoint; of a stopped run also stopped/; those found damaged are in damaged/
 metrics.jsonl   one row per logged step, and the same as tensorboard/
 translations/   of dev and test set, by step
@@ -42,6 +43,7 @@ class Workdir:
   config = _inside("config.json")
   tokenizer = _inside("tokenizer")
   encoded = _inside("encoded")
+  teacher = _inside("teacher.json")
   checkpoints = _inside("checkpoints")
   stopped = _inside("stopped")
   damaged = _inside("damaged")
@@ -83,6 +85,11 @@ class Workdir:
 
   def read_heads(self) -> dict:
     """The content of heads.json: type -> layer -> test-time gates."""
+    if not self.heads.exists():
+      raise UserError(
+        f"{self.heads}: no such file; restore it, or remove summary.json and give the run's "
+        "training command again"
+      )
     try:
       return heads_lib.checked(read_json(self.heads))
     except ValueError as error:

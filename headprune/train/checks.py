@@ -63,7 +63,7 @@ def _check_workdir(config: ConfigDict, workdir: Workdir) -> None:
       )
     return
   workdir.check_writable()
-  foreign = [workdir.checkpoints, workdir.metrics, workdir.summary]
+  foreign = [workdir.checkpoints, workdir.stopped, workdir.metrics, workdir.summary]
   foreign += [path for path in workdir.tokenizer.glob("*") if not tokenizer.owns(path)]
   for path in foreign:
     if path.exists():
@@ -72,8 +72,11 @@ def _check_workdir(config: ConfigDict, workdir: Workdir) -> None:
 
 def _check_steps(config: ConfigDict, workdir: Workdir) -> None:
   """Raises a UserError if a run is past its end, or there before it has its number of heads."""
-  newest, steps = stored.newest_step(workdir), config.train.steps
-  if newest is None or steps > newest or steps == config_lib.load(workdir).train.steps:
+  steps = config.train.steps
+  if not workdir.is_run() or steps == config_lib.load(workdir).train.steps:
+    return  # before its checkpoints are summed
+  newest = stored.newest_step(workdir)
+  if newest is None or steps > newest:
     return
   if config.l0.target_heads:
     raise UserError(

@@ -9,7 +9,7 @@ import numpy as np
 from orbax.checkpoint import CheckpointManager
 
 from headprune.errors import Stopped
-from headprune.runs import checkpoint, derived, metrics
+from headprune.runs import averaging, checkpoint, derived, metrics, stored
 from headprune.runs import heads as heads_lib
 from headprune.runs.summary import Summary
 from headprune.runs.workdir import Workdir
@@ -257,9 +257,11 @@ def _finish(work: _Work, state: steps.TrainState) -> Summary:
     work.writer.write(step, row)
   rates = [r["tokens_per_second"] for r in history if "tokens_per_second" in r]
   lists = heads_lib.as_lists(params["gates"], job.step_config.model.heads)
+  kept = stored.some_steps(job.workdir)
   summary = Summary(
     kind="trained",
     step=step,
+    mean_of=tuple(averaging.newest(kept, *derived.averaging(job.config))),
     ends_at=(job.config.train.steps, job.config.train.patience),
     tokens_per_second=float(np.median(rates)) if rates else 0.0,
     train_seconds=_trained_seconds(history),
@@ -273,8 +275,8 @@ def _finish(work: _Work, state: steps.TrainState) -> Summary:
 
 def _averaged(work: _Work, state: steps.TrainState) -> dict:
   params = devices.gather(state.params, work.job.mesh)
-  averaging = derived.averaging(work.job.config)
-  return checkpoint.averaged(work.checkpoints, int(state.step), params, *averaging)
+  chosen = derived.averaging(work.job.config)
+  return checkpoint.averaged(work.checkpoints, int(state.step), params, *chosen)
 
 
 def _save(work: _Work, state: steps.TrainState, log: dict, dev_bleu: float | None) -> None:

@@ -25,6 +25,6 @@ def table(config: ConfigDict, workdir: Workdir, done: summary.Summary) -> str:
       f"  {'note':<12}the dev loss of {start.path} is of other rows or tokens "
       "(config.data.row_length, config.tokenizer): not compared"
     )
-  if not stored.choices(workdir):
-    lines.append(f"  {'note':<12}{stored.GONE}")
+  if lost := stored.lost(workdir):
+    lines.append(f"  {'note':<12}{lost}")
   return "\n".join([*lines, f"  {'files':<12}{workdir.path}: {workdir.list_files()}"])

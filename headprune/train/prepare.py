@@ -66,7 +66,8 @@ def set_up(
   for line in processes.first_before_others("looking for checkpoints", aside):
     say(f"note: {line}")
   # Before the first process can have made a checkpoint folder.
-  resumes = stored.newest_step(workdir) is not None
+  newest = stored.newest_step(workdir)
+  resumes = newest is not None
   text, tokenizers, pairs = data.load(config, workdir, say)
   model = derived.model_config(config.model, tokenizers, jax.default_backend())
   step_config, knobs = step_settings.make(config, model)
@@ -80,7 +81,12 @@ def set_up(
   for line in notes.seen(pairs["train"][1]):
     say(f"note: {line}")
   _say_settings(config, step_config, knobs, params, say)
+  if resumes:
+    for line in _settled(config, config_lib.load(workdir), newest):
+      say(f"note: {line}")
   if processes.is_first():
+    if not resumes:
+      workdir.teacher.unlink(missing_ok=True)  # of a start that has left no checkpoint
     config_lib.save(config, workdir)
   mesh = devices.mesh()
   job = Job(
@@ -149,6 +155,19 @@ def _how_many(config: ConfigDict, model: ModelConfig, goal: target.TargetConfig 
   else:
     how = f"aimed at after step {goal.ramp_steps:,}"
   return f"l0.target_heads {config.l0.target_heads}, {how} and {kept}"
+
+
+def _settled(config: ConfigDict, before: ConfigDict, step: int) -> list[str]:
+  """Whether a run that is given more steps has settled its gates: it does not prune anew."""
+  if not config.l0.target_heads:
+    return []
+  settled, settles = derived.settle_step(before), derived.settle_step(config)
+  if not settled < step <= settles:
+    return []
+  return [
+    f"the gates have settled after step {settled:,} of {before.train.steps:,} and learn no more: "
+    f"the steps up to {config.train.steps:,} train the heads on that are open"
+  ]
 
 
 def print_inherited(given: ConfigDict, config: ConfigDict) -> None:

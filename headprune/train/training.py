@@ -171,7 +171,8 @@ def _drive_all(jobs: list[tuple[prepare.Job, dict]], stop: stopping.Stop) -> lis
     if _shared(job) != _shared(first):
       raise ValueError(f"{job.workdir.path} and {first.workdir.path} cannot train together")
   with processes.meeting("reading the teacher"):
-    taught_by = teacher.load(first.config, first.workdir, first.mesh)
+    workdirs = [job.workdir for job, _ in jobs]
+    taught_by = teacher.load(first.config, workdirs, first.mesh)
   data, shard_params = first.config.data, first.config.train.shard_params
   iterator = packing.train_batches(
     first.pairs, first.rows, data.row_length, data.packing_bins, first.config.seed,

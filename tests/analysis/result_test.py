@@ -8,7 +8,6 @@ import pytest
 from headprune.analysis import result
 from headprune.analysis.result import Kind
 from headprune.errors import UserError
-from headprune.runs import stored
 from headprune.runs.workdir import Workdir
 from tests.analysis.results import RESULT
 
@@ -78,15 +77,16 @@ def test_which_checkpoint_it_is_of(tmp_path):
   assert result.read(workdir).checkpoint == "last", "older versions wrote none"
 
 
-def test_a_run_that_was_trained_on_since(tmp_path, monkeypatch):
+def test_a_run_that_was_trained_on_since(tmp_path):
   workdir, last = Workdir(tmp_path), dataclasses.replace(RESULT, step=600)
   result.write(workdir, last)
   assert result.read(workdir) == last
-  steps = {600: False, 800: True, None: False}  # without checkpoints nothing is newer
-  for newest, outdated in steps.items():
-    monkeypatch.setattr(stored, "newest_step", lambda _, newest=newest: newest)
-    assert result.is_outdated(last, workdir) == outdated
-  monkeypatch.setattr(stored, "newest_step", lambda _: 800)
+  assert not result.is_outdated(last, workdir), "without checkpoints nothing is newer"
+  (workdir.checkpoints / "600").mkdir(parents=True)
+  (workdir.stopped / "700").mkdir(parents=True)  # nothing but training goes on from it
+  assert not result.is_outdated(last, workdir)
+  (workdir.checkpoints / "800").mkdir()
+  assert result.is_outdated(last, workdir)
   assert not result.is_outdated(dataclasses.replace(last, checkpoint="best"), workdir)
   assert not result.is_outdated(RESULT, workdir), "older versions wrote no step"
 

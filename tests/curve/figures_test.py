@@ -146,7 +146,7 @@ def test_functions_of_analysed_runs(tmp_path, capsys, monkeypatch):
   told = capsys.readouterr().err
   assert "note: early was analysed at checkpoint best, not the last one: no bar of" in told
   assert "note: half was analysed at checkpoint 50, not the last one: no bar of" in told
-  monkeypatch.setattr(stored, "newest_step", lambda workdir: 800)
+  monkeypatch.setattr(stored, "last_step", lambda workdir: 800)
   analyse(at("l0-12-0"), step=600, run="long ago")
   names = [label.get_text() for label in figures.draw(found)["functions"].axes[0].get_xticklabels()]
   assert names == ["2\nl0\n12", "2\ngradient\n12"], "of l0-12-1"

@@ -239,6 +239,16 @@ def test_runs_without_checksums_load_and_their_damage_is_one_line(saved, workdir
     checkpoint.restore(workdir, *_state(0), _iterator(0))
 
 
+def test_a_checkpoint_of_another_run_is_one_line(saved):
+  params, opt_state = _state(0)
+  wider = jax.tree.map(lambda x: jnp.concatenate([x, x]) if x.ndim else x, (params, opt_state))
+  more = params | {"gates": params["gates"] | {"dec_enc": jnp.ones(2)}}, opt_state
+  for state in (wider, more):
+    with pytest.raises(UserError, match="checkpoints/5: not of this run and its config") as caught:
+      checkpoint.restore(saved, *state, _iterator(0))
+    assert "\n" not in str(caught.value)
+
+
 def test_a_checkpoint_that_is_deleted_while_it_is_saved_is_not_a_whole_one(workdir, monkeypatch):
   seal = checkpoint._seal
 

@@ -1,6 +1,8 @@
 """A tiny trained run, used from Python as people use one."""
 
+import dataclasses
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -74,6 +76,11 @@ def test_a_run_in_another_precision_scores_almost_alike(run):
   )
   losses = [np.concatenate(r.score(*zip(*PAIRS))) for r in (run, exact)]
   assert 0 < np.abs(losses[0] - losses[1]).max() < 0.05  # bfloat16 holds 8 bits
+
+
+def test_the_summary_says_what_it_is_of(run):
+  done = run.workdir.read_summary()
+  assert (done.kind, done.step, done.mean_of, done.ends_at) == ("trained", 5, (5,), (5, 0))
 
 
 def test_heads_json_holds_the_gates(run):
@@ -210,9 +217,25 @@ def test_a_run_that_has_only_begun(run, tmp_path):
   (tmp_path / "summary.json").write_text("{}")
   with pytest.raises(UserError, match="its checkpoints are gone: .* remove summary.json and make"):
     headprune.load(tmp_path)
+  (tmp_path / "summary.json").unlink()
   params = {"model": run.translator.params, "gates": run.log_alphas}
   checkpoint.save_params(Workdir(tmp_path), params)
   assert headprune.load(tmp_path).translate(LINES[:1]) == run.translate(LINES[:1])
+
+
+@pytest.mark.parametrize("step", [4, 6])
+def test_a_summary_of_another_checkpoint_than_the_last_is_told(run, step, tmp_path):
+  """A copy that was cut short, or that went over an older one."""
+  shutil.copytree(run.workdir.path, tmp_path / "copy")
+  here = tmp_path / "copy" / "checkpoints"
+  (here / "5").rename(here / str(step))
+  with pytest.raises(
+    UserError, match=f"checkpoints: summary.json is of checkpoint 5, but the newest here is {step}"
+  ):
+    headprune.load(tmp_path / "copy")
+  assert headprune.load(tmp_path / "copy", step).translate(LINES) == run.translate(LINES)
+  (tmp_path / "copy" / "summary.json").unlink()  # as of a run that is not finished
+  headprune.load(tmp_path / "copy")
 
 
 def test_a_run_with_other_gates(run):
@@ -275,7 +298,8 @@ def test_a_run_is_shown_in_one_line(run):
 
 def test_a_written_run_is_the_same_run(run, tmp_path):
   out = tmp_path / "copy"
-  files, summary = tokenizer.read_files(run.workdir.tokenizer), run.workdir.read_summary()
+  files = tokenizer.read_files(run.workdir.tokenizer)
+  summary = dataclasses.replace(run.workdir.read_summary(), kind="compact", step=0)
   run_lib.write(out, run.config, files, run.translator, run.log_alphas, summary)
   copy = headprune.load(out)
   assert copy.translate(LINES) == run.translate(LINES)

@@ -11,7 +11,7 @@ from headprune.runs.summary import Summary
 HEADS = {"enc_self": [[0.0, 0.5], [1.0]], "dec_self": [[0.0, 0.0], []], "dec_enc": [[1.0], [1.0]]}
 DONE = Summary(
   "trained", step=1500, ends_at=(1500, 0), dev_bleu=91.5, dev_chrf=95.25, dev_loss=0.25,
-  dev_smoothed_loss=0.125, signature="nrefs:1",
+  dev_smoothed_loss=0.125, signature="nrefs:1", mean_of=(1000, 1500),
   tokens_per_second=12345.6, train_seconds=83.0,
 )  # fmt: skip
 
@@ -38,7 +38,7 @@ def test_notes_are_kept_and_shown():
   "field, value",
   [("step", 1.5), ("step", None), ("ends_at", [1]), ("ends_at", [1, "2"]), ("dev_bleu", "9"),
    ("signature", 3), ("train_seconds", None), ("test_bleu", 10**400), ("origin", None),
-   ("notes", [3])],
+   ("notes", [3]), ("mean_of", ["3"])],
 )  # fmt: skip
 def test_fields_are_of_their_kind(field, value):
   with pytest.raises(TypeError, match=field):

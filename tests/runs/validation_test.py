@@ -92,6 +92,20 @@ def test_concrete_gates_need_a_type():
   validation.validate(changed(gates__types=()))
 
 
+@pytest.mark.parametrize("init", ["20", "13.1", "-14.7", "1e39"])
+def test_gates_do_not_start_where_nothing_moves_them(init):
+  with pytest.raises(UserError, match=f"config.gates.init={init}: .* between -14.6 and 13.0"):
+    validation.validate(changed(gates__kind="concrete", gates__init=init))
+  validation.validate(changed(gates__init=init))  # without gates it has no effect
+  fields = {"gates__kind": "topk", "l0__target_heads": "16"}
+  validation.validate(changed(gates__init="20", **fields))  # a top-K compares
+
+
+@pytest.mark.parametrize("init", ["13", "-14.6", "2", "glorot"])
+def test_where_gates_may_start(init):
+  validation.validate(changed(gates__kind="concrete", gates__init=init))
+
+
 @pytest.mark.parametrize(
   "fields, message",
   [

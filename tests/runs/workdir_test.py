@@ -54,6 +54,11 @@ def test_damaged_heads_are_named_in_one_line(tmp_path, content):
   assert "\n" not in str(caught.value)
 
 
+def test_heads_that_are_gone_are_told_with_what_to_do(tmp_path):
+  with pytest.raises(UserError, match="heads.json: no such file; restore it, or .* summary.json"):
+    Workdir(tmp_path).read_heads()
+
+
 def test_a_new_folder_is_there_whole_or_not_at_all(tmp_path):
   out = tmp_path / "a" / "run"
   with pytest.raises(ValueError, match="half-way"):

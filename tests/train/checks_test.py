@@ -27,9 +27,11 @@ def test_what_a_failed_start_leaves_is_no_hindrance(tmp_path):
     (tmp_path / "tokenizer" / name).write_text("")
   (tmp_path / "log.txt").write_text("")
   checks.check(defaults.config("baseline", "cldr"), Workdir(tmp_path))
-  (tmp_path / "checkpoints").mkdir()
-  with pytest.raises(UserError, match="checkpoints is there, but no config.json"):
-    checks.check(defaults.config("baseline", "cldr"), Workdir(tmp_path))
+  for name in ("checkpoints", "stopped"):  # a run would go on from these
+    (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match=f"{name} is there, but no config.json"):
+      checks.check(defaults.config("baseline", "cldr"), Workdir(tmp_path))
+    (tmp_path / name).rmdir()
 
 
 def test_a_target_that_leaves_no_way_to_the_source_is_refused(tmp_path):
@@ -48,6 +50,10 @@ def test_a_run_does_not_end_before_where_it_is(tmp_path, monkeypatch):
   monkeypatch.setattr(checks.stored, "newest_step", lambda workdir: 250)
   config.train.steps = 250
   checks.check(config, Workdir(tmp_path))
+  config_lib.save(config, Workdir(tmp_path))
+  with monkeypatch.context() as patch:  # reading all of a checkpoint takes seconds
+    patch.setattr(checks.stored, "newest_step", lambda workdir: 1 // 0)
+    checks.check(config, Workdir(tmp_path))
   config.train.steps = 249
   with pytest.raises(
     UserError, match="train.steps=249: the run is at step 250: give at least as many$"

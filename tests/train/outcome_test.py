@@ -22,6 +22,7 @@ def start(tmp_path):
   workdir = Workdir(tmp_path / "start")
   before = dataclasses.replace(DONE, dev_bleu=92.0, dev_loss=0.2)
   write_json(workdir.summary, before.to_json())
+  (workdir.checkpoints / "0").rename(workdir.checkpoints / "5")
   return workdir
 
 
@@ -45,6 +46,8 @@ def test_a_start_from_another_checkpoint_is_not(start):
 
 def test_checkpoints_that_are_gone_are_told(start):
   assert not any("its checkpoints are gone" in line for line in _lines(start))
+  (start.checkpoints / "5").rename(start.checkpoints / "4")
+  assert "note        summary.json is of checkpoint 5, but the newest here" in _lines(start)[-2]
   shutil.rmtree(start.checkpoints)
   assert _lines(start)[-2].startswith("  note        its checkpoints are gone: restore them, or")
 

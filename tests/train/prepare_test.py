@@ -34,6 +34,19 @@ def test_what_decides_how_many_heads_stay_is_told(fields, line):
   assert prepare._how_many(config, model, step_settings.goal(config, model)[0]) == line
 
 
+def test_gates_that_have_settled_do_not_begin_again_with_more_steps():
+  config, longer = (defaults.config("concrete", "cldr").unlock() for _ in "ab")
+  longer.train.steps = 2000  # they would settle after step 1,000
+  for one in (config, longer):
+    one.l0.target_heads = "12"
+  (line,) = prepare._settled(longer, config, 500)
+  assert line.startswith("the gates have settled after step 250 of 500 and learn no more")
+  assert prepare._settled(longer, config, 250) == [], "what is saved there is from before"
+  assert prepare._settled(config, config, 500) == prepare._settled(longer, longer, 500) == []
+  config.l0.target_heads = longer.l0.target_heads = ""
+  assert prepare._settled(longer, config, 500) == []
+
+
 def test_words_are_hidden_as_the_config_says():
   config = defaults.config("baseline", "cldr")
   words = whitespace.Whitespace((*special.RESERVED, *small_run.WORDS))
