@@ -92,7 +92,7 @@ def aggregate(rows: Sequence[Row]) -> list[Setting]:
   """
   found, times = {}, collections.Counter()
   for row in rows:
-    key = row.method, row.tuned, row.types, row.wanted, row.coef, row.setting
+    key = row.method, row.tuned, row.types, row.wanted, row.coef, row.setting, row.init_checkpoint
     times[key, row.seed] += 1
     found.setdefault((*key, times[key, row.seed]), []).append(row)
   settings = [_setting(some, rows) for some in found.values()]
@@ -120,7 +120,7 @@ def control_bleu(row: Row, rows: Sequence[Row], split: str) -> float | None:
 
 
 def control_of(row: Row, rows: Sequence[Row]) -> Row | None:
-  """The control of the row's seed: trained on as it was, from the same start and for as long.
+  """The control of the row's seed: trained on as it was, from the same checkpoint and for as long.
 
   Its BLEU is of the same text, by the same settings of sacreBLEU.
 
@@ -139,9 +139,9 @@ def control_of(row: Row, rows: Sequence[Row]) -> Row | None:
   return min(controls, key=unlike, default=None)
 
 
-def _course(row: Row) -> tuple[str, int]:
+def _course(row: Row) -> tuple[str, str, int]:
   """Where a run started ("" if it was trained from scratch), and for how many steps."""
-  return row.init_from and os.path.abspath(row.init_from), row.steps
+  return row.init_from and os.path.abspath(row.init_from), row.init_checkpoint, row.steps
 
 
 @dataclasses.dataclass(frozen=True)

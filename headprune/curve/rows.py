@@ -54,6 +54,7 @@ class Row:
   step: int  # whose translations are its own
   run: str  # the folder
   init_from: str  # what it was before it was pruned, "" if it was trained from scratch
+  init_checkpoint: str = "last"  # which one of that
   setting: tuple = ()  # what runs share that differ in their seed alone
   steps: int = 0  # of the whole way from init_from, a trunk's and its fork's together
   loss: str = ""  # train.loss
@@ -143,6 +144,7 @@ def _of_run(workdir: Workdir, summary: Summary) -> Iterator[Row]:
     raise damaged(workdir.heads, ValueError(f"its types are not {', '.join(TYPES)}"))
   heads_lib.as_arrays(heads, model, str(workdir.heads))
   trunk = _trunk(workdir, config)
+  begun = trunk or config
   row = Row(
     method=method(config),
     tuned=True,
@@ -159,8 +161,9 @@ def _of_run(workdir: Workdir, summary: Summary) -> Iterator[Row]:
     seconds=summary.train_seconds,
     step=summary.step,
     run=str(workdir.path),
-    init_from=(trunk or config).init_from,
-    setting=_setting(config, model),
+    init_from=begun.init_from,
+    init_checkpoint=begun.init_checkpoint,
+    setting=_setting(config, model) + _start_setting(workdir, begun),
     steps=config.train.steps + (trunk.train.steps if trunk else 0),
     loss=config.train.loss,
     measured=_measured(config),
@@ -213,15 +216,28 @@ def _form(groups: tuple) -> str:
 
 
 def _trunk(workdir: Workdir, config: ConfigDict) -> ConfigDict | None:
-  """The config of the trunk that a fork left, if that is there; None for all other runs.
+  """The config of the trunk that a fork left, if that is there; None for all other runs."""
+  return _start(workdir, config) if config.gates.chosen_by == ONEPASS else None
 
-  It is looked for beside the fork as well: a sweep's folder may have been moved.
+
+def _start(workdir: Workdir, config: ConfigDict) -> ConfigDict | None:
+  """The config of what a run started from, if that is there.
+
+  It is looked for beside the run as well: a sweep's folder may have been moved.
   """
-  if not config.init_from or config.gates.chosen_by != ONEPASS:
+  if not config.init_from:
     return None
   named = pathlib.Path(config.init_from)
   places = map(Workdir, (named, workdir.path.absolute().with_name(named.name)))
   return next((config_lib.load(there) for there in places if there.is_run()), None)
+
+
+def _start_setting(workdir: Workdir, config: ConfigDict) -> tuple:
+  """The setting of what a run started from: of baselines that differ in more than their seed, too,
+  the runs are no seeds of one setting.
+  """
+  start = _start(workdir, config)
+  return (("start", _setting(start, derived.model_config(start.model))),) if start else ()
 
 
 def _setting(config: ConfigDict, model: ModelConfig) -> tuple:

@@ -178,6 +178,16 @@ def test_a_control_was_trained_on_for_as_long_and_with_the_same_loss():
   assert [aggregate.control_of(one, rows) for one in rows] == [None] * 3
 
 
+def test_a_control_started_from_the_same_checkpoint():
+  early = {"init_checkpoint": "500"}
+  rows = [row("control", bleu=30.0, **early), row("control", bleu=40.0), row(bleu=39.0)]
+  rows += [row(bleu=29.0, **early), row(seed=1, bleu=50.0), row(init_checkpoint="best")]
+  assert [aggregate.control_of(one, rows) for one in rows[2:4]] == [rows[1], rows[0]]
+  assert aggregate.control_of(rows[5], rows) is None
+  means = [setting.bleu["test"].mean for setting in aggregate.aggregate(rows)]
+  assert means == [30.0, 40.0, 44.5, 29.0, 39.0], "another checkpoint is no seed"
+
+
 def test_a_control_is_the_one_most_like_the_row():
   rate = lambda x: (("rate", x), ("size", 8))
   rows = [row("control", run=str(x), setting=rate(x)) for x in (1, 2)]

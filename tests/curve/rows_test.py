@@ -209,6 +209,17 @@ def test_runs_of_one_setting_differ_in_seed_and_start_alone(tmp_path):
   assert [row.label for row in (a, c, e)] == ["l0", "l0, by type", "l0, by cost"]
 
 
+def test_runs_of_one_setting_have_baselines_that_differ_in_their_seed_alone(tmp_path):
+  for seed, steps in ((0, 100), (1, 100), (2, 900)):
+    base = str(tmp_path / f"base-{seed}")
+    runs.make(tmp_path / f"base-{seed}", 39.0, seed=seed, train__steps=steps)
+    for name, kind in (("control", "none"), ("l0", "concrete")):
+      runs.make(tmp_path / f"{name}-{seed}", 39.0, seed=seed, init_from=base, gates__kind=kind)
+  found = aggregate.aggregate(rows.rows(sorted(tmp_path.iterdir())))
+  counts = [(setting.method, len(setting.rows)) for setting in found]
+  assert counts == [(name, n) for name in ("baseline", "control", "l0") for n in (2, 1)]
+
+
 def test_a_label_says_of_what_a_number_of_heads_was_wanted(tmp_path):
   chosen = {"gates__kind": "fixed", "gates__chosen_by": "gradient", "init_from": "runs/baseline"}
   for name, amount in (("a", "6"), ("b", "1 a layer"), ("c", ""), ("d", "25%")):
@@ -227,12 +238,14 @@ def test_a_label_says_of_what_a_number_of_heads_was_wanted(tmp_path):
 def test_a_fork_started_where_its_trunk_did(tmp_path):
   trunk = {"gates__kind": "concrete", "gates__chosen_by": "trunk", "l0__target_heads": "6",
            "train__steps": 70}  # fmt: skip
-  runs.make(tmp_path / "trunk", 39.0, init_from="runs/baseline", **trunk)
+  start = {"init_from": "runs/baseline", "init_checkpoint": "500"}
+  runs.make(tmp_path / "trunk", 39.0, **start, **trunk)
   fork = {"gates__kind": "fixed", "gates__chosen_by": "onepass", "train__steps": 30}
-  runs.make(tmp_path / "fork", 39.0, runs.gates(2), init_from=str(tmp_path / "trunk"), **fork)
+  start = {"init_from": str(tmp_path / "trunk"), "init_checkpoint": "66"}
+  runs.make(tmp_path / "fork", 39.0, runs.gates(2), **start, **fork)
   (row,) = rows.rows([tmp_path / "fork"])
   (tmp_path / "trunk").rename(tmp_path / "elsewhere")
-  assert (row.init_from, row.steps) == ("runs/baseline", 100)
+  assert (row.init_from, row.init_checkpoint, row.steps) == ("runs/baseline", "500", 100)
   (alone,) = rows.rows([tmp_path / "fork"])
   assert (alone.init_from, alone.steps) == (str(tmp_path / "trunk"), 30)
   (tmp_path / "moved").mkdir()
