@@ -23,8 +23,8 @@ from headprune.runs.workdir import Workdir
 def draw(rows: Sequence[Row]) -> dict[str, Figure]:
   """All figures that the rows are enough for, by the name of their file.
 
-  Runs that may lose heads of other attention types, and models of another size, have figures of
-  their own.
+  Runs that may lose heads of other attention types, and models of another size or text, have
+  figures of their own.
   """
   found = {}
   for number, group in enumerate(group for group in groups(rows) if group.settings):

@@ -30,7 +30,7 @@ def _group(group: Group, p_values: PValues | None) -> str:
     return parts[0]
   n = len(max(group.settings, key=lambda setting: len(setting.rows)).rows)
   parts.append(
-    f"{group.split.capitalize()} BLEU by heads kept of {group.total} ({types_in_words(group)}): "
+    f"{group.split.capitalize()} BLEU by heads kept of {group.total} ({title(group)}): "
     "mean ± standard deviation, in brackets the mean difference to the control of the same seed; "
     f"{seeds(n)} unless n is given."
   )
@@ -46,10 +46,11 @@ def _group(group: Group, p_values: PValues | None) -> str:
   return "\n\n".join(parts)
 
 
-def types_in_words(group: Group) -> str:
-  """The attention types of a group in words."""
+def title(group: Group) -> str:
+  """The attention types of a group in words, and its text where others have another."""
   every = set(group.types) == set(TYPES)
-  return "all attention types" if every else ", ".join(TITLES[name] for name in group.types)
+  types = "all attention types" if every else ", ".join(TITLES[name] for name in group.types)
+  return f"{types}; {group.text}" if group.text else types
 
 
 def seeds(n: int) -> str:
@@ -67,7 +68,8 @@ def _unpruned(group: Group) -> str:
     f"{meanings[one.method]}: {_spread(one.bleu[group.split])} ({seeds(len(one.rows))})."
     for one in group.unpruned
   ]
-  return " ".join([f"{group.split.capitalize()} BLEU with all heads.", *found])
+  of = f" ({group.text})" if group.text else ""
+  return " ".join([f"{group.split.capitalize()} BLEU with all heads{of}.", *found])
 
 
 def _spread(found: Spread | None) -> str:

@@ -54,6 +54,16 @@ def test_one_attention_type_and_no_control(tmp_path):
   assert "| 2 | 39.5 |" in text and "1 seed unless" in text and "Wanted" not in text
 
 
+def test_texts_that_differ_are_named(tmp_path):
+  for tokenize in ("13a", "zh"):
+    fields = {"gates__kind": "fixed", "eval__tokenize": tokenize}
+    runs.make(tmp_path / tokenize, 39.5, runs.gates(2, 2, 2), **fields)
+  text = markdown(rows(sorted(tmp_path.iterdir())))
+  for tokenize in ("13a", "zh"):
+    assert f"Test BLEU with all heads (tokenize {tokenize})." in text
+    assert f"kept of 24 (all attention types; tokenize {tokenize}):" in text
+
+
 def test_costs_that_keep_as_many_heads_share_a_cell(sweep):
   row = next(row for row in sweep if row.method == "l0")
   same = [dataclasses.replace(row, wanted=None, coef=coef, test_bleu=coef) for coef in (1.0, 2.0)]
