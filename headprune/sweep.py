@@ -65,8 +65,11 @@ def _sweep(argv: list[str]) -> None:
     output.write(found, wanted.workdir)
     files = "curve.html, curve.md, curve.csv, structures.json, figures"
     print(f"\n{markdown(found)}\nfiles: {wanted.workdir}: {files}")
+  names = {}
   for name, error in failed.items():
-    print(f"error: {name}: {error}", file=sys.stderr)
+    names.setdefault(str(error), []).append(name)
+  for error, some in names.items():  # many may need one that failed, or lack the same file
+    print(f"error: {', '.join(some)}: {error}", file=sys.stderr)
   if failed:
     raise UserError(f"{len(failed)} of the runs failed; the same command tries them again")
 
