@@ -82,6 +82,8 @@ def _wanted() -> Sweep:
   for name in config_flag.named(sys.argv):
     if name.startswith("pretrain.") and _BASELINES.value:
       raise UserError(f"--config.{name} has no effect with --baselines: leave it out")
+    if name == "init_from" and (_BASELINES.value or "pretrain" in config_flag.CONFIG.value):
+      raise UserError(f"--config.{name} has no effect here: leave it out, --baselines says it")
   try:
     coefs = [float(text) for text in _COEFS.value]
   except ValueError as error:

@@ -178,6 +178,11 @@ def test_numbers_of_heads_as_a_flag_gives_them():
       ["--baselines", "x", "--methods", "l0,scratch", "--config.pretrain.train.steps=9"],
       "--config.pretrain.train.steps has no effect with --baselines",
     ),
+    (
+      ["--config.init_from=runs/x"],
+      "--config.init_from has no effect here: leave it out, --baselines says it",
+    ),
+    (["--baselines", "x", "--config.init_from=runs/x"], "--config.init_from has no effect here"),
     (["--baselines="], "--baselines is empty"),
     (["--baselines", "nowhere"], "--baselines nowhere: there is no finished run"),
     (["--methods", "scratch"], "--methods scratch takes the heads that l0 finds"),
