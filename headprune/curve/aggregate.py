@@ -92,7 +92,7 @@ def aggregate(rows: Sequence[Row]) -> list[Setting]:
   """
   found, times = {}, collections.Counter()
   for row in rows:
-    key = row.method, row.tuned, row.types, row.wanted, row.coef, row.setting, row.init_checkpoint
+    key = row.method, row.tuned, row.types, row.wanted, row.coef, row.setting
     times[key, row.seed] += 1
     found.setdefault((*key, times[key, row.seed]), []).append(row)
   settings = [_setting(some, rows) for some in found.values()]

@@ -65,7 +65,8 @@ def _unpruned(group: Group) -> str:
     MRT: "Minimum risk training without gates",
   }
   found = [
-    f"{meanings[one.method]}: {_spread(one.bleu[group.split])} ({seeds(len(one.rows))})."
+    f"{one.label.replace(one.method, meanings[one.method], 1)}: "
+    f"{_spread(one.bleu[group.split])} ({seeds(len(one.rows))})."
     for one in group.unpruned
   ]
   of = f" ({group.text})" if group.text else ""
@@ -107,7 +108,8 @@ def _table(settings: Sequence[Setting], cell: Callable[[Setting], str]) -> str:
   for setting in settings:
     cells.setdefault((setting.kept, setting.label), []).append(cell(setting))
   labels = list(dict.fromkeys(setting.label for setting in settings))
-  lines = [["heads", *labels], ["---"] * (1 + len(labels))]
+  lines = [["heads", *(label.replace("|", "\\|") for label in labels)]]
+  lines.append(["---"] * (1 + len(labels)))
   for kept in sorted({setting.kept for setting in settings}, reverse=True):
     lines.append([str(kept), *("; ".join(cells.get((kept, label), ())) for label in labels)])
   return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -67,7 +67,7 @@ def _data(group: Group, rows: Sequence[Row], p_values: PValues | None) -> dict:
                if row.bleu(split) is not None],
     })  # fmt: skip
   bands = [
-    {"label": setting.method, "mean": found.mean, "deviation": found.deviation or 0.0}
+    {"label": setting.label, "mean": found.mean, "deviation": found.deviation or 0.0}
     for setting in group.unpruned
     if (found := setting.bleu[split])
   ]

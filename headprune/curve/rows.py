@@ -31,6 +31,8 @@ COLUMNS = (
 
 _COPIES = {"compact": "was cut out of", "converted": "was converted from"}  # kinds of summaries
 
+_AMOUNTS = ("l0.target_heads", "l0.coef", "l0.per_head")  # what a table's lines are of
+
 PValues = dict[tuple[str, bool], float]  # (folder, whether tuned) -> p, see significance
 
 
@@ -61,6 +63,7 @@ class Row:
   measured: tuple = ()  # what BLEU is of: text, sacreBLEU's settings
   size: tuple[int, ...] = ()  # layers, heads of each, ff in encoder and decoder; D; cut or not
   form: str = ""  # "by type" or "by layer" if each of them had a number of heads that were to stay
+  variant: str = ""  # the fields in which others that are else called the same have other values
 
   @property
   def counts(self) -> dict[str, list[int]]:
@@ -76,7 +79,8 @@ class Row:
   def label(self) -> str:
     """The method, and what is unusual about it: "gradient, by layer, untuned"."""
     form = self.form if self.coef is None else "by cost"
-    return ", ".join(filter(None, (self.method, form, "" if self.tuned else "untuned")))
+    parts = self.method, form, self.variant, "" if self.tuned else "untuned"
+    return ", ".join(filter(None, parts))
 
   def bleu(self, split: str) -> float | None:
     """BLEU on "dev" or "test", percent."""
@@ -106,7 +110,7 @@ def rows(workdirs: Iterable[pathlib.Path | str]) -> list[Row]:
     {os.path.abspath(row.init_from) for row in some}
     for some in (begun, [row for row in begun if row.method not in UNPRUNED])
   )
-  return [_named(row, starts, pruned_from) for row in found]
+  return _told_apart([_named(row, starts, pruned_from) for row in found])
 
 
 def _named(row: Row, starts: set[str], pruned_from: set[str]) -> Row:
@@ -117,6 +121,30 @@ def _named(row: Row, starts: set[str], pruned_from: set[str]) -> Row:
   begins = row.method in UNPRUNED and os.path.abspath(row.run) in starts
   compared = row.init_from and os.path.abspath(row.init_from) in pruned_from
   return dataclasses.replace(row, method=BASELINE) if begins and not compared else row
+
+
+def _told_apart(rows: Sequence[Row]) -> list[Row]:
+  """Rows whose labels say what they differ in, besides seed and number of heads.
+
+  Sizes, attention types and texts have tables of their own.
+  """
+  alike = {}
+  for row in rows:
+    alike.setdefault((row.label, row.types, row.size, row.measured), []).append(row)
+  variants = {}
+  for some in alike.values():
+    differing = _differing([row.setting for row in some])
+    for row in some:
+      own = [f"{name} {value}" for name, value in row.setting if name in differing]
+      variants[row.run, row.tuned] = ", ".join(own)
+  return [dataclasses.replace(row, variant=variants[row.run, row.tuned]) for row in rows]
+
+
+def _differing(settings: Sequence[tuple]) -> set[str]:
+  """The fields, other than how many heads are to stay, that all have, not all with one value."""
+  fields = list(map(dict, settings))
+  names = set.intersection(*map(set, fields)).difference(_AMOUNTS)
+  return {name for name in names if any(own[name] != fields[0][name] for own in fields)}
 
 
 def _summary(workdir: Workdir) -> Summary | str:
@@ -163,7 +191,7 @@ def _of_run(workdir: Workdir, summary: Summary) -> Iterator[Row]:
     run=str(workdir.path),
     init_from=begun.init_from,
     init_checkpoint=begun.init_checkpoint,
-    setting=_setting(config, model) + _start_setting(workdir, begun),
+    setting=(*_setting(config, model), *_start_setting(workdir, begun)),
     steps=config.train.steps + (trunk.train.steps if trunk else 0),
     loss=config.train.loss,
     measured=_measured(config),
@@ -232,12 +260,15 @@ def _start(workdir: Workdir, config: ConfigDict) -> ConfigDict | None:
   return next((config_lib.load(there) for there in places if there.is_run()), None)
 
 
-def _start_setting(workdir: Workdir, config: ConfigDict) -> tuple:
-  """The setting of what a run started from: of baselines that differ in more than their seed, too,
-  the runs are no seeds of one setting.
+def _start_setting(workdir: Workdir, config: ConfigDict) -> Iterator[tuple]:
+  """What belongs to a run's setting of where it started: runs whose baselines differ in more than
+  their seed, too, are no seeds of one setting.
   """
-  start = _start(workdir, config)
-  return (("start", _setting(start, derived.model_config(start.model))),) if start else ()
+  if config.init_from:
+    yield "init_checkpoint", config.init_checkpoint
+  if start := _start(workdir, config):
+    for name, value in _setting(start, derived.model_config(start.model)):
+      yield f"init_from.{name}", value
 
 
 def _setting(config: ConfigDict, model: ModelConfig) -> tuple:

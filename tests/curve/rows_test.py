@@ -206,7 +206,11 @@ def test_runs_of_one_setting_differ_in_seed_and_start_alone(tmp_path):
   assert len({row.setting for row in (a, c, d, e, f, g, h)}) == 7
   assert [row.wanted for row in (a, b, c, d)] == [6] * 4
   assert (e.coef, f.coef) == (pytest.approx(0.06), pytest.approx(0.6))  # of six modules
-  assert [row.label for row in (a, c, e)] == ["l0", "l0, by type", "l0, by cost"]
+  assert [row.label for row in (a, d, c, e)] == [
+    "l0, optim.gates_factor 1.0, train.patience 0, train.steps 500",
+    "l0, optim.gates_factor 40.0, train.patience 0, train.steps 500",
+    "l0, by type", "l0, by cost",
+  ]  # fmt: skip
 
 
 def test_runs_of_one_setting_have_baselines_that_differ_in_their_seed_alone(tmp_path):
@@ -215,9 +219,34 @@ def test_runs_of_one_setting_have_baselines_that_differ_in_their_seed_alone(tmp_
     runs.make(tmp_path / f"base-{seed}", 39.0, seed=seed, train__steps=steps)
     for name, kind in (("control", "none"), ("l0", "concrete")):
       runs.make(tmp_path / f"{name}-{seed}", 39.0, seed=seed, init_from=base, gates__kind=kind)
+  early = {"init_from": base, "gates__kind": "concrete", "init_checkpoint": "500"}
+  runs.make(tmp_path / "l0-early", 39.0, seed=3, **early)
   found = aggregate.aggregate(rows.rows(sorted(tmp_path.iterdir())))
-  counts = [(setting.method, len(setting.rows)) for setting in found]
-  assert counts == [(name, n) for name in ("baseline", "control", "l0") for n in (2, 1)]
+  assert [(setting.label, len(setting.rows)) for setting in found] == [
+    ("baseline, train.steps 100", 2), ("baseline, train.steps 900", 1),
+    ("control, init_from.train.steps 100", 2), ("control, init_from.train.steps 900", 1),
+    ("l0, by cost, init_checkpoint 500, init_from.train.steps 900", 1),
+    ("l0, by cost, init_checkpoint last, init_from.train.steps 100", 2),
+    ("l0, by cost, init_checkpoint last, init_from.train.steps 900", 1),
+  ]  # fmt: skip
+
+
+def test_runs_that_are_called_the_same_are_told_apart_by_what_they_differ_in(tmp_path):
+  chosen = {"gates__kind": "fixed", "gates__chosen_by": "lrp", "init_from": "runs/baseline"}
+  first = {"dev_bleu": 1.0}
+  runs.make(tmp_path / "a", 39.0, runs.gates(2, 2, 2), first, train__steps=10, **chosen)
+  runs.make(tmp_path / "b", 39.0, runs.gates(1, 1, 1), first, train__steps=20, seed=1, **chosen)
+  learned = {"gates__kind": "concrete", "init_from": "runs/baseline", "train__steps": 30}
+  runs.make(tmp_path / "c", 39.0, l0__coef=0.1, **learned)
+  runs.make(tmp_path / "d", 39.0, l0__coef=0.2, **learned)
+  runs.make(tmp_path / "e", 39.0, l0__coef=0.2, **learned, model__ff_size=16)
+  runs.make(tmp_path / "f", 39.0, l0__target_heads="1 a layer", **learned)
+  runs.make(tmp_path / "g", 39.0, l0__target_heads="2 a layer", **learned)
+  assert [row.label for row in rows.rows(sorted(tmp_path.iterdir()))] == [
+    "lrp, train.steps 10, untuned", "lrp, train.steps 10",
+    "lrp, train.steps 20, untuned", "lrp, train.steps 20",
+    *["l0, by cost"] * 3, *["l0, by layer"] * 2,
+  ]  # fmt: skip
 
 
 def test_a_label_says_of_what_a_number_of_heads_was_wanted(tmp_path):
