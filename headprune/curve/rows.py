@@ -176,7 +176,7 @@ def _of_run(workdir: Workdir, summary: Summary) -> Iterator[Row]:
   row = Row(
     method=method(config),
     tuned=True,
-    types=config.gates.types,
+    types=_in_order(config.gates.types),
     seed=config.seed,
     wanted=_wanted(config, model),
     coef=_coef(config, model),
@@ -203,6 +203,11 @@ def _of_run(workdir: Workdir, summary: Summary) -> Iterator[Row]:
   if fixed and config.init_from:
     yield from _untuned(workdir, row)
   yield row
+
+
+def _in_order(types: Sequence[str]) -> tuple[str, ...]:
+  """Attention types in the order of TYPES, whichever a config has."""
+  return tuple(name for name in TYPES if name in types)
 
 
 def method(config: ConfigDict) -> str:
@@ -279,6 +284,8 @@ def _setting(config: ConfigDict, model: ModelConfig) -> tuple:
   groups, wanted = _target(config, model)
   if "data.text.dir" in fields:  # of which there are several names
     fields["data.text.dir"] = os.path.abspath(fields["data.text.dir"])
+  if "gates.types" in fields:
+    fields["gates.types"] = _in_order(fields["gates.types"])
   if _form(groups):  # else it is Row.wanted: "12" and "25%" may be the same
     fields["l0.target_heads"] = groups, wanted
   return tuple(sorted(fields.items()))

@@ -231,6 +231,14 @@ def test_runs_of_one_setting_have_baselines_that_differ_in_their_seed_alone(tmp_
   ]  # fmt: skip
 
 
+def test_attention_types_may_stand_in_any_order(tmp_path):
+  learned = {"gates__kind": "concrete", "l0__target_heads": "4"}
+  for seed, types in enumerate((("enc_self", "dec_enc"), ("dec_enc", "enc_self"))):
+    runs.make(tmp_path / str(seed), 39.0, seed=seed, gates__types=types, **learned)
+  (setting,) = aggregate.aggregate(rows.rows(sorted(tmp_path.iterdir())))
+  assert (setting.types, setting.label) == (("enc_self", "dec_enc"), "l0")
+
+
 def test_runs_that_are_called_the_same_are_told_apart_by_what_they_differ_in(tmp_path):
   chosen = {"gates__kind": "fixed", "gates__chosen_by": "lrp", "init_from": "runs/baseline"}
   first = {"dev_bleu": 1.0}
