@@ -37,6 +37,7 @@ def test_something_to_compare_with_is_needed(sweep):
 
 def test_heads_of_all_types_count_whichever_a_run_may_lose(tmp_path, monkeypatch):
   own = {"init_from": "base", "gates__kind": "fixed", "gates__types": ("enc_self",)}
+  runs.make(tmp_path / "other", 39.5, init_from="base", data__text__test_src="x y")
   runs.make(tmp_path / "a", 39.5, init_from="base")
   runs.make(tmp_path / "b", 39.0, runs.gates(2, 8, 8), **own)
   runs.make(tmp_path / "c", 38.0, runs.gates(2, 0, 0), **own | {"gates__types": TYPES})
@@ -56,5 +57,5 @@ def test_heads_of_all_types_count_whichever_a_run_may_lose(tmp_path, monkeypatch
   monkeypatch.setattr(speeds.deployed, "measure", lambda small, *_: [one] * len(small))
   monkeypatch.setattr(speeds.deployed, "test_text", lambda run, count: (["x"], ["x"]))
   monkeypatch.setattr(speeds.cost, "pair_flops", lambda *_: 1.0)
-  found = speeds.measure(rows.rows(tmp_path / name for name in "abcdefg"))
+  found = speeds.measure(rows.rows(tmp_path / name for name in ("other", *"abcdefg")))
   assert [(one.run[-1], one.open) for one in found] == [("a", 24), ("b", 18), ("c", 2)]
