@@ -65,8 +65,11 @@ def _sweep(argv: list[str]) -> None:
     output.write(found, wanted.workdir)
     files = "curve.html, curve.md, curve.csv, structures.json, figures"
     print(f"\n{markdown(found)}\nfiles: {wanted.workdir}: {files}")
+  names = {}
   for name, error in failed.items():
-    print(f"error: {name}: {error}", file=sys.stderr)
+    names.setdefault(str(error), []).append(name)
+  for error, some in names.items():  # many may need one that failed, or lack the same file
+    print(f"error: {', '.join(some)}: {error}", file=sys.stderr)
   if failed:
     raise UserError(f"{len(failed)} of the runs failed; the same command tries them again")
 
@@ -79,6 +82,8 @@ def _wanted() -> Sweep:
   for name in config_flag.named(sys.argv):
     if name.startswith("pretrain.") and _BASELINES.value:
       raise UserError(f"--config.{name} has no effect with --baselines: leave it out")
+    if name == "init_from" and (_BASELINES.value or "pretrain" in config_flag.CONFIG.value):
+      raise UserError(f"--config.{name} has no effect here: leave it out, --baselines says it")
   try:
     coefs = [float(text) for text in _COEFS.value]
   except ValueError as error:

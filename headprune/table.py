@@ -2,12 +2,13 @@
 
 Prints, as Markdown, BLEU by method and number of heads: means over the seeds, their standard
 deviation, and the difference to the control of the same seed, a run that was trained on as long
-from the same start without gates. Runs that differ in more than their seed stand apart, models of
-another size in tables of their own. A run's method is told by its config: baseline, control, mrt,
-l0, topk, scratch, or what config.gates.chosen_by says (fixed if nothing). Folders without a
-finished run are left out, and a note names them. With --out it also writes curve.csv (a line a
-run), curve.md, curve.html (an interactive page that needs nothing else), figures, and
-structures.json, whose entries --config.gates.fixed_from takes as FOLDER/structures.json#NAME.
+from the same start without gates. Runs that differ in more than their seed stand apart, under a
+name that says in what, models of another size or text in tables of their own. A run's method is
+told by its config: baseline, control, mrt, l0, topk, scratch, or what config.gates.chosen_by says
+(fixed if nothing). Folders without a finished run are left out, and a note names them. With --out
+it also writes curve.csv (a line a run), curve.md, curve.html (an interactive page that needs
+nothing else), figures, and structures.json, whose entries --config.gates.fixed_from takes as
+FOLDER/structures.json#NAME.
 """
 
 import argparse

@@ -140,10 +140,11 @@ def test_what_failed_is_told_and_has_no_line_in_the_table(tmp_path, monkeypatch,
   monkeypatch.setattr(sweep, "sweep", lambda *_: ([], failed))
   for names, told in (("b", "Baseline: 39.0 (1 seed)."), ("ab", "")):
     failed |= {name: UserError("diverged") for name in names}
+    said = f"error: {', '.join(failed)}: diverged\n"
     with pytest.raises(UserError, match=f"{len(names)} of the runs failed"):
       sweep._sweep([])
     out, err = capsys.readouterr()
-    assert told in out and bool(out) == bool(told) and "error: b: diverged" in err
+    assert told in out and bool(out) == bool(told) and said in err
 
 
 def test_numbers_of_heads_as_a_flag_gives_them():
@@ -177,6 +178,11 @@ def test_numbers_of_heads_as_a_flag_gives_them():
       ["--baselines", "x", "--methods", "l0,scratch", "--config.pretrain.train.steps=9"],
       "--config.pretrain.train.steps has no effect with --baselines",
     ),
+    (
+      ["--config.init_from=runs/x"],
+      "--config.init_from has no effect here: leave it out, --baselines says it",
+    ),
+    (["--baselines", "x", "--config.init_from=runs/x"], "--config.init_from has no effect here"),
     (["--baselines="], "--baselines is empty"),
     (["--baselines", "nowhere"], "--baselines nowhere: there is no finished run"),
     (["--methods", "scratch"], "--methods scratch takes the heads that l0 finds"),

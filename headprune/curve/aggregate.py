@@ -120,7 +120,7 @@ def control_bleu(row: Row, rows: Sequence[Row], split: str) -> float | None:
 
 
 def control_of(row: Row, rows: Sequence[Row]) -> Row | None:
-  """The control of the row's seed: trained on as it was, from the same start and for as long.
+  """The control of the row's seed: trained on as it was, from the same checkpoint and for as long.
 
   Its BLEU is of the same text, by the same settings of sacreBLEU.
 
@@ -139,16 +139,19 @@ def control_of(row: Row, rows: Sequence[Row]) -> Row | None:
   return min(controls, key=unlike, default=None)
 
 
-def _course(row: Row) -> tuple[str, int]:
+def _course(row: Row) -> tuple[str, str, int]:
   """Where a run started ("" if it was trained from scratch), and for how many steps."""
-  return row.init_from and os.path.abspath(row.init_from), row.steps
+  return row.init_from and os.path.abspath(row.init_from), row.init_checkpoint, row.steps
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-  """One table or curve: models of one size that may lose heads of the same attention types."""
+  """One table or curve: models of one size that may lose heads of the same attention types, with
+  BLEU of one text.
+  """
 
   types: tuple[str, ...]
+  text: str  # what tells that text from other groups'; "" if all have the same
   total: int  # heads of these types
   split: str  # whose BLEU counts, see `common_split`
   settings: tuple[Setting, ...]  # of pruned runs
@@ -164,22 +167,35 @@ class Group:
 
 
 def groups(rows: Sequence[Row]) -> list[Group]:
-  """All rows by attention types, most first, and size.
+  """All rows by attention types, most first, size, and the text that BLEU is of.
 
-  Runs that were not pruned belong to every group of their size.
+  Runs that were not pruned belong to every group of their size and text.
   """
-  settings = aggregate(rows)
+  split, settings = common_split(rows), aggregate(rows)
+  kind = lambda setting: (setting.size, _text(setting.rows[0], split))
   pruned = [setting for setting in settings if setting.method not in UNPRUNED]
-  sizes = {setting.size for setting in pruned}
-  alone = [setting for setting in settings if setting.size not in sizes]
-  every = {(setting.types, setting.size) for setting in (*pruned, *alone)}
+  kinds = set(map(kind, pruned))
+  alone = [setting for setting in settings if kind(setting) not in kinds]
+  every = dict.fromkeys((setting.types, *kind(setting)) for setting in (*pruned, *alone))
+  common = set.intersection(*(set(text) for _, _, text in every))
   return [
-    _group(types, [setting for setting in settings if setting.size == size], rows)
-    for types, size in sorted(every, key=lambda key: (-len(key[0]), key))
+    _group(
+      types,
+      ", ".join(f"{name} {value}" for name, value in text if (name, value) not in common),
+      split,
+      [setting for setting in settings if kind(setting) == (size, text)],
+    )
+    for types, size, text in sorted(every, key=lambda key: (-len(key[0]), *key[:2]))
   ]
 
 
-def _group(types: tuple[str, ...], settings: Sequence[Setting], rows: Sequence[Row]) -> Group:
+def _text(row: Row, split: str) -> tuple:
+  """As Row.measured, without the files of the other split."""
+  other = "dev_" if split == "test" else "test_"
+  return tuple((name, value) for name, value in row.measured if not name.startswith(other))
+
+
+def _group(types: tuple[str, ...], text: str, split: str, settings: Sequence[Setting]) -> Group:
   of_types = [setting for setting in settings if setting.types == types]
   pruned = [setting for setting in of_types if setting.method not in UNPRUNED]
   unpruned = []
@@ -188,7 +204,7 @@ def _group(types: tuple[str, ...], settings: Sequence[Setting], rows: Sequence[R
     unpruned += found or [setting for setting in settings if setting.method == method]
   members = [row for setting in (*pruned, *unpruned) for row in setting.rows]
   total = max(sum(len(layer) for name in types for layer in row.heads[name]) for row in members)
-  return Group(types, total, common_split(rows), tuple(pruned), tuple(unpruned))
+  return Group(types, text, total, split, tuple(pruned), tuple(unpruned))
 
 
 def common_split(rows: Sequence[Row]) -> str:

@@ -23,8 +23,8 @@ from headprune.runs.workdir import Workdir
 def draw(rows: Sequence[Row]) -> dict[str, Figure]:
   """All figures that the rows are enough for, by the name of their file.
 
-  Runs that may lose heads of other attention types, and models of another size, have figures of
-  their own.
+  Runs that may lose heads of other attention types, and models of another size or text, have
+  figures of their own.
   """
   found = {}
   for number, group in enumerate(group for group in groups(rows) if group.settings):
@@ -73,7 +73,7 @@ def bleu(group: Group) -> Figure:
 
 def _levels(axes: Axes, group: Group, lines: dict[str, list[Setting]], styles: dict) -> None:
   for setting in group.unpruned:
-    _band(axes, setting.method, setting.bleu[group.split])
+    _band(axes, setting, setting.bleu[group.split])
   for label, settings in lines.items():
     measured = [setting for setting in settings if setting.bleu[group.split]]
     single = [(row.open, row.bleu(group.split)) for setting in measured for row in setting.rows]
@@ -91,12 +91,12 @@ def _draw_line(axes: Axes, label: str, style: dict, single: list, means: list) -
   axes.plot(*zip(*means), label=label, **style)
 
 
-def _band(axes: Axes, method: str, found: Spread | None) -> None:
+def _band(axes: Axes, setting: Setting, found: Spread | None) -> None:
   """The mean of unpruned models, and a standard deviation to both sides."""
   if found is None:
     return
-  color, line = ("0.5", "-") if method == CONTROL else ("0.75", ":")
-  axes.axhline(found.mean, linewidth=1.0, linestyle=line, color=color, label=method)
+  color, line = ("0.5", "-") if setting.method == CONTROL else ("0.75", ":")
+  axes.axhline(found.mean, linewidth=1.0, linestyle=line, color=color, label=setting.label)
   if found.deviation:
     low, high = found.mean - found.deviation, found.mean + found.deviation
     axes.axhspan(low, high, alpha=0.25, linewidth=0, color=color)

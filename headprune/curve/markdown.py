@@ -30,7 +30,7 @@ def _group(group: Group, p_values: PValues | None) -> str:
     return parts[0]
   n = len(max(group.settings, key=lambda setting: len(setting.rows)).rows)
   parts.append(
-    f"{group.split.capitalize()} BLEU by heads kept of {group.total} ({types_in_words(group)}): "
+    f"{group.split.capitalize()} BLEU by heads kept of {group.total} ({title(group)}): "
     "mean ± standard deviation, in brackets the mean difference to the control of the same seed; "
     f"{seeds(n)} unless n is given."
   )
@@ -46,10 +46,11 @@ def _group(group: Group, p_values: PValues | None) -> str:
   return "\n\n".join(parts)
 
 
-def types_in_words(group: Group) -> str:
-  """The attention types of a group in words."""
+def title(group: Group) -> str:
+  """The attention types of a group in words, and its text where others have another."""
   every = set(group.types) == set(TYPES)
-  return "all attention types" if every else ", ".join(TITLES[name] for name in group.types)
+  types = "all attention types" if every else ", ".join(TITLES[name] for name in group.types)
+  return f"{types}; {group.text}" if group.text else types
 
 
 def seeds(n: int) -> str:
@@ -64,10 +65,12 @@ def _unpruned(group: Group) -> str:
     MRT: "Minimum risk training without gates",
   }
   found = [
-    f"{meanings[one.method]}: {_spread(one.bleu[group.split])} ({seeds(len(one.rows))})."
+    f"{one.label.replace(one.method, meanings[one.method], 1)}: "
+    f"{_spread(one.bleu[group.split])} ({seeds(len(one.rows))})."
     for one in group.unpruned
   ]
-  return " ".join([f"{group.split.capitalize()} BLEU with all heads.", *found])
+  of = f" ({group.text})" if group.text else ""
+  return " ".join([f"{group.split.capitalize()} BLEU with all heads{of}.", *found])
 
 
 def _spread(found: Spread | None) -> str:
@@ -105,7 +108,8 @@ def _table(settings: Sequence[Setting], cell: Callable[[Setting], str]) -> str:
   for setting in settings:
     cells.setdefault((setting.kept, setting.label), []).append(cell(setting))
   labels = list(dict.fromkeys(setting.label for setting in settings))
-  lines = [["heads", *labels], ["---"] * (1 + len(labels))]
+  lines = [["heads", *(label.replace("|", "\\|") for label in labels)]]
+  lines.append(["---"] * (1 + len(labels)))
   for kept in sorted({setting.kept for setting in settings}, reverse=True):
     lines.append([str(kept), *("; ".join(cells.get((kept, label), ())) for label in labels)])
   return "\n".join(f"| {' | '.join(line)} |" for line in lines)

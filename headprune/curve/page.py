@@ -8,7 +8,7 @@ import pathlib
 from headprune.analysis import tables, template
 from headprune.analysis.result import TITLES, Column
 from headprune.curve.aggregate import Group, Setting, Spread, aggregate, control_bleu, groups
-from headprune.curve.markdown import markdown, types_in_words
+from headprune.curve.markdown import markdown, title
 from headprune.curve.rows import SPLITS, PValues, Row, names, to_csv
 from headprune.nn.config import TYPES
 
@@ -43,7 +43,7 @@ it was pruned, before any training. BLEU is in percent, loss in nats a token.</p
 
 def _curve(number: int, group: Group) -> str:
   return f"""<section class="curve" data-group="{number}">
-<h2>{html.escape(types_in_words(group))}</h2>
+<h2>{html.escape(title(group))}</h2>
 <div class="legend"></div><div class="plot"></div><div class="detail" aria-live="polite"></div>
 </section>"""
 
@@ -67,7 +67,7 @@ def _data(group: Group, rows: Sequence[Row], p_values: PValues | None) -> dict:
                if row.bleu(split) is not None],
     })  # fmt: skip
   bands = [
-    {"label": setting.method, "mean": found.mean, "deviation": found.deviation or 0.0}
+    {"label": setting.label, "mean": found.mean, "deviation": found.deviation or 0.0}
     for setting in group.unpruned
     if (found := setting.bleu[split])
   ]

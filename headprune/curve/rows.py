@@ -31,6 +31,8 @@ COLUMNS = (
 
 _COPIES = {"compact": "was cut out of", "converted": "was converted from"}  # kinds of summaries
 
+_AMOUNTS = ("l0.target_heads", "l0.coef", "l0.per_head")  # what a table's lines are of
+
 PValues = dict[tuple[str, bool], float]  # (folder, whether tuned) -> p, see significance
 
 
@@ -54,12 +56,14 @@ class Row:
   step: int  # whose translations are its own
   run: str  # the folder
   init_from: str  # what it was before it was pruned, "" if it was trained from scratch
+  init_checkpoint: str = "last"  # which one of that
   setting: tuple = ()  # what runs share that differ in their seed alone
   steps: int = 0  # of the whole way from init_from, a trunk's and its fork's together
   loss: str = ""  # train.loss
   measured: tuple = ()  # what BLEU is of: text, sacreBLEU's settings
   size: tuple[int, ...] = ()  # layers, heads of each, ff in encoder and decoder; D; cut or not
   form: str = ""  # "by type" or "by layer" if each of them had a number of heads that were to stay
+  variant: str = ""  # the fields in which others that are else called the same have other values
 
   @property
   def counts(self) -> dict[str, list[int]]:
@@ -75,7 +79,8 @@ class Row:
   def label(self) -> str:
     """The method, and what is unusual about it: "gradient, by layer, untuned"."""
     form = self.form if self.coef is None else "by cost"
-    return ", ".join(filter(None, (self.method, form, "" if self.tuned else "untuned")))
+    parts = self.method, form, self.variant, "" if self.tuned else "untuned"
+    return ", ".join(filter(None, parts))
 
   def bleu(self, split: str) -> float | None:
     """BLEU on "dev" or "test", percent."""
@@ -105,7 +110,7 @@ def rows(workdirs: Iterable[pathlib.Path | str]) -> list[Row]:
     {os.path.abspath(row.init_from) for row in some}
     for some in (begun, [row for row in begun if row.method not in UNPRUNED])
   )
-  return [_named(row, starts, pruned_from) for row in found]
+  return _told_apart([_named(row, starts, pruned_from) for row in found])
 
 
 def _named(row: Row, starts: set[str], pruned_from: set[str]) -> Row:
@@ -116,6 +121,30 @@ def _named(row: Row, starts: set[str], pruned_from: set[str]) -> Row:
   begins = row.method in UNPRUNED and os.path.abspath(row.run) in starts
   compared = row.init_from and os.path.abspath(row.init_from) in pruned_from
   return dataclasses.replace(row, method=BASELINE) if begins and not compared else row
+
+
+def _told_apart(rows: Sequence[Row]) -> list[Row]:
+  """Rows whose labels say what they differ in, besides seed and number of heads.
+
+  Sizes, attention types and texts have tables of their own.
+  """
+  alike = {}
+  for row in rows:
+    alike.setdefault((row.label, row.types, row.size, row.measured), []).append(row)
+  variants = {}
+  for some in alike.values():
+    differing = _differing([row.setting for row in some])
+    for row in some:
+      own = [f"{name} {value}" for name, value in row.setting if name in differing]
+      variants[row.run, row.tuned] = ", ".join(own)
+  return [dataclasses.replace(row, variant=variants[row.run, row.tuned]) for row in rows]
+
+
+def _differing(settings: Sequence[tuple]) -> set[str]:
+  """The fields, other than how many heads are to stay, that all have, not all with one value."""
+  fields = list(map(dict, settings))
+  names = set.intersection(*map(set, fields)).difference(_AMOUNTS)
+  return {name for name in names if any(own[name] != fields[0][name] for own in fields)}
 
 
 def _summary(workdir: Workdir) -> Summary | str:
@@ -143,10 +172,11 @@ def _of_run(workdir: Workdir, summary: Summary) -> Iterator[Row]:
     raise damaged(workdir.heads, ValueError(f"its types are not {', '.join(TYPES)}"))
   heads_lib.as_arrays(heads, model, str(workdir.heads))
   trunk = _trunk(workdir, config)
+  begun = trunk or config
   row = Row(
     method=method(config),
     tuned=True,
-    types=config.gates.types,
+    types=_in_order(config.gates.types),
     seed=config.seed,
     wanted=_wanted(config, model),
     coef=_coef(config, model),
@@ -159,8 +189,9 @@ def _of_run(workdir: Workdir, summary: Summary) -> Iterator[Row]:
     seconds=summary.train_seconds,
     step=summary.step,
     run=str(workdir.path),
-    init_from=(trunk or config).init_from,
-    setting=_setting(config, model),
+    init_from=begun.init_from,
+    init_checkpoint=begun.init_checkpoint,
+    setting=(*_setting(config, model), *_start_setting(workdir, begun)),
     steps=config.train.steps + (trunk.train.steps if trunk else 0),
     loss=config.train.loss,
     measured=_measured(config),
@@ -172,6 +203,11 @@ def _of_run(workdir: Workdir, summary: Summary) -> Iterator[Row]:
   if fixed and config.init_from:
     yield from _untuned(workdir, row)
   yield row
+
+
+def _in_order(types: Sequence[str]) -> tuple[str, ...]:
+  """Attention types in the order of TYPES, whichever a config has."""
+  return tuple(name for name in TYPES if name in types)
 
 
 def method(config: ConfigDict) -> str:
@@ -213,15 +249,31 @@ def _form(groups: tuple) -> str:
 
 
 def _trunk(workdir: Workdir, config: ConfigDict) -> ConfigDict | None:
-  """The config of the trunk that a fork left, if that is there; None for all other runs.
+  """The config of the trunk that a fork left, if that is there; None for all other runs."""
+  return _start(workdir, config) if config.gates.chosen_by == ONEPASS else None
 
-  It is looked for beside the fork as well: a sweep's folder may have been moved.
+
+def _start(workdir: Workdir, config: ConfigDict) -> ConfigDict | None:
+  """The config of what a run started from, if that is there.
+
+  It is looked for beside the run as well: a sweep's folder may have been moved.
   """
-  if not config.init_from or config.gates.chosen_by != ONEPASS:
+  if not config.init_from:
     return None
   named = pathlib.Path(config.init_from)
   places = map(Workdir, (named, workdir.path.absolute().with_name(named.name)))
   return next((config_lib.load(there) for there in places if there.is_run()), None)
+
+
+def _start_setting(workdir: Workdir, config: ConfigDict) -> Iterator[tuple]:
+  """What belongs to a run's setting of where it started: runs whose baselines differ in more than
+  their seed, too, are no seeds of one setting.
+  """
+  if config.init_from:
+    yield "init_checkpoint", config.init_checkpoint
+  if start := _start(workdir, config):
+    for name, value in _setting(start, derived.model_config(start.model)):
+      yield f"init_from.{name}", value
 
 
 def _setting(config: ConfigDict, model: ModelConfig) -> tuple:
@@ -232,6 +284,8 @@ def _setting(config: ConfigDict, model: ModelConfig) -> tuple:
   groups, wanted = _target(config, model)
   if "data.text.dir" in fields:  # of which there are several names
     fields["data.text.dir"] = os.path.abspath(fields["data.text.dir"])
+  if "gates.types" in fields:
+    fields["gates.types"] = _in_order(fields["gates.types"])
   if _form(groups):  # else it is Row.wanted: "12" and "25%" may be the same
     fields["l0.target_heads"] = groups, wanted
   return tuple(sorted(fields.items()))

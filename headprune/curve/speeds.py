@@ -13,6 +13,9 @@ from headprune.prune.cut import cut
 from headprune.runs.run import load
 
 SENTENCES, BATCH, REPEATS = 300, 100, 6
+_SEARCH = (
+  "eval.beams", "eval.alpha", "eval.spread", "model.precision", "model.attention_precision",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,12 +42,13 @@ def measure(rows: Sequence[Row]) -> list[Speed]:
   unpruned = [row for method in (CONTROL, BASELINE) for row in rows if row.method == method]
   if not unpruned:
     raise UserError("--speed compares with a baseline or a control: name one of them as well")
-  dense = unpruned[0]
-  alike = [row for row in rows if (row.seed, row.size) == (dense.seed, dense.size)]
-  pruned = {_open(row): row for row in alike if row.tuned}
-  others = [pruned[n] for n in sorted(pruned, reverse=True) if n < _open(dense)]
-  if not others:
-    raise UserError(f"--speed: no pruned run has the seed ({dense.seed}) and size of {dense.run}")
+  compared = ((dense, _pruned(dense, rows)) for dense in unpruned)
+  dense, others = next((pair for pair in compared if pair[1]), (None, ()))
+  if dense is None:
+    raise UserError(
+      "--speed: no pruned run has the seed, size, text, beams and precision of "
+      f"{unpruned[0].run}, or of another control or baseline"
+    )
   runs = [load(pathlib.Path(row.run)) for row in (dense, *others)]
   small = [dataclasses.replace(run, translator=cut(run.translator)) for run in runs]
   found = deployed.measure(small, (), BATCH, SENTENCES, REPEATS)
@@ -57,6 +61,19 @@ def measure(rows: Sequence[Row]) -> list[Speed]:
     Speed(row.run, _open(row), one["median"], *one["ratio"], arithmetic=flops[0] / own)
     for row, one, own in zip((dense, *others), found, flops)
   ]
+
+
+def _pruned(dense: Row, rows: Sequence[Row]) -> list[Row]:
+  """Of the rows that compare with `dense`, one for each smaller number of heads, most first."""
+  alike = [row for row in rows if row.tuned and _comparable(row) == _comparable(dense)]
+  pruned = {_open(row): row for row in alike}
+  return [pruned[n] for n in sorted(pruned, reverse=True) if n < _open(dense)]
+
+
+def _comparable(row: Row) -> tuple:
+  """What is alike in models that heads alone make faster or slower."""
+  search = [(name, value) for name, value in row.setting if name in _SEARCH]
+  return row.seed, row.size, row.measured, search
 
 
 def _open(row: Row) -> int:

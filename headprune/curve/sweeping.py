@@ -49,24 +49,26 @@ def sweep(
   if wanted.trains_baselines and there != own and Workdir(there).read_summary():
     print(f"note: each seed has a baseline of its own; --baselines {there} starts from that one")
   failed, folders = {}, []
-  for seed, stages in plans.items():
+  for seed, (first, later) in plans.items():
     if wanted.trains_baselines:
       baseline = Point(points.BASELINE, seed)
       run = baseline, points.baseline_config(wanted.config, seed)
       if lost := _train_all({wanted.start(seed): run}, 1, stop):
         failed |= {name: start.of_baseline(error) for name, error in lost.items()}
-        failed |= _without(baseline, [*stages[0], *stages[1]])
+        failed |= _without(baseline, [*first, *later])
         continue
-    planning.check_start(wanted, seed, stages[0])
+    try:
+      planning.check_start(wanted, seed, first)
+    except UserError as error:  # the baseline was made again
+      failed |= dict.fromkeys([point.name for point in (*first, *later)], error)
+      continue
     planning.note_start(wanted, seed)
     folders.append(wanted.start(seed))
-    for stage in stages:
-      runs = _runs(wanted, stage)
-      failed |= _train_all(runs, wanted.together, stop)
-      folders += [path for path in runs if path.name not in failed]
-      for point in stage:
-        if wanted.workdir / point.name not in runs:
-          failed |= _without(point.source, [point])
+    for stage in (first, later):
+      runs, lost = _runs(wanted, stage)
+      lost |= _train_all(runs, wanted.together, stop)
+      folders += [path for path in runs if path.name not in lost]
+      failed |= lost
   return list(dict.fromkeys(folders)), failed
 
 
@@ -75,15 +77,22 @@ def _without(missing: Point, lost: list[Point]) -> dict[str, UserError]:
   return {point.name: UserError(f"needs {missing.name}") for point in lost}
 
 
-def _runs(wanted: Sweep, chosen: list[Point]) -> dict[pathlib.Path, tuple[Point, ConfigDict]]:
-  """Folder -> (point, config); without those that need another run, which failed."""
-  runs = {}
+def _runs(
+  wanted: Sweep, chosen: list[Point]
+) -> tuple[dict[pathlib.Path, tuple[Point, ConfigDict]], dict[str, UserError]]:
+  """Folder -> (point, config); of points that cannot begin, what is wrong, by name."""
+  runs, lost = {}, {}
   for point in chosen:
     source = Workdir(wanted.workdir / point.source.name) if point.source else None
-    if not source or source.read_summary():
-      path = wanted.workdir / point.name
+    if source and not source.read_summary():
+      lost |= _without(point.source, [point])
+      continue
+    path = wanted.workdir / point.name
+    try:
       runs[path] = point, _config(wanted, point, source, Workdir(path))
-  return runs
+    except UserError as error:  # such as a trunk without its checkpoints
+      lost[point.name] = error
+  return runs, lost
 
 
 def _config(wanted: Sweep, point: Point, source: Workdir | None, own: Workdir) -> ConfigDict:
@@ -148,6 +157,13 @@ def _train_all(
     try:
       results = training.train_together([(runs[path][1], path) for path in group], stop)
     except lock.InUse:  # another program was quicker
+      continue
+    except UserError as error:
+      if len(group) == 1:
+        failed[group[0]] = error
+      else:  # it may be of one of them alone
+        print(f"note: one at a time from here on, for {error}", flush=True)
+        together = 1
       continue
     for path, result in zip(group, results):
       if isinstance(result, UserError):

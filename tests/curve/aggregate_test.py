@@ -110,7 +110,7 @@ def test_groups_by_attention_types(sweep):
   assert [(s.method, s.bleu["test"].mean) for s in group.unpruned] == [
     ("baseline", 39.5), ("control", 40.0),
   ]  # fmt: skip
-  encoder = row(types=("enc_self",), wanted=4, size=sweep[0].size)
+  encoder = row(types=("enc_self",), wanted=4, size=sweep[0].size, measured=sweep[0].measured)
   first, second = aggregate.groups([*sweep, encoder])
   assert first == dataclasses.replace(group, unpruned=first.unpruned)
   assert second.total == 8 and [setting.kept for setting in second.settings] == [4]
@@ -132,6 +132,31 @@ def test_models_of_other_sizes_have_groups_of_their_own(tmp_path):
   assert [group.total for group in groups] == [24, 36, 48]
   assert [[s.kept for s in group.settings] for group in groups] == [[6], [9], []]
   assert [[s.bleu["test"].mean for s in group.unpruned] for group in groups] == [[32], [33], [34]]
+
+
+def test_models_of_other_texts_have_groups_of_their_own(tmp_path):
+  for locale, bleu in (("de", 60.0), ("ru", 70.0)):
+    own = {"data__kind": "corpus", "data__corpus__kind": "cldr", "data__corpus__locale": locale}
+    base = own | {"init_from": str(tmp_path / f"{locale}-base")}
+    runs.make(tmp_path / f"{locale}-base", bleu, **own)
+    few, learned = runs.gates(2, 2, 2), {"gates__kind": "concrete", "l0__target_heads": "25%"}
+    runs.make(tmp_path / f"{locale}-l0", bleu - 1.0, few, **learned, **base)
+  groups = aggregate.groups(rows_lib.rows(sorted(tmp_path.iterdir())))
+  assert [group.text for group in groups] == ["locale de", "locale ru"]
+  assert [[s.bleu["test"].mean for s in group.settings] for group in groups] == [[59], [69]]
+  assert [[s.bleu["test"].mean for s in group.unpruned] for group in groups] == [[60], [70]]
+
+
+def test_dev_bleu_is_of_one_text_whether_there_is_a_test_set_or_not(tmp_path):
+  own = {"data__text__dev_src": "x", "data__text__dev_tgt": "y"}
+  test = {"data__text__test_src": "z", "data__text__test_tgt": "z"}
+  runs.make(tmp_path / "base", 39.0, **own, **test)
+  learned = {"gates__kind": "concrete", "l0__target_heads": "25%"}
+  runs.make(tmp_path / "l0", 38.0, **learned, **own)
+  found = rows_lib.rows([tmp_path / "base", tmp_path / "l0"])
+  found[1] = dataclasses.replace(found[1], test_bleu=None)
+  (group,) = aggregate.groups(found)
+  assert (group.split, group.text, len(group.unpruned)) == ("dev", "", 1)
 
 
 def test_hits_count_runs_that_learned_what_to_keep(sweep):
@@ -176,6 +201,14 @@ def test_a_control_was_trained_on_for_as_long_and_with_the_same_loss():
   assert aggregate.control_of(row("scratch", init_from="", steps=90), rows) is None, "of two"
   assert aggregate.control_of(row("scratch", init_from="", steps=90), rows[1:]) is long
   assert [aggregate.control_of(one, rows) for one in rows] == [None] * 3
+
+
+def test_a_control_started_from_the_same_checkpoint():
+  early = {"init_checkpoint": "500"}
+  rows = [row("control", bleu=30.0, **early), row("control", bleu=40.0), row(bleu=39.0)]
+  rows += [row(bleu=29.0, **early), row(seed=1, bleu=50.0), row(init_checkpoint="best")]
+  assert [aggregate.control_of(one, rows) for one in rows[2:4]] == [rows[1], rows[0]]
+  assert aggregate.control_of(rows[5], rows) is None
 
 
 def test_a_control_is_the_one_most_like_the_row():

@@ -54,6 +54,28 @@ def test_one_attention_type_and_no_control(tmp_path):
   assert "| 2 | 39.5 |" in text and "1 seed unless" in text and "Wanted" not in text
 
 
+def test_texts_that_differ_are_named(tmp_path):
+  for tokenize in ("13a", "zh"):
+    fields = {"gates__kind": "fixed", "eval__tokenize": tokenize}
+    runs.make(tmp_path / tokenize, 39.5, runs.gates(2, 2, 2), **fields)
+  text = markdown(rows(sorted(tmp_path.iterdir())))
+  for tokenize in ("13a", "zh"):
+    assert f"Test BLEU with all heads (tokenize {tokenize})." in text
+    assert f"kept of 24 (all attention types; tokenize {tokenize}):" in text
+
+
+def test_runs_that_differ_in_a_field_have_columns_of_their_own(tmp_path):
+  for number, pattern in enumerate(("a|b", ".*")):
+    own = {"init_from": "base", "optim__rules": ((pattern, 1.0),)}
+    runs.make(tmp_path / f"control-{number}", 40.0 + number, **own)
+    own |= {"gates__kind": "fixed", "gates__chosen_by": "lrp"}
+    runs.make(tmp_path / f"lrp-{number}", 39.0, runs.gates(2, 2, 2), **own)
+  text = markdown(rows(sorted(tmp_path.iterdir())))
+  assert "gates, optim.rules (('a|b', 1.0),): 40.0 (1 seed)." in text
+  assert r"| heads | lrp, optim.rules (('.*', 1.0),) | lrp, optim.rules (('a\|b', 1.0),) |" in text
+  assert "| 6 | 39.0 (-2.0) | 39.0 (-1.0) |" in text
+
+
 def test_costs_that_keep_as_many_heads_share_a_cell(sweep):
   row = next(row for row in sweep if row.method == "l0")
   same = [dataclasses.replace(row, wanted=None, coef=coef, test_bleu=coef) for coef in (1.0, 2.0)]

@@ -206,7 +206,55 @@ def test_runs_of_one_setting_differ_in_seed_and_start_alone(tmp_path):
   assert len({row.setting for row in (a, c, d, e, f, g, h)}) == 7
   assert [row.wanted for row in (a, b, c, d)] == [6] * 4
   assert (e.coef, f.coef) == (pytest.approx(0.06), pytest.approx(0.6))  # of six modules
-  assert [row.label for row in (a, c, e)] == ["l0", "l0, by type", "l0, by cost"]
+  assert [row.label for row in (a, d, c, e)] == [
+    "l0, optim.gates_factor 1.0, train.patience 0, train.steps 500",
+    "l0, optim.gates_factor 40.0, train.patience 0, train.steps 500",
+    "l0, by type", "l0, by cost",
+  ]  # fmt: skip
+
+
+def test_runs_of_one_setting_have_baselines_that_differ_in_their_seed_alone(tmp_path):
+  for seed, steps in ((0, 100), (1, 100), (2, 900)):
+    base = str(tmp_path / f"base-{seed}")
+    runs.make(tmp_path / f"base-{seed}", 39.0, seed=seed, train__steps=steps)
+    for name, kind in (("control", "none"), ("l0", "concrete")):
+      runs.make(tmp_path / f"{name}-{seed}", 39.0, seed=seed, init_from=base, gates__kind=kind)
+  early = {"init_from": base, "gates__kind": "concrete", "init_checkpoint": "500"}
+  runs.make(tmp_path / "l0-early", 39.0, seed=3, **early)
+  found = aggregate.aggregate(rows.rows(sorted(tmp_path.iterdir())))
+  assert [(setting.label, len(setting.rows)) for setting in found] == [
+    ("baseline, train.steps 100", 2), ("baseline, train.steps 900", 1),
+    ("control, init_from.train.steps 100", 2), ("control, init_from.train.steps 900", 1),
+    ("l0, by cost, init_checkpoint 500, init_from.train.steps 900", 1),
+    ("l0, by cost, init_checkpoint last, init_from.train.steps 100", 2),
+    ("l0, by cost, init_checkpoint last, init_from.train.steps 900", 1),
+  ]  # fmt: skip
+
+
+def test_attention_types_may_stand_in_any_order(tmp_path):
+  learned = {"gates__kind": "concrete", "l0__target_heads": "4"}
+  for seed, types in enumerate((("enc_self", "dec_enc"), ("dec_enc", "enc_self"))):
+    runs.make(tmp_path / str(seed), 39.0, seed=seed, gates__types=types, **learned)
+  (setting,) = aggregate.aggregate(rows.rows(sorted(tmp_path.iterdir())))
+  assert (setting.types, setting.label) == (("enc_self", "dec_enc"), "l0")
+
+
+def test_runs_that_are_called_the_same_are_told_apart_by_what_they_differ_in(tmp_path):
+  chosen = {"gates__kind": "fixed", "gates__chosen_by": "lrp", "init_from": "runs/baseline"}
+  first = {"dev_bleu": 1.0}
+  runs.make(tmp_path / "a", 39.0, runs.gates(2, 2, 2), first, train__steps=10, **chosen)
+  runs.make(tmp_path / "b", 39.0, runs.gates(1, 1, 1), first, train__steps=20, seed=1, **chosen)
+  learned = {"gates__kind": "concrete", "init_from": "runs/baseline", "train__steps": 30}
+  runs.make(tmp_path / "c", 39.0, l0__coef=0.1, **learned)
+  runs.make(tmp_path / "d", 39.0, l0__coef=0.2, **learned)
+  runs.make(tmp_path / "e", 39.0, l0__coef=0.2, **learned, model__ff_size=16)
+  runs.make(tmp_path / "f", 39.0, l0__target_heads="1 a layer", **learned)
+  runs.make(tmp_path / "g", 39.0, l0__target_heads="2 a layer", **learned)
+  assert [row.label for row in rows.rows(sorted(tmp_path.iterdir()))] == [
+    "lrp, train.steps 10, untuned", "lrp, train.steps 10",
+    "lrp, train.steps 20, untuned", "lrp, train.steps 20",
+    *["l0, by cost"] * 3, *["l0, by layer"] * 2,
+  ]  # fmt: skip
 
 
 def test_a_label_says_of_what_a_number_of_heads_was_wanted(tmp_path):
@@ -227,12 +275,14 @@ def test_a_label_says_of_what_a_number_of_heads_was_wanted(tmp_path):
 def test_a_fork_started_where_its_trunk_did(tmp_path):
   trunk = {"gates__kind": "concrete", "gates__chosen_by": "trunk", "l0__target_heads": "6",
            "train__steps": 70}  # fmt: skip
-  runs.make(tmp_path / "trunk", 39.0, init_from="runs/baseline", **trunk)
+  start = {"init_from": "runs/baseline", "init_checkpoint": "500"}
+  runs.make(tmp_path / "trunk", 39.0, **start, **trunk)
   fork = {"gates__kind": "fixed", "gates__chosen_by": "onepass", "train__steps": 30}
-  runs.make(tmp_path / "fork", 39.0, runs.gates(2), init_from=str(tmp_path / "trunk"), **fork)
+  start = {"init_from": str(tmp_path / "trunk"), "init_checkpoint": "66"}
+  runs.make(tmp_path / "fork", 39.0, runs.gates(2), **start, **fork)
   (row,) = rows.rows([tmp_path / "fork"])
   (tmp_path / "trunk").rename(tmp_path / "elsewhere")
-  assert (row.init_from, row.steps) == ("runs/baseline", 100)
+  assert (row.init_from, row.init_checkpoint, row.steps) == ("runs/baseline", "500", 100)
   (alone,) = rows.rows([tmp_path / "fork"])
   assert (alone.init_from, alone.steps) == (str(tmp_path / "trunk"), 30)
   (tmp_path / "moved").mkdir()

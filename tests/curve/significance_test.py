@@ -41,6 +41,7 @@ def test_p_values_are_those_of_the_paired_bootstrap(folder):
   assert p.keys() == {("same", True), ("worse", True), ("worse", False)}
   assert p["worse", False] == pytest.approx(1 / 1001), "no resample is as far apart by chance"
   assert p["worse", True] > significance.LEVEL, "one sentence of forty"
+  assert p["same", True] == 1.0
   assert p == found(folder, "control", "same", "worse"), "the same resamples each time"
 
 

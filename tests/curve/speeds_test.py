@@ -37,9 +37,13 @@ def test_something_to_compare_with_is_needed(sweep):
 
 def test_heads_of_all_types_count_whichever_a_run_may_lose(tmp_path, monkeypatch):
   own = {"init_from": "base", "gates__kind": "fixed", "gates__types": ("enc_self",)}
+  runs.make(tmp_path / "other", 39.5, init_from="base", data__text__test_src="x y")
   runs.make(tmp_path / "a", 39.5, init_from="base")
   runs.make(tmp_path / "b", 39.0, runs.gates(2, 8, 8), **own)
   runs.make(tmp_path / "c", 38.0, runs.gates(2, 0, 0), **own | {"gates__types": TYPES})
+  runs.make(tmp_path / "e", 38.0, runs.gates(1, 0, 0), **own, eval__beams=1)
+  runs.make(tmp_path / "f", 38.0, runs.gates(1, 1, 0), **own, model__precision="float32")
+  runs.make(tmp_path / "g", 38.0, runs.gates(1, 1, 1), **own, data__text__test_src="x")
   small = {name: [[1.0] * 4] for name in TYPES}
   runs.make(tmp_path / "d", 38.0, small, **own | {"gates__types": TYPES, "model__layers": 1})
   model = SimpleNamespace(
@@ -53,5 +57,5 @@ def test_heads_of_all_types_count_whichever_a_run_may_lose(tmp_path, monkeypatch
   monkeypatch.setattr(speeds.deployed, "measure", lambda small, *_: [one] * len(small))
   monkeypatch.setattr(speeds.deployed, "test_text", lambda run, count: (["x"], ["x"]))
   monkeypatch.setattr(speeds.cost, "pair_flops", lambda *_: 1.0)
-  found = speeds.measure(rows.rows(tmp_path / name for name in "abcd"))
+  found = speeds.measure(rows.rows(tmp_path / name for name in ("other", *"abcdefg")))
   assert [(one.run[-1], one.open) for one in found] == [("a", 24), ("b", 18), ("c", 2)]

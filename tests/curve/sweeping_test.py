@@ -163,6 +163,60 @@ def test_a_baseline_that_breaks_down_ends_its_seed_alone(training, tmp_path, mon
   assert names == ["baseline-seed1", "control-seed1", "trunk-seed1", "l0-6-seed1"]
 
 
+@pytest.mark.parametrize("together", [1, 2])
+def test_a_point_that_cannot_be_set_up_ends_nothing_else(
+  training, tmp_path, monkeypatch, capsys, together
+):
+  train = sweeping.training.train_together
+
+  def damaged(some, stop):
+    if any("l0-12" in path.name for _, path in some):
+      raise UserError("tokenizer.model: damaged")
+    return train(some, stop)
+
+  monkeypatch.setattr(sweeping.training, "train_together", damaged)
+  failed = sweeping._train_all(runs(tmp_path), together, Stop())
+  assert {name: str(error) for name, error in failed.items()} == {
+    "l0-12-seed0": "tokenizer.model: damaged", "random-12-seed0": "no luck",
+  }  # fmt: skip
+  assert training[1][-1] == ["l0-5-seed0"], "which would have trained with the other"
+  told = "note: one at a time from here on, for tokenizer.model: damaged"
+  assert (told in capsys.readouterr().out) == (together == 2)
+
+
+def test_a_point_whose_heads_cannot_be_chosen_ends_nothing_else(training, tmp_path, monkeypatch):
+  (finished.make(tmp_path / "a", 39.0).checkpoints / "5").mkdir(parents=True)
+  given = {"methods": ["lrp", "random"], "heads": ["12"], "baselines": [str(tmp_path / "a")]}
+
+  def heads(wanted, point):
+    if point.method == "lrp":
+      raise UserError("dev.en: no such file")
+    return finished.gates(4, 4, 4)
+
+  monkeypatch.setattr(sweeping, "_heads", heads)
+  folders, failed = sweeping.sweep(finished.wanted(tmp_path / "x", **given))
+  assert {name: str(error) for name, error in failed.items()} == {
+    "lrp-12-seed0": "dev.en: no such file", "random-12-seed0": "no luck",
+  }  # fmt: skip
+  assert [path.name for path in folders] == ["a", "control-seed0"]
+
+
+def test_a_baseline_that_was_made_again_ends_its_seed_alone(training, tmp_path, monkeypatch):
+  monkeypatch.setattr(sweeping, "_said", lambda *_: "")
+  mine = finished.wanted(tmp_path, seeds=2, methods=["l0"], heads=["6"])
+  control = points.point_config(mine.config, Point("control", 0), "baseline-seed0")
+  config_lib.save(control, Workdir(tmp_path / "control-seed0"))
+  (tmp_path / "start-seed0.json").write_text('{"step": 100, "dev_loss": 2.0}')
+  monkeypatch.setattr(planning, "plan", lambda wanted: {
+    seed: points.plan(["l0"], ["6"], [], seed) for seed in (0, 1)
+  })  # fmt: skip
+  monkeypatch.setattr(planning, "start_state", lambda *_: {"step": 100, "dev_loss": 2.5})
+  folders, failed = sweeping.sweep(mine)
+  assert list(failed) == ["control-seed0", "l0-6-seed0"]
+  assert all("made again, since control-seed0 started" in str(error) for error in failed.values())
+  assert [path.name for path in folders] == ["baseline-seed1", "control-seed1", "l0-6-seed1"]
+
+
 def test_of_a_baseline_all_is_told(tmp_path):
   made = finished.make(tmp_path / "baseline-seed0", 39.0)
   config, done = config_lib.load(made), made.read_summary()
@@ -193,7 +247,7 @@ def test_what_was_trained_from_scratch_has_the_heads_that_are_found_now(training
   found = Workdir(tmp_path / "x" / "l0-12-seed0")
   for heads, told in ((finished.gates(1, 4, 7), []), (finished.gates(7, 4, 1), [point.name])):
     finished.make(found.path, 39.0, heads, gates__kind="concrete", init_from=start)
-    runs = sweeping._runs(mine, [point])
+    runs, _ = sweeping._runs(mine, [point])
     if not told:
       config_lib.save(runs[tmp_path / "x" / point.name][1], Workdir(tmp_path / "x" / point.name))
     failed = sweeping._train_all(runs, 1, Stop())
