@@ -139,7 +139,18 @@ def _check_configs(wanted: Sweep, seed: int, first: list[Point], later: list[Poi
       checks.check(inherit.inherit(mine, workdir), workdir)
       if point.method == points.TRUNK:
         _check_trunk(mine, workdir, seed)
+  _check_amounts(wanted, seed)
   check_start(wanted, seed, first)
+
+
+def _check_amounts(wanted: Sweep, seed: int) -> None:
+  """Raises a UserError for a number of heads that is given twice: it would count as two seeds."""
+  found = {}
+  for amount in wanted.heads:
+    groups, wanted_G = targets.parse(amount, wanted.config.gates.types, model(wanted, seed))
+    other = found.setdefault((groups, tuple(wanted_G)), amount)
+    if other != amount:
+      raise UserError(f"--heads: {other} and {amount} are the same heads to keep: leave one out")
 
 
 def _check_baseline(wanted: Sweep, seed: int, first: list[Point]) -> None:

@@ -17,6 +17,7 @@ from tests.curve import runs as finished
   [
     ({"methods": ["random"], "heads": ["999"]}, "999 of 48"),
     ({"methods": ["random"], "heads": ["0"]}, "target_heads='0' closes all heads of dec_enc"),
+    ({"heads": ["12", "6", "25%"]}, "--heads: 12 and 25% are the same heads to keep: leave one"),
     ({"methods": ["random"], "fields": {"optim.warmup": 3.0}}, "config.optim.warmup=3.0"),
     (
       {"fields": {"pretrain.optim.warmup": 3.0}},
