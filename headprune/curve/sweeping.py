@@ -31,7 +31,7 @@ _TOGETHER = 8  # on an accelerator
 def sweep(
   wanted: Sweep, stop: stopping.Stop | None = None
 ) -> tuple[list[pathlib.Path], dict[str, UserError]]:
-  """Trains all points that are not finished, seed by seed.
+  """Trains all points that are not finished, seed by seed; the first ones that no other is at.
 
   Args:
     wanted: see Sweep.
@@ -48,28 +48,36 @@ def sweep(
   prepare.print_inherited(*planning.started(wanted, wanted.config.seed))
   if wanted.trains_baselines and there != own and Workdir(there).read_summary():
     print(f"note: each seed has a baseline of its own; --baselines {there} starts from that one")
-  failed, folders = {}, []
-  for seed, (first, later) in plans.items():
-    if wanted.trains_baselines:
-      baseline = Point(points.BASELINE, seed)
-      run = baseline, points.baseline_config(wanted.config, seed)
-      if lost := _train_all({wanted.start(seed): run}, 1, stop):
-        failed |= {name: start.of_baseline(error) for name, error in lost.items()}
-        failed |= _without(baseline, [*first, *later])
-        continue
-    try:
-      planning.check_start(wanted, seed, first)
-    except UserError as error:  # the baseline was made again
-      failed |= dict.fromkeys([point.name for point in (*first, *later)], error)
-      continue
-    planning.note_start(wanted, seed)
-    folders.append(wanted.start(seed))
-    for stage in (first, later):
-      runs, lost = _runs(wanted, stage)
-      lost |= _train_all(runs, wanted.together, stop)
-      folders += [path for path in runs if path.name not in lost]
-      failed |= lost
-  return list(dict.fromkeys(folders)), failed
+  done = {}
+  while left := [seed for seed in plans if seed not in done]:
+    seed = next((seed for seed in left if not lock.is_held(wanted.start(seed))), left[0])
+    done[seed] = _train_seed(wanted, seed, *plans[seed], stop)
+  folders = dict.fromkeys(path for seed in plans for path in done[seed][0])
+  return list(folders), {name: error for seed in plans for name, error in done[seed][1].items()}
+
+
+def _train_seed(
+  wanted: Sweep, seed: int, first: list[Point], later: list[Point], stop: stopping.Stop
+) -> tuple[list[pathlib.Path], dict[str, UserError]]:
+  """`sweep` of one seed."""
+  if wanted.trains_baselines:
+    baseline = Point(points.BASELINE, seed)
+    run = baseline, points.baseline_config(wanted.config, seed)
+    if lost := _train_all({wanted.start(seed): run}, 1, stop):
+      failed = {name: start.of_baseline(error) for name, error in lost.items()}
+      return [], failed | _without(baseline, [*first, *later])
+  try:
+    planning.check_start(wanted, seed, first)
+  except UserError as error:  # the baseline was made again
+    return [], dict.fromkeys([point.name for point in (*first, *later)], error)
+  planning.note_start(wanted, seed)
+  folders, failed = [wanted.start(seed)], {}
+  for stage in (first, later):
+    runs, lost = _runs(wanted, stage)
+    lost |= _train_all(runs, wanted.together, stop)
+    folders += [path for path in runs if path.name not in lost]
+    failed |= lost
+  return folders, failed
 
 
 def _without(missing: Point, lost: list[Point]) -> dict[str, UserError]:

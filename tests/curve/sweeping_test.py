@@ -111,6 +111,25 @@ def test_what_another_program_trains_is_left_to_it_and_waited_for(
   assert "l0-12-seed0 is being trained by another program" in capsys.readouterr().out
 
 
+def test_a_seed_whose_baseline_another_program_trains_comes_last(training, tmp_path, monkeypatch):
+  done, groups = training
+  monkeypatch.setattr(sweeping, "_said", lambda *_: "")
+  monkeypatch.setattr(planning, "plan", lambda wanted: {
+    seed: points.plan(["l0"], ["6"], [], seed) for seed in (0, 1)
+  })  # fmt: skip
+  theirs = tmp_path / "baseline-seed0"
+
+  def sleep(seconds):
+    assert [name for (name,) in groups] == ["baseline-seed1", "control-seed1", "l0-6-seed1"]
+    done[theirs] = Summary("trained")
+
+  monkeypatch.setattr(sweeping.time, "sleep", sleep)
+  with lock.held(theirs):
+    folders, _ = sweeping.sweep(finished.wanted(tmp_path, seeds=2, methods=["l0"], heads=["6"]))
+  assert [name for (name,) in groups[3:]] == ["control-seed0", "l0-6-seed0"]
+  assert [path.name for path in folders][:2] == ["baseline-seed0", "control-seed0"]
+
+
 def test_another_program_may_be_quicker(training, tmp_path, monkeypatch):
   done, groups = training
   train = sweeping.training.train_together
