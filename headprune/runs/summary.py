@@ -78,7 +78,7 @@ class Summary:
       if isinstance(usual, str) and not isinstance(value, str):
         raise TypeError(f"{field.name} is {value!r}, not a text")
       if usual is None or isinstance(usual, float):
-        if value is not usual and (type(value) not in (int, float) or abs(value) > 1e300):
+        if value is not usual and (type(value) not in (int, float) or not abs(value) <= 1e300):
           raise TypeError(f"{field.name} is not a number: {value!r:.40}")
 
 

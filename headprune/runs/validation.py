@@ -1,6 +1,7 @@
 """Checks of a config before anything is compiled."""
 
 import difflib
+import math
 
 import jax
 from ml_collections import ConfigDict
@@ -62,6 +63,11 @@ def validate(config: ConfigDict) -> None:
   for name, choices in _CHOICES.items():
     if fields[name] not in choices:
       raise UserError(f"config.{name}={fields[name]!r}: choose one of {', '.join(choices)}")
+  for name, value in fields.items():
+    if isinstance(value, float) and not math.isfinite(value) and name != "eval.spread":
+      raise UserError(f"config.{name}={value} is not a finite number")
+    if type(value) is int and value >= 2**31 and name != "seed":
+      raise UserError(f"config.{name}={value} must be below {2**31}: numbers here have 32 bits")
   for name in _COUNTS:
     if fields[name] < 1:
       raise UserError(f"config.{name}={fields[name]} must be at least 1")
@@ -72,7 +78,7 @@ def validate(config: ConfigDict) -> None:
     if not 0.0 <= fields[name] < 1.0:
       raise UserError(f"config.{name}={fields[name]} is not a probability below 1")
   for name in _NOT_NEGATIVE:
-    if not 0.0 <= fields[name] < float("inf"):
+    if not 0.0 <= fields[name]:
       raise UserError(f"config.{name}={fields[name]} must be at least 0")
   _validate_distill(config)
   _validate_schedule(config.optim)
@@ -84,8 +90,6 @@ def validate(config: ConfigDict) -> None:
     raise UserError(f"config.seed={config.seed} is not in 0 ... 4294967295")
   if not config.eval.spread >= 0:  # infinite: none is dropped
     raise UserError(f"config.eval.spread={config.eval.spread} must be at least 0")
-  if not heads.is_number(config.eval.alpha):
-    raise UserError(f"config.eval.alpha={config.eval.alpha} is not a finite number")
   if not config.model.norm_epsilon > 0:
     raise UserError(f"config.model.norm_epsilon={config.model.norm_epsilon} must be above 0")
   if config.eval.average > config.train.keep:

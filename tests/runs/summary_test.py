@@ -38,6 +38,7 @@ def test_notes_are_kept_and_shown():
   "field, value",
   [("step", 1.5), ("step", None), ("ends_at", [1]), ("ends_at", [1, "2"]), ("dev_bleu", "9"),
    ("signature", 3), ("train_seconds", None), ("test_bleu", 10**400), ("origin", None),
+   ("dev_loss", float("nan")),
    ("notes", [3]), ("mean_of", ["3"])],
 )  # fmt: skip
 def test_fields_are_of_their_kind(field, value):
