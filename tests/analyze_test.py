@@ -203,7 +203,7 @@ def test_before_and_after(folder, monkeypatch, capsys, tmp_path):
   result.write(Workdir(dense), dataclasses.replace(earlier, functions=(*earlier.functions, lost)))
   before = "--before", dense
   with monkeypatch.context() as patch:
-    patch.setattr(stored, "last_step", lambda workdir: 900)
+    patch.setattr(stored, "last_step", lambda workdir: 900 if workdir.path == dense else 0)
     with pytest.raises(UserError, match=r"dense/run was trained on since it was analysed at step"):
       command(monkeypatch, tmp_path / "run", *before, *brief)
   command(monkeypatch, tmp_path / "run", *before, "--rare", 0, "--rare-top", 0, *brief)

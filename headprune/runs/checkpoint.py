@@ -228,7 +228,7 @@ def load_params(workdir: Workdir, which: str = "last", average: int = 1, settled
   folder, steps = workdir.checkpoints, stored.some_steps(workdir)
   if which == "last":
     chosen = averaging.newest(steps, average, settled)
-    if reason := stored.lost(workdir, chosen):
+    if reason := stored.lost(workdir, chosen if average > 1 else ()):
       raise UserError(f"{folder}: {reason}")
   elif which == "best":
     chosen = [best(workdir)]

@@ -81,7 +81,7 @@ def set_up(
   for line in notes.seen(pairs["train"][1]):
     say(f"note: {line}")
   _say_settings(config, step_config, knobs, params, say)
-  if resumes:
+  if resumes and config.l0.target_heads:
     for line in _settled(config, config_lib.load(workdir), newest):
       say(f"note: {line}")
   if processes.is_first():
@@ -159,8 +159,6 @@ def _how_many(config: ConfigDict, model: ModelConfig, goal: target.TargetConfig 
 
 def _settled(config: ConfigDict, before: ConfigDict, step: int) -> list[str]:
   """Whether a run that is given more steps has settled its gates: it does not prune anew."""
-  if not config.l0.target_heads:
-    return []
   settled, settles = derived.settle_step(before), derived.settle_step(config)
   if not settled < step <= settles:
     return []

@@ -145,13 +145,20 @@ def test_feed_forward_by_hand(kind, first):
   np.testing.assert_allclose(y[0, 0], [2 * first + 0.5, 3 * first + 300], rtol=1e-6)
 
 
-def test_a_step_writes_its_position_of_the_cache_and_no_other():
+def test_a_step_writes_its_entries_of_the_cache_and_no_other():
   k_BHKM = jnp.arange(2 * 3 * 4 * 10, dtype=jnp.bfloat16).reshape(2, 3, 4, 10) / 256
   past = k_BHKM, k_BHKM.swapaxes(2, 3)
-  new = jnp.full((2, 3, 4, 2), -5.0), jnp.full((2, 3, 2, 4), -7.0)
-  k, v = layers._write(past, new, jnp.int32(3))  # five positions of two beams
+  of_beams = np.arange(2.0)
+  k_BHKW, v_BHWK = (
+    np.full((2, 3, 4, 2), -5) - of_beams,
+    np.full((2, 3, 2, 4), -7) - of_beams[:, None],
+  )
+  new = jnp.array(k_BHKW), jnp.array(v_BHWK)
+  k, v = layers._write(past, new, jnp.array([[6, 2], [3, 9]]))
   assert k.dtype == v.dtype == jnp.bfloat16
   for after, before, value in ((k, past[0], -5.0), (v.swapaxes(2, 3), past[1].swapaxes(2, 3), -7)):
-    np.testing.assert_array_equal(after[..., 6:8], np.full((2, 3, 4, 2), value))
-    np.testing.assert_array_equal(after[..., :6], before[..., :6])
-    np.testing.assert_array_equal(after[..., 8:], before[..., 8:])
+    for row, entries in enumerate(([6, 2], [3, 9])):
+      for beam, entry in enumerate(entries):
+        np.testing.assert_array_equal(after[row, ..., entry], np.full((3, 4), value - beam))
+      others = [m for m in range(10) if m not in entries]
+      np.testing.assert_array_equal(after[row][..., others], before[row][..., others])

@@ -43,8 +43,6 @@ def test_gates_that_have_settled_do_not_begin_again_with_more_steps():
   assert line.startswith("the gates have settled after step 250 of 500 and learn no more")
   assert prepare._settled(longer, config, 250) == [], "what is saved there is from before"
   assert prepare._settled(config, config, 500) == prepare._settled(longer, longer, 500) == []
-  config.l0.target_heads = longer.l0.target_heads = ""
-  assert prepare._settled(longer, config, 500) == []
 
 
 def test_words_are_hidden_as_the_config_says():
