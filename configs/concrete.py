@@ -148,8 +148,8 @@ the gates settle. compact of seed 0's preset in float32, nothing beside it: logi
     FLOPs per source token       1,343,304  1,343,304    690,164  1.95x
     FLOPs per target token       2,913,772  2,913,772  2,312,419  1.26x
     cache bytes, target token        4,096      4,096        768  5.33x
-    scoring, tokens/s               33,040     35,202     54,576  1.55x       1.41x
-    translation, sentences/s           371        370        636  1.72x       1.34x
+    scoring, tokens/s               35,102     33,580     52,011  1.55x       1.41x
+    translation, sentences/s           380        358        692  1.93x       1.33x
 
 What the heads do there (analyze --positional 0.6 --alignments by eflomal, 1,000 dev pairs; heads
 are layer.head), before -> after; by chance no head passes:
