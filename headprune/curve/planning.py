@@ -145,9 +145,9 @@ def _check_configs(wanted: Sweep, seed: int, first: list[Point], later: list[Poi
 
 def _check_amounts(wanted: Sweep, seed: int) -> None:
   """Raises a UserError for a number of heads that is given twice: it would count as two seeds."""
-  found = {}
+  found, given = {}, (wanted.config.gates.types, model(wanted, seed))
   for amount in wanted.heads:
-    groups, wanted_G = targets.parse(amount, wanted.config.gates.types, model(wanted, seed))
+    groups, wanted_G = targets.parse(amount, *given)
     other = found.setdefault((groups, tuple(wanted_G)), amount)
     if other != amount:
       raise UserError(f"--heads: {other} and {amount} are the same heads to keep: leave one out")

@@ -42,16 +42,16 @@ def load(config: ConfigDict, workdirs: Sequence[Workdir], mesh: Mesh) -> Teacher
       f"config.train.distill={config.train.distill}: {folders[1]} is not the tokenizer that this "
       "run began with: restore the run at config.init_from, or begin anew in another --workdir"
     )
-  for workdir in workdirs:
-    _check_same(config, workdir, there)
   model = there.translator
+  now = {"parameters": _sum({"model": model.params, "gates": there.log_alphas})}
+  for workdir in workdirs:
+    _check_same(config, workdir, now)
   trained = devices.replicate((model.params, model.gate_values), mesh)
   return Teacher(model.config, config.train.distill, *trained)
 
 
-def _check_same(config: ConfigDict, workdir: Workdir, there: run.Run) -> None:
+def _check_same(config: ConfigDict, workdir: Workdir, now: dict) -> None:
   """Raises a UserError if a run began to learn from another model; writes down a new one's."""
-  now = {"parameters": _sum({"model": there.translator.params, "gates": there.log_alphas})}
   if not workdir.teacher.is_file():
     if processes.is_first():
       write_json(workdir.teacher, now)

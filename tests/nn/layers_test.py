@@ -148,11 +148,8 @@ def test_feed_forward_by_hand(kind, first):
 def test_a_step_writes_its_entries_of_the_cache_and_no_other():
   k_BHKM = jnp.arange(2 * 3 * 4 * 10, dtype=jnp.bfloat16).reshape(2, 3, 4, 10) / 256
   past = k_BHKM, k_BHKM.swapaxes(2, 3)
-  of_beams = np.arange(2.0)
-  k_BHKW, v_BHWK = (
-    np.full((2, 3, 4, 2), -5) - of_beams,
-    np.full((2, 3, 2, 4), -7) - of_beams[:, None],
-  )
+  k_BHKW = np.full((2, 3, 4, 2), -5.0) - np.arange(2)
+  v_BHWK = np.full((2, 3, 2, 4), -7.0) - np.arange(2)[:, None]
   new = jnp.array(k_BHKW), jnp.array(v_BHWK)
   k, v = layers._write(past, new, jnp.array([[6, 2], [3, 9]]))
   assert k.dtype == v.dtype == jnp.bfloat16

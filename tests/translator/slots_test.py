@@ -98,8 +98,7 @@ def test_entries_that_no_living_hypothesis_needs_are_written_over():
     searches = fill(searches, Sizes(1, 5, WORDS, entries), [0], [0])
     searches, _ = slots.advance(*MODEL, searches, beams, ALL)
     found[entries] = results(searches, [0])
-    assert not searches.alive_B.any()
-  assert 30 < 8 * MOST[0]
+    assert not searches.alive_B.any() and 8 * int(searches.t_B[0]) > 30  # as many were written
   same(found[30], found[8 * WORDS])
 
 
